@@ -1,0 +1,1 @@
+"""Actors: the loops that feed mailboxes to machines."""

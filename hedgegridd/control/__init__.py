@@ -1,0 +1,1 @@
+"""Front ends: HTTP, unix socket, auth."""

@@ -1,0 +1,1 @@
+"""hedgegridctl: the client of the unix socket."""

@@ -1,0 +1,1 @@
+"""The paper exchange: a venue on loopback. Never imported by the daemon."""

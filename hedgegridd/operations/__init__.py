@@ -1,0 +1,1 @@
+"""One operation per file: fields, role, help and what it does."""

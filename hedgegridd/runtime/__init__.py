@@ -1,0 +1,1 @@
+"""Bus, mailboxes, actors, clock: how messages travel."""

@@ -1,0 +1,1 @@
+"""The venue: its port, NautilusTrader behind it, and the signed client for venue truth."""
