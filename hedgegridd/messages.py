@@ -341,11 +341,17 @@ class VenueAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReadTruth(Command, frozen=True, kw_only=True):
-    """Ask the venue for account, legs, orders and algo orders (and trades and income since the last known)."""
+    """Ask the venue for account, legs, orders and algo orders, and (`history`) for what happened since the cursors.
+
+    Trades after `trades_from[instrument]` and income after `income_from_ms` that the stream did not bring are published
+    as `Fill` and `IncomeBooked` *before* the `VenueTruth`. Without a cursor nothing is fetched, the answer sets it.
+    """
 
     token: str
     instruments: tuple[str, ...]
-    trades: bool = True
+    history: bool = True
+    trades_from: dict[str, int] = {}
+    income_from_ms: int | None = None
 
 
 class VenueTruth(Event, frozen=True, kw_only=True):
@@ -357,6 +363,8 @@ class VenueTruth(Event, frozen=True, kw_only=True):
     legs: tuple[VenueLeg, ...]
     orders: tuple[VenueOrder, ...]
     in_flight: tuple[str, ...] = ()
+    trade_cursor: dict[str, int] = {}  # per instrument: the newest trade id that has been told
+    income_cursor_ms: int | None = None
     asked_ns: Nanos
     asked_mono_ns: int
     answered_ns: Nanos
