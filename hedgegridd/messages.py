@@ -461,6 +461,14 @@ class StageChanged(Event, frozen=True, kw_only=True):
     waits_for: str = ""
 
 
+class VenueUp(Event, frozen=True, kw_only=True):
+    """The venue answers: unfinished trips and flattens go on from here."""
+
+
+class StartChecked(Event, frozen=True, kw_only=True):
+    """All start-up checks have passed: trading may begin unless something is latched."""
+
+
 class Stopping(Event, frozen=True, kw_only=True):
     """The daemon is going down: no entry may be placed any more."""
 
@@ -518,6 +526,7 @@ class Flatten(Command, frozen=True, kw_only=True):
     instrument: str | None = None
     reason: str
     deadline_s: float = 10.0
+    origin: str = ""  # the trip that asked
 
 
 class Kill(Command, frozen=True, kw_only=True):
@@ -525,6 +534,7 @@ class Kill(Command, frozen=True, kw_only=True):
 
     reason: str
     action: str | None = None
+    deadline_s: float = 10.0
 
 
 class Rearm(Command, frozen=True, kw_only=True):
@@ -571,9 +581,10 @@ class LegFlat(Event, frozen=True, kw_only=True):
 
 
 class FlattenFinished(Event, frozen=True, kw_only=True):
-    """A flatten has verified all its legs."""
+    """A flatten has verified all its legs; `origin` is the trip that asked for it."""
 
     flatten_id: str
+    origin: str = ""
     after_s: Decimal
 
 
