@@ -134,7 +134,9 @@ class KillSwitch:
             return [self._refuse(env.seq, "a reason is needed")]
         wait_ns = state.since_ns + self._config.cooldown_s * 1_000_000_000 - env.time_ns
         if wait_ns > 0:
-            return [self._refuse(env.seq, f"cooling down, rearm from {-(-wait_ns // 1_000_000_000)} s from now")]
+            return [
+                self._refuse(env.seq, f"cooling down, rearm from {-(-wait_ns // 1_000_000_000)} s from now")
+            ]
         self._rearm_asker, self._rearm_reason = env.seq, rearm.reason
         return [
             *self._move(KillState.REARMING, env, keep_since=True),
