@@ -27,6 +27,7 @@ from hedgegridd.runtime.scheduler import (
 )
 
 TIMERS_MAX = 10_000
+_RESYNC_NS = 1_000_000  # far below what a stepping wall clock could matter for
 
 
 class _Kind(Enum):
@@ -78,10 +79,14 @@ class Bus:
         self._data_kinds = frozenset(
             kind for kind in self._vocabulary if getattr(kind, "lane", "control") == "data"
         )
-        self._next_seq = first_seq
+        self._last_seq = first_seq - 1
+        self._wall_offset_ns = 0
+        self._resync_ns = -1  # so that the first posting reads the wall clock
         self._boxes: dict[str, Mailbox] = {}
         self._handlers: dict[type[Message], list[Mailbox]] = {}
         self._handler: dict[type[Message], Mailbox] = {}
+        self._subscribed: dict[type[Message], list[Mailbox]] = {}
+        # Both filled by `start`, so that one look-up tells as well whether the bus runs.
         self._listeners: dict[type[Message], tuple[Mailbox, ...]] = {}
         self._timers: dict[tuple[str, str], Timer] = {}
         self._asks = Asks(clock)
@@ -147,7 +152,7 @@ class Bus:
         for message_type in (*commands, *queries):
             self._handlers.setdefault(message_type, []).append(box)
         for message_type in dict.fromkeys(events):
-            self._listeners[message_type] = (*self._listeners.get(message_type, ()), box)
+            self._subscribed.setdefault(message_type, []).append(box)
 
     def start(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Check the wiring and begin to deliver on the loop; without one only `drain` delivers.
@@ -170,7 +175,7 @@ class Bus:
         self._handler = {message_type: boxes[0] for message_type, boxes in self._handlers.items()}
         for message_type, kind in self._kinds.items():
             if kind is _Kind.EVENT:
-                self._listeners.setdefault(message_type, ())
+                self._listeners[message_type] = tuple(self._subscribed.get(message_type, ()))
         self._started = True
         self._scheduler.start(loop)
 
@@ -192,15 +197,18 @@ class Bus:
             MailboxFull: its handler's mailbox is full; that is reported as that actor's fault as well.
             WiringError: not a command or query of the vocabulary, or the bus has not started.
         """
-        box = self._handler.get(type(command))
-        if box is None:
-            raise self._unroutable(command)
-        seq = self._next_seq
-        self._next_seq = seq + 1
+        try:
+            box = self._handler[type(command)]
+        except KeyError:
+            raise self._unroutable(command) from None
+        self._last_seq = seq = self._last_seq + 1
+        mono_ns = self._mono_ns()
+        if mono_ns >= self._resync_ns:
+            self._resync(mono_ns)
         envelope = Envelope(
             seq=seq,
-            time_ns=self._wall_ns(),
-            mono_ns=self._mono_ns(),
+            time_ns=mono_ns + self._wall_offset_ns,
+            mono_ns=mono_ns,
             cause=cause,
             actor=actor,
             message=command,
@@ -221,15 +229,18 @@ class Bus:
         Raises:
             WiringError: not an event of the vocabulary, or the bus has not started.
         """
-        boxes = self._listeners.get(type(event))
-        if boxes is None or not self._started:
-            raise self._unroutable(event)
-        seq = self._next_seq
-        self._next_seq = seq + 1
+        try:
+            boxes = self._listeners[type(event)]
+        except KeyError:
+            raise self._unroutable(event) from None
+        self._last_seq = seq = self._last_seq + 1
+        mono_ns = self._mono_ns()
+        if mono_ns >= self._resync_ns:
+            self._resync(mono_ns)
         envelope = Envelope(
             seq=seq,
-            time_ns=self._wall_ns(),
-            mono_ns=self._mono_ns(),
+            time_ns=mono_ns + self._wall_offset_ns,
+            mono_ns=mono_ns,
             cause=cause,
             actor=actor,
             message=event,
@@ -273,7 +284,7 @@ class Bus:
         """
         if deadline_s <= 0:
             raise ValueError(f"deadline_s must be positive, got {deadline_s}")
-        seq = self._next_seq
+        seq = self._last_seq + 1
         self._asks.open(seq, type(message).__name__, deadline_s, reply)
         try:
             self.tell(message, cause, actor)
@@ -322,7 +333,7 @@ class Bus:
     @property
     def next_seq(self) -> int:
         """Sequence the next envelope will get."""
-        return self._next_seq
+        return self._last_seq + 1
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Counters per actor: handled, waiting, conflated and slow."""
@@ -422,15 +433,17 @@ class Bus:
 
     def _wake(self, box: Mailbox, token: str, cause: int) -> None:
         self._timers.pop((box.name, token), None)
+        self._last_seq += 1
+        mono_ns = self._mono_ns()
+        self._resync(mono_ns)
         envelope = Envelope(
-            seq=self._next_seq,
-            time_ns=self._wall_ns(),
-            mono_ns=self._mono_ns(),
+            seq=self._last_seq,
+            time_ns=mono_ns + self._wall_offset_ns,
+            mono_ns=mono_ns,
             cause=cause,
             actor=box.name,
             message=Woke(token=token),
         )
-        self._next_seq += 1
         try:
             box.put_control(envelope)
         except MailboxFull as error:
@@ -438,6 +451,11 @@ class Bus:
             return
         if not box.control_queued:
             self._scheduler.ready_control(box)
+
+    def _resync(self, mono_ns: int) -> None:
+        """Read the wall clock anew; in between it follows the monotonic one, which saves a reading each."""
+        self._wall_offset_ns = self._wall_ns() - mono_ns
+        self._resync_ns = mono_ns + _RESYNC_NS
 
     def _on_fault(self, fault: Fault) -> None:
         if fault.envelope is not None:

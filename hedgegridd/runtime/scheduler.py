@@ -14,7 +14,7 @@ SLICE_NS = 50_000
 HANDLER_BUDGET_NS = 5_000_000
 DRAIN_MAX = 10_000_000
 _NEVER_NS = 1 << 62
-_WAIT_SAMPLE_MASK = 63  # one delivery in 64 tells its queue wait
+_WAIT_SAMPLE_MASK = 63  # of each mailbox one delivery in 64 tells its queue wait
 
 Recorder = Callable[[str, Envelope], object]
 Router = Callable[[Mailbox, Envelope, Sequence[Message]], None]
@@ -34,7 +34,7 @@ class Fault:
 class Probes:
     """Where the scheduler tells its health; every hook is optional and must not raise.
 
-    `on_wait(seconds)` hears of one delivery in 64; `on_slow(actor, message type, nanoseconds)` of
+    `on_wait(seconds)` hears of one delivery in 64 of each mailbox; `on_slow(actor, message type, nanoseconds)` of
     every handler that took longer than the budget.
     """
 
@@ -149,10 +149,12 @@ class Scheduler:
         """The hot loop: everything is local, one clock reading per message."""
         control, data = self._control, self._data
         mono_ns, budget_ns, recorder = self._clock.mono_ns, self._budget_ns, self._recorder
-        delivered = 0
+        on_wait = self._probes.on_wait
         now_ns = mono_ns()
         end_ns = now_ns + for_ns
-        while now_ns < end_ns and delivered < limit:
+        for delivered in range(limit):
+            if now_ns >= end_ns:
+                return delivered
             if control:
                 box = control[0]
                 lane = box.control
@@ -170,9 +172,8 @@ class Scheduler:
                 else:
                     box.data_queued = False
             else:
-                break
-            delivered += 1
-            box.handled += 1
+                return delivered
+            box.handled = handled = box.handled + 1
             try:
                 if recorder is not None and type(envelope.message) in box.recorded:
                     recorder(box.name, envelope)
@@ -184,9 +185,9 @@ class Scheduler:
             started_ns, now_ns = now_ns, mono_ns()
             if now_ns - started_ns > budget_ns:
                 self._tell_slow(box, envelope, now_ns - started_ns)
-            if not envelope.seq & _WAIT_SAMPLE_MASK and self._probes.on_wait is not None:
-                self._probes.on_wait((started_ns - envelope.mono_ns) / 1e9)
-        return delivered
+            if not handled & _WAIT_SAMPLE_MASK and on_wait is not None:
+                on_wait((started_ns - envelope.mono_ns) / 1e9)
+        return limit
 
     def _tell_slow(self, box: Mailbox, envelope: Envelope, took_ns: int) -> None:
         box.slow += 1
