@@ -452,6 +452,13 @@ class Reconcile(Command, frozen=True, kw_only=True):
     cause: str
 
 
+class StageReached(Event, frozen=True, kw_only=True):
+    """A part says that start-up is at its stage and what keeps it there."""
+
+    stage: str
+    waits_for: str = ""
+
+
 class StageChanged(Event, frozen=True, kw_only=True):
     """Start-up or shutdown has reached a stage; `waits_for` says what keeps it there."""
 

@@ -4,8 +4,8 @@ state     | Kill            | Rearm          | StartChecked | VenueUp | FlattenF
 --------- | --------------- | -------------- | ------------ | ------- | --------------------------- | ------------------
 STARTING  | trip            | refuse         | arm          | -       | -                           | -
 ARMED     | trip            | refuse         | -            | -       | -                           | -
-TRIPPED   | join or upgrade | refuse         | -            | resume  | halt (when it is the trip's)| -
-HALTED    | join or upgrade | check, cooling | -            | -       | -                           | -
+TRIPPED   | join or upgrade | refuse         | tell again   | resume  | halt (when it is the trip's)| -
+HALTED    | join or upgrade | check, cooling | tell again   | -       | -                           | -
 REARMING  | trip            | refuse         | -            | -       | -                           | arm or halt again
 
 A trip latches: it survives restarts (`snapshot`), which finish it, and only `Rearm` leaves it.
@@ -75,7 +75,7 @@ class KillSwitch:
             case m.GetKillSwitch():
                 return [self._view(env.seq)]
             case m.StartChecked():
-                return self._move(KillState.ARMED, env) if self._state.state is KillState.STARTING else []
+                return self._start_checked(env)
             case m.VenueUp():
                 return self._act() if self._state.state is KillState.TRIPPED else []
             case m.FlattenFinished():
@@ -110,6 +110,12 @@ class KillSwitch:
         self._state.action = action
         self._askers.append(env.seq)
         return [*out, *self._move(KillState.TRIPPED, env), *self._act(), self._deadline(env, kill)]
+
+    def _start_checked(self, env: m.Envelope) -> list[m.Message]:
+        """Arm; a latch from before the restart stays, and is told to whoever has not heard of it."""
+        if self._state.state is KillState.STARTING:
+            return self._move(KillState.ARMED, env)
+        return self._move(self._state.state, env, keep_since=True)
 
     def _act(self) -> list[m.Message]:
         """Start, or after a restart take up again, what the trip must remove."""
