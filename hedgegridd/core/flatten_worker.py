@@ -52,7 +52,7 @@ class Worker(msgspec.Struct, kw_only=True):
     legs: dict[Leg, LegWork] = {}
     reading: str = ""  # token of the truth that is being read
     pending: dict[str, int] = {}  # tokens of cancels under way -> monotonic time they were sent
-    failures: int = 0
+    failures: int = 0  # in a row, of calls that change something or of looks
     rounds: int = 0  # looks at the truth since the last leg joined
     cancelled: set[str] = set()
     closed: dict[str, Decimal] = {}
@@ -89,7 +89,6 @@ class Worker(msgspec.Struct, kw_only=True):
         if truth.token != self.reading:
             return []
         self.reading = ""
-        self.failures = 0
         out: list[m.Message] = []
         waiting = False
         for work in self.legs.values():
@@ -102,7 +101,8 @@ class Worker(msgspec.Struct, kw_only=True):
 
     def on_done(self, done: m.VenueDone, env: m.Envelope) -> list[m.Message]:
         """A call of ours succeeded."""
-        self.pending.pop(done.token, None)
+        if self.pending.pop(done.token, None) is not None:
+            self.failures = 0
         for work in self.legs.values():
             if work.close_token == done.token:
                 return self._close_resolved(work, done, env)
@@ -217,6 +217,7 @@ class Worker(msgspec.Struct, kw_only=True):
             work.asking = True
             return [self._wake(env, BACKOFF_NS[0], f"ask:{work.leg.value}")]
         work.close_token, work.asking = "", False
+        self.failures = 0
         price = f" @{done.average_price}" if done.average_price else ""
         return [
             self._say(env, work.leg, f"{work.leg.value} close {done.status} {done.filled_qty or ''}{price}"),
