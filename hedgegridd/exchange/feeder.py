@@ -81,7 +81,7 @@ class Feeder:
         async with self._stepping:
             before = (venue.ticks_fed, self._requests(), venue.user.events_sent, venue.hub.messages_sent)
             target_ms = venue.clock.advance(ms)
-            while venue.feed_until(target_ms, SLICE_TICKS) == SLICE_TICKS:
+            while venue.feed_until(target_ms, SLICE_TICKS) == SLICE_TICKS:  # noqa: ASYNC110  # sockets get their turn
                 await asyncio.sleep(0)
             venue.pass_time(target_ms)
             settled = await self._settle(quiet_ms / 1000, timeout_ms / 1000)
