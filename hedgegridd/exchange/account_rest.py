@@ -66,8 +66,7 @@ def batch_cancel(venue: Venue, params: Params) -> Any:
 
 def cancel_all(venue: Venue, params: Params) -> Any:
     """`DELETE /fapi/v1/allOpenOrders`: one symbol, both legs, ordinary orders only."""
-    venue.engine.cancel_all(params["symbol"], venue.wall.now_ms())
-    return {"code": 200, "msg": "The operation of cancel all open order is done."}
+    return venue.engine.cancel_all(params["symbol"], venue.wall.now_ms())
 
 
 def countdown(venue: Venue, params: Params) -> Any:
@@ -117,8 +116,7 @@ def all_algos(venue: Venue, params: Params) -> Any:
 
 def cancel_all_algos(venue: Venue, params: Params) -> Any:
     """`DELETE /fapi/v1/algoOpenOrders`."""
-    venue.engine.cancel_all_algo(params["symbol"], venue.wall.now_ms())
-    return {"code": 200, "msg": "The operation of cancel all open algo order is done."}
+    return venue.engine.cancel_all_algo(params["symbol"], venue.wall.now_ms())
 
 
 def listen_key_new(venue: Venue, _params: Params) -> Any:
@@ -169,17 +167,17 @@ def position_mode(venue: Venue, _params: Params) -> Any:
 
 def set_position_mode(venue: Venue, params: Params) -> Any:
     """`POST /fapi/v1/positionSide/dual`."""
-    return venue.engine.set_position_mode(params)
+    return venue.engine.set_position_mode(params, venue.wall.now_ms())
 
 
 def set_leverage(venue: Venue, params: Params) -> Any:
     """`POST /fapi/v1/leverage`."""
-    return venue.engine.set_leverage(params)
+    return venue.engine.set_leverage(params, venue.wall.now_ms())
 
 
 def set_margin_type(venue: Venue, params: Params) -> Any:
     """`POST /fapi/v1/marginType`."""
-    return venue.engine.set_margin_type(params)
+    return venue.engine.set_margin_type(params, venue.wall.now_ms())
 
 
 def multi_assets(venue: Venue, _params: Params) -> Any:
@@ -189,25 +187,17 @@ def multi_assets(venue: Venue, _params: Params) -> Any:
 
 def commission_rate(venue: Venue, params: Params) -> Any:
     """`GET /fapi/v1/commissionRate`."""
-    return venue.engine.commission_rate(params)
+    return venue.engine.commission_rate(params["symbol"])
 
 
 def leverage_brackets(venue: Venue, params: Params) -> Any:
     """`GET /fapi/v1/leverageBracket`."""
-    brackets = venue.engine.leverage_brackets()
-    if "symbol" not in params:
-        return brackets
-    return [bracket for bracket in brackets if bracket["symbol"] == params["symbol"]]
+    return venue.engine.leverage_brackets(params.get("symbol"))
 
 
 def income(venue: Venue, params: Params) -> Any:
     """`GET /fapi/v1/income`."""
     return venue.engine.income(params)
-
-
-def funding_rates(venue: Venue, params: Params) -> Any:
-    """`GET /fapi/v1/fundingRate`: settlements so far, on the market's clock."""
-    return venue.engine.funding_rates(params)
 
 
 def _each(act: Any) -> dict[str, Any]:

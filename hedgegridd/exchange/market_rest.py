@@ -42,7 +42,7 @@ def server_time(venue: Venue, _params: Params) -> Any:
 
 def exchange_info(venue: Venue, _params: Params) -> Any:
     """`GET /fapi/v1/exchangeInfo`: the engine's rules, stamped with the wall clock."""
-    return {**venue.engine.exchange_info(), "serverTime": venue.wall.now_ms()}
+    return venue.engine.exchange_info(venue.wall.now_ms())
 
 
 def klines(venue: Venue, params: Params) -> Any:
@@ -100,6 +100,25 @@ def price_ticker(venue: Venue, params: Params) -> Any:
     return _one_or_all(
         venue, params, lambda tick: {"symbol": tick.symbol, "price": plain(tick.last), "time": tick.ts_ms}
     )
+
+
+def funding_rates(venue: Venue, params: Params) -> Any:
+    """`GET /fapi/v1/fundingRate`: the settlements since this exchange started, on the market's clock."""
+    limit = limit_of(params, 100, 1_000)
+    start, end = integer(params, "startTime", 0), integer(params, "endTime")
+    if "symbol" in params:
+        venue.tick_of(params["symbol"])
+    rows = [
+        {
+            "symbol": row.symbol, "fundingRate": plain(row.rate), "fundingTime": row.time_ms,
+            "markPrice": plain(row.mark),
+        }
+        for row in venue.settlements
+        if row.symbol == params.get("symbol", row.symbol)
+        and row.time_ms >= (start or 0)
+        and (end is None or row.time_ms <= end)
+    ]  # fmt: skip
+    return rows[:limit] if "startTime" in params else rows[-limit:]
 
 
 def _one_or_all(venue: Venue, params: Params, row: Any) -> Any:

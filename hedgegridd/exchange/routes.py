@@ -72,7 +72,7 @@ ROUTES: tuple[Route, ...] = (
     _public("/fapi/v1/ticker/bookTicker", market.book_ticker, _by_symbol(2, 5)),
     _public("/fapi/v1/ticker/price", market.price_ticker, _by_symbol(1, 2)),
     _public("/fapi/v2/ticker/price", market.price_ticker, _by_symbol(1, 2)),
-    _public("/fapi/v1/fundingRate", account.funding_rates, _flat(1)),
+    _public("/fapi/v1/fundingRate", market.funding_rates, _flat(1)),
     Route("POST", "/fapi/v1/listenKey", account.listen_key_new, "key", _flat(1)),
     Route("PUT", "/fapi/v1/listenKey", account.listen_key_keep, "key", _flat(1)),
     Route("DELETE", "/fapi/v1/listenKey", account.listen_key_close, "key", _flat(1)),

@@ -77,7 +77,7 @@ class PaperExchange:
         if not first:
             raise ValueError("data: the market holds no tick")
         clock = MarketClock(max(first), Fraction(options.speed), paused=True)
-        engine = Engine({rule.symbol: rule for rule in rules}, deposit=options.deposit)
+        engine = Engine(rules, deposit=options.deposit, start_ms=wall.now_ms())
         history = [kline for market in built for kline in market.history()]
         self.venue = Venue(
             engine, built, wall, clock, klines=KlineBook(history), rate_limits=options.rate_limits

@@ -1,6 +1,8 @@
 """The venue as one object: engine, markets, clocks, streams, limits and faults, and the one way a tick goes through."""
 
+from collections import deque
 from collections.abc import Iterable
+from decimal import Decimal
 
 import msgspec
 
@@ -15,6 +17,16 @@ from hedgegridd.exchange.user_stream import UserStream
 from hedgegridd.exchange.weights import RateLimiter
 
 MAX_SPECS = 10_000
+MAX_SETTLEMENTS = 1_000
+
+
+class FundingSettlement(msgspec.Struct, frozen=True):
+    """A funding time that has passed: rate (fraction), market time, mark price."""
+
+    symbol: str
+    rate: Decimal
+    time_ms: int
+    mark: Decimal
 
 
 class Venue:
@@ -41,6 +53,7 @@ class Venue:
         self.user = UserStream(self.hub, self.faults)
         self.ticks: dict[str, Tick] = {}
         self.streams = {symbol: SymbolStreams(symbol) for symbol in self.markets}
+        self.settlements: deque[FundingSettlement] = deque(maxlen=MAX_SETTLEMENTS)
         self.ticks_fed = 0
         self.slips = 0
         self._specs: dict[str, StreamSpec | None] = {}
@@ -78,8 +91,11 @@ class Venue:
         """One tick through engine, klines and streams, in this order."""
         self.ticks[tick.symbol] = tick
         self.ticks_fed += 1
+        rate, next_ms = self.engine.funding(tick.symbol)
         self.engine.on_tick(tick, self.wall.now_ms())
         self.publish_user_events()
+        if 0 < next_ms <= tick.ts_ms:
+            self.settlements.append(FundingSettlement(tick.symbol, rate, next_ms, tick.mark))
         self.klines.on_tick(tick)
         streams = self.streams[tick.symbol]
         streams.on_tick(tick)

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
+import yarl
 
 from hedgegridd.exchange.server import PaperExchange
 
@@ -36,7 +37,7 @@ class Client:
     ) -> None:
         await self.http.close()
 
-    async def send(self, method: str, url: str, **more: Any) -> Answer:
+    async def send(self, method: str, url: str | yarl.URL, **more: Any) -> Answer:
         async with self.http.request(method, url, **more) as response:
             return Answer(response.status, msgspec.json.decode(await response.read()), response.headers)
 
@@ -51,7 +52,8 @@ class Client:
         query = urlencode({**params, "timestamp": str(int(time.time() * 1000))})
         signature = hmac.new(self.exchange.api_secret.encode(), query.encode(), hashlib.sha256).hexdigest()
         url = f"{self.exchange.base_url}{path}?{query}&signature={signature}"
-        return await self.send(method, url, headers={"X-MBX-APIKEY": self.exchange.api_key})
+        # encoded: aiohttp would otherwise rewrite escapes that the signature has covered.
+        return await self.send(method, yarl.URL(url, encoded=True), headers={"X-MBX-APIKEY": self.exchange.api_key})
 
     async def order(self, side: str, leg: str, price: str, **more: str) -> Answer:
         params = {

@@ -36,8 +36,8 @@ class Probe(Strategy):
         super().__init__(StrategyConfig(strategy_id="PROBE-1", oms_type="HEDGING"))
         self._done = done
         self._legs: dict[str, Any] = {}
-        self._stop: Any = None
-        self._resting: Any = None
+        self._guard: Any = None
+        self._deep: Any = None
         self._tries = 0
         self.seen: dict[str, Any] = {
             "quotes": 0, "bars": 0, "marks": 0, "accepted": 0, "fills": {}, "rejected": [], "events": [],
@@ -67,12 +67,12 @@ class Probe(Strategy):
 
     def on_order_accepted(self, event: Any) -> None:
         self.seen["accepted"] += 1
-        if self._stop is not None and event.client_order_id == self._stop.client_order_id:
+        if self._guard is not None and event.client_order_id == self._guard.client_order_id:
             self.seen["events"].append("stop accepted")
-            self.cancel_order(self._stop)
-        if self._resting is not None and event.client_order_id == self._resting.client_order_id:
+            self.cancel_order(self._guard)
+        if self._deep is not None and event.client_order_id == self._deep.client_order_id:
             self.seen["events"].append("limit accepted")
-            self.cancel_order(self._resting)
+            self.cancel_order(self._deep)
 
     def on_order_rejected(self, event: Any) -> None:
         self.seen["rejected"].append(event.reason)
@@ -87,13 +87,13 @@ class Probe(Strategy):
         fills["commission"] = str(Decimal(fills["commission"]) + event.commission.as_decimal())
         fills["liquidity"].append(int(event.liquidity_side))
         both = all(Decimal(self.seen["fills"].get(leg, {}).get("qty", 0)) == QTY for leg in ("LONG", "SHORT"))
-        if both and self._stop is None:
+        if both and self._guard is None:
             self._protect(event.last_px.as_decimal())
 
     def on_order_canceled(self, event: Any) -> None:
-        if self._stop is not None and event.client_order_id == self._stop.client_order_id:
+        if self._guard is not None and event.client_order_id == self._guard.client_order_id:
             self.seen["events"].append("stop canceled")
-        if self._resting is not None and event.client_order_id == self._resting.client_order_id:
+        if self._deep is not None and event.client_order_id == self._deep.client_order_id:
             self.seen["events"].append("limit canceled")
         self._check()
 
@@ -113,7 +113,7 @@ class Probe(Strategy):
 
     def _protect(self, price: Decimal) -> None:
         instrument = self.cache.instrument(INSTRUMENT)
-        self._stop = self.order_factory.stop_market(
+        self._guard = self.order_factory.stop_market(
             INSTRUMENT,
             OrderSide.SELL,
             instrument.make_qty(QTY),
@@ -121,15 +121,15 @@ class Probe(Strategy):
             trigger_type=TriggerType.MARK_PRICE,
         )
         position_id = PositionId(f"{INSTRUMENT}-LONG")
-        self.submit_order(self._stop, position_id=position_id, params={"close_position": True})
-        self._resting = self.order_factory.limit(
+        self.submit_order(self._guard, position_id=position_id, params={"close_position": True})
+        self._deep = self.order_factory.limit(
             INSTRUMENT,
             OrderSide.BUY,
             instrument.make_qty(QTY),
             instrument.make_price(price * Decimal("0.97")),
             post_only=True,
         )
-        self.submit_order(self._resting, position_id=position_id)
+        self.submit_order(self._deep, position_id=position_id)
 
     def _check(self) -> None:
         cancelled = {"stop canceled", "limit canceled"} <= set(self.seen["events"])

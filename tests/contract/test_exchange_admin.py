@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import aiohttp
 import pytest
-from exchange_client import Client
-from test_exchange_rest import below, bid
+from tests.contract.exchange_client import Client
+from tests.contract.test_exchange_rest import below, bid
 
 from hedgegridd.exchange.server import Options, PaperExchange
 

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from exchange_client import Client
+from tests.contract.exchange_client import Client
 
 from hedgegridd.exchange.routes import ROUTES
 from hedgegridd.exchange.server import Options, PaperExchange
