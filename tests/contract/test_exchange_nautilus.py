@@ -38,17 +38,16 @@ async def test_adapter_connects_trades_both_legs_and_stops() -> None:
         assert seen["marks"] > 0
         assert set(seen["events"]) == {"stop accepted", "stop canceled", "limit accepted", "limit canceled"}
         assert set(seen["fills"]) == {"LONG", "SHORT"}
-        assert all(fill["qty"] == "0.010" for fill in seen["fills"].values())
+        qty = Decimal("0.010")
+        assert [Decimal(fill["qty"]) for fill in seen["fills"].values()] == [qty, qty], seen
         maker = 1
         assert all(side == maker for fill in seen["fills"].values() for side in fill["liquidity"])
         # What the adapter believes is what the exchange knows.
         rows = {row["positionSide"]: row for row in exchange.venue.engine.position_risk("BTCUSDT")}
-        assert Decimal(rows["LONG"]["positionAmt"]) == Decimal("0.010")
-        assert Decimal(rows["SHORT"]["positionAmt"]) == Decimal("-0.010")
-        assert seen["positions"] == {
-            "BTCUSDT-PERP.BINANCE-LONG": "0.010",
-            "BTCUSDT-PERP.BINANCE-SHORT": "0.010",
-        }
+        assert Decimal(rows["LONG"]["positionAmt"]) == qty
+        assert Decimal(rows["SHORT"]["positionAmt"]) == -qty
+        positions = {name: Decimal(size) for name, size in seen["positions"].items()}
+        assert positions == {"BTCUSDT-PERP.BINANCE-LONG": qty, "BTCUSDT-PERP.BINANCE-SHORT": qty}
         assert exchange.venue.engine.open_orders(None) == []
         assert exchange.venue.engine.open_algo_orders(None) == []
         fees = sum(Decimal(trade["commission"]) for trade in exchange.venue.engine.user_trades({"symbol": "BTCUSDT"}))
