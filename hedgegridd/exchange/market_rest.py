@@ -103,22 +103,8 @@ def price_ticker(venue: Venue, params: Params) -> Any:
 
 
 def funding_rates(venue: Venue, params: Params) -> Any:
-    """`GET /fapi/v1/fundingRate`: the settlements since this exchange started, on the market's clock."""
-    limit = limit_of(params, 100, 1_000)
-    start, end = integer(params, "startTime", 0), integer(params, "endTime")
-    if "symbol" in params:
-        venue.tick_of(params["symbol"])
-    rows = [
-        {
-            "symbol": row.symbol, "fundingRate": plain(row.rate), "fundingTime": row.time_ms,
-            "markPrice": plain(row.mark),
-        }
-        for row in venue.settlements
-        if row.symbol == params.get("symbol", row.symbol)
-        and row.time_ms >= (start or 0)
-        and (end is None or row.time_ms <= end)
-    ]  # fmt: skip
-    return rows[:limit] if "startTime" in params else rows[-limit:]
+    """`GET /fapi/v1/fundingRate`: settlements so far, on the market's clock."""
+    return venue.engine.funding_rates(params)
 
 
 def _one_or_all(venue: Venue, params: Params, row: Any) -> Any:

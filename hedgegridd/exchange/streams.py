@@ -5,6 +5,7 @@ so that a stepped market sends the same messages at any speed.
 """
 
 import re
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -16,7 +17,6 @@ from hedgegridd.exchange.types import Kline, Tick
 KLINE_UPDATE_MS = 250
 DEPTH_DEFAULT_MS = 250
 MARK_DEFAULT_MS = 3_000
-MAX_SPECS = 10_000
 
 StreamKind = Literal["book", "diff", "partial", "trade", "mark", "kline"]
 _PATTERN = re.compile(
@@ -108,10 +108,10 @@ class SymbolStreams:
             }  # fmt: skip
         self._last_price = tick.last
 
-    def message(
-        self, spec: StreamSpec, tick: Tick, klines: KlineBook, funding_rate: Decimal, next_funding_ms: int
+    def messages(
+        self, spec: StreamSpec, tick: Tick, klines: KlineBook, funding: Callable[[str], tuple[Decimal, int]]
     ) -> list[dict[str, Any]]:
-        """What this stream says at this tick; mostly nothing or one message."""
+        """What this stream says at this tick; mostly nothing or one message. `funding` gives rate and next time."""
         match spec.kind:
             case "book":
                 return [self._book_ticker(tick)]
@@ -120,7 +120,7 @@ class SymbolStreams:
             case "kline":
                 return self._klines(spec, tick, klines)
             case "mark":
-                return self._mark(spec, tick, funding_rate, next_funding_ms) if self._due(spec, tick) else []
+                return self._mark(spec, tick, *funding(tick.symbol)) if self._due(spec, tick) else []
             case "partial":
                 return self._partial(spec, tick) if self._due(spec, tick) else []
             case "diff":

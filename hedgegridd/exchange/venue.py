@@ -1,8 +1,6 @@
 """The venue as one object: engine, markets, clocks, streams, limits and faults, and the one way a tick goes through."""
 
-from collections import deque
 from collections.abc import Iterable
-from decimal import Decimal
 
 import msgspec
 
@@ -17,16 +15,6 @@ from hedgegridd.exchange.user_stream import UserStream
 from hedgegridd.exchange.weights import RateLimiter
 
 MAX_SPECS = 10_000
-MAX_SETTLEMENTS = 1_000
-
-
-class FundingSettlement(msgspec.Struct, frozen=True):
-    """A funding time that has passed: rate (fraction), market time, mark price."""
-
-    symbol: str
-    rate: Decimal
-    time_ms: int
-    mark: Decimal
 
 
 class Venue:
@@ -53,7 +41,6 @@ class Venue:
         self.user = UserStream(self.hub, self.faults)
         self.ticks: dict[str, Tick] = {}
         self.streams = {symbol: SymbolStreams(symbol) for symbol in self.markets}
-        self.settlements: deque[FundingSettlement] = deque(maxlen=MAX_SETTLEMENTS)
         self.ticks_fed = 0
         self.slips = 0
         self._specs: dict[str, StreamSpec | None] = {}
@@ -91,21 +78,18 @@ class Venue:
         """One tick through engine, klines and streams, in this order."""
         self.ticks[tick.symbol] = tick
         self.ticks_fed += 1
-        rate, next_ms = self.engine.funding(tick.symbol)
         self.engine.on_tick(tick, self.wall.now_ms())
         self.publish_user_events()
-        if 0 < next_ms <= tick.ts_ms:
-            self.settlements.append(FundingSettlement(tick.symbol, rate, next_ms, tick.mark))
         self.klines.on_tick(tick)
-        streams = self.streams[tick.symbol]
-        streams.on_tick(tick)
-        rate, next_ms = self.engine.funding(tick.symbol)
+        self.streams[tick.symbol].on_tick(tick)
         for name in list(self.hub.wanted()):
             spec = self._spec(name)
-            if spec is None or spec.symbol != tick.symbol:
-                continue
-            for message in streams.message(spec, tick, self.klines, rate, next_ms):
-                self.hub.send(name, msgspec.json.encode(message))
+            if spec is not None and spec.symbol == tick.symbol:
+                self._send(spec, tick)
+
+    def _send(self, spec: StreamSpec, tick: Tick) -> None:
+        for message in self.streams[tick.symbol].messages(spec, tick, self.klines, self.engine.funding):
+            self.hub.send(spec.name, msgspec.json.encode(message))
 
     def publish_user_events(self) -> None:
         """Hand what the engine has to say to the user stream."""
@@ -130,9 +114,7 @@ class Venue:
         for name in list(self.hub.wanted()):
             spec = self._spec(name)
             if spec is not None and spec.kind == "kline" and spec.symbol == tick.symbol:
-                rate, next_ms = self.engine.funding(tick.symbol)
-                for message in self.streams[tick.symbol].message(spec, tick, self.klines, rate, next_ms):
-                    self.hub.send(name, msgspec.json.encode(message))
+                self._send(spec, tick)
 
     def freeze_sockets(self) -> None:
         """Let the freeze rules in force decide for every socket anew."""
