@@ -67,7 +67,7 @@ class MarketClock:
         return self._base_ms
 
     def slip_to(self, now_ms: int) -> None:
-        """Set a clock that ran ahead of what the machine could process back to `now_ms`."""
+        """Run on from `now_ms`: back to what the machine could process, or forward to the wall at the start."""
         self._base_ms = now_ms
         self._base_ns = self._monotonic_ns()
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
+import structlog
 import uvloop
 
 from hedgegridd.exchange import markets
@@ -110,6 +111,8 @@ async def _run(options: Options) -> None:
 def main(argv: Sequence[str]) -> int:
     """Run until SIGINT or SIGTERM: 0; 2 for options that do not fit; 1 when it cannot listen."""
     options = options_of(argv)
+    # Stdout carries the addresses; what happens is told on stderr.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         asyncio.run(_run(options), loop_factory=uvloop.new_event_loop)
     except ValueError as error:

@@ -20,6 +20,7 @@ from hedgegridd.exchange.feeder import Feeder
 from hedgegridd.exchange.klines import KlineBook
 from hedgegridd.exchange.rest import MAX_BODY_BYTES, Rest
 from hedgegridd.exchange.rules import rules_of
+from hedgegridd.exchange.sockets import BACKLOG_BYTES
 from hedgegridd.exchange.venue import Venue
 from hedgegridd.exchange.websockets import WebSockets
 
@@ -33,7 +34,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How an exchange is set up. Ports: 0 picks a free one. `deposit` in USDT, `speed` x wall clock.
 
     `api_key`/`api_secret` are made up when empty. `tick_rate` (ticks per second of market time) is the synthetic
-    market's, `data` the replay's file; `history_bars` None leaves the market's own default.
+    market's, `data` the replay's file; `history_bars` None leaves the market's own default. A client that is
+    `backlog_bytes` behind in reading a socket is dropped.
     """
 
     host: str = "127.0.0.1"
@@ -52,6 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: bool = True
     history_bars: int | None = None
     tick_rate: Decimal = Decimal(10)
+    backlog_bytes: int = BACKLOG_BYTES
 
 
 class PaperExchange:
@@ -83,7 +86,7 @@ class PaperExchange:
             engine, built, wall, clock, klines=KlineBook(history), rate_limits=options.rate_limits
         )
         self._rest = Rest(self.venue, self.api_key, self.api_secret)
-        self._sockets = WebSockets(self.venue)
+        self._sockets = WebSockets(self.venue, options.backlog_bytes)
         self.feeder = Feeder(self.venue, lambda: self._rest.requests, lambda: self._rest.in_progress)
         self._tasks: list[asyncio.Task[None]] = []
         self._runners: list[web.AppRunner] = []
@@ -104,6 +107,9 @@ class PaperExchange:
         )
         if not self.options.start_paused:
             venue.clock.resume()
+            if self.options.market == "synthetic":
+                # It began when this object was built; now is now, or its ticks would look old for ever.
+                venue.clock.slip_to(venue.wall.now_ms())
         self._tasks = [
             asyncio.create_task(self.feeder.run(), name="exchange-feeder"),
             asyncio.create_task(self.feeder.run_wall(), name="exchange-wall"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-MAX_BACKLOG_BYTES = 16 * 1024 * 1024
+BACKLOG_BYTES = 16 * 1024 * 1024
 MAX_STREAMS_PER_SOCKET = 1_024
 
 
@@ -26,7 +26,10 @@ def text_frame(payload: bytes) -> bytes:
 class Socket:
     """One client connection. `combined`: messages are wrapped with the name of their stream."""
 
-    def __init__(self, transport: asyncio.Transport, *, combined: bool, user: bool) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, *, combined: bool, user: bool, backlog_bytes: int = BACKLOG_BYTES
+    ) -> None:
+        self._backlog_bytes = backlog_bytes
         self._transport = transport
         self._pending: list[bytes] = []
         self._pending_bytes = 0
@@ -36,7 +39,7 @@ class Socket:
         self.frozen = False
         self.overflowed = False
         # asyncio pauses a protocol that passes the high mark; the bound that matters is ours, below.
-        transport.set_write_buffer_limits(high=MAX_BACKLOG_BYTES)
+        transport.set_write_buffer_limits(high=backlog_bytes)
 
     def put(self, frame: bytes) -> None:
         """Queue a frame until the next flush; a frozen socket loses it."""
@@ -45,11 +48,11 @@ class Socket:
             self._pending_bytes += len(frame)
 
     def flush(self) -> None:
-        """Write what is queued. A reader that is `MAX_BACKLOG_BYTES` behind is cut off."""
+        """Write what is queued. A reader that is `backlog_bytes` behind is cut off."""
         if not self._pending:
             return
         if not self._transport.is_closing():
-            if self._transport.get_write_buffer_size() + self._pending_bytes > MAX_BACKLOG_BYTES:
+            if self._transport.get_write_buffer_size() + self._pending_bytes > self._backlog_bytes:
                 self.overflowed = True
                 self._transport.abort()
             else:

@@ -22,7 +22,8 @@ _log = structlog.get_logger("exchange.ws")
 class WebSockets:
     """Accepts sockets and answers what clients say on them."""
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: Venue, backlog_bytes: int) -> None:
+        self._backlog_bytes = backlog_bytes
         self._venue = venue
         self._open: set[web.WebSocketResponse] = set()
 
@@ -56,7 +57,7 @@ class WebSockets:
         transport = request.transport
         if transport is None:
             return ws
-        socket = Socket(transport, combined=combined, user=user)
+        socket = Socket(transport, combined=combined, user=user, backlog_bytes=self._backlog_bytes)
         venue.hub.add(socket)
         self._open.add(ws)
         try:

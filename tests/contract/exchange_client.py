@@ -53,7 +53,9 @@ class Client:
         signature = hmac.new(self.exchange.api_secret.encode(), query.encode(), hashlib.sha256).hexdigest()
         url = f"{self.exchange.base_url}{path}?{query}&signature={signature}"
         # encoded: aiohttp would otherwise rewrite escapes that the signature has covered.
-        return await self.send(method, yarl.URL(url, encoded=True), headers={"X-MBX-APIKEY": self.exchange.api_key})
+        return await self.send(
+            method, yarl.URL(url, encoded=True), headers={"X-MBX-APIKEY": self.exchange.api_key}
+        )
 
     async def order(self, side: str, leg: str, price: str, **more: str) -> Answer:
         params = {

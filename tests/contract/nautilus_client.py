@@ -13,7 +13,10 @@ from typing import Any
 from nautilus_trader.adapters.binance import BINANCE
 from nautilus_trader.adapters.binance.common.enums import BinanceAccountType
 from nautilus_trader.adapters.binance.config import BinanceDataClientConfig, BinanceExecClientConfig
-from nautilus_trader.adapters.binance.factories import BinanceLiveDataClientFactory, BinanceLiveExecClientFactory
+from nautilus_trader.adapters.binance.factories import (
+    BinanceLiveDataClientFactory,
+    BinanceLiveExecClientFactory,
+)
 from nautilus_trader.adapters.binance.futures.types import BinanceFuturesMarkPriceUpdate
 from nautilus_trader.config import InstrumentProviderConfig, LoggingConfig, StrategyConfig, TradingNodeConfig
 from nautilus_trader.live.node import TradingNode
@@ -151,7 +154,9 @@ async def run(rest: str, ws: str, key: str, secret: str) -> dict[str, Any]:
         trader_id=TraderId("PROBE-001"),
         logging=LoggingConfig(log_level="WARNING", log_colors=False),
         data_clients={BINANCE: BinanceDataClientConfig(**common)},
-        exec_clients={BINANCE: BinanceExecClientConfig(**common, base_url_ws_stream=ws, use_reduce_only=False)},
+        exec_clients={
+            BINANCE: BinanceExecClientConfig(**common, base_url_ws_stream=ws, use_reduce_only=False)
+        },
         timeout_connection=15.0,
         timeout_reconciliation=10.0,
         timeout_portfolio=10.0,

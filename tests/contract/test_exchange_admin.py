@@ -133,7 +133,9 @@ async def test_a_dropped_answer_before_or_after_processing(kind: str, processed:
 
 async def test_a_hanging_request_ends_when_its_rule_is_cleared() -> None:
     async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
-        await client.admin("POST", "/faults", {"target": "rest", "kind": "hang", "path": "/fapi/v1/listenKey"})
+        await client.admin(
+            "POST", "/faults", {"target": "rest", "kind": "hang", "path": "/fapi/v1/listenKey"}
+        )
         hanging = asyncio.create_task(client.key("POST", "/fapi/v1/listenKey"))
         while (await client.admin("GET", "/faults")).body[0]["hits"] == 0:
             await asyncio.sleep(0)

@@ -50,5 +50,7 @@ async def test_adapter_connects_trades_both_legs_and_stops() -> None:
         assert positions == {"BTCUSDT-PERP.BINANCE-LONG": qty, "BTCUSDT-PERP.BINANCE-SHORT": qty}
         assert exchange.venue.engine.open_orders(None) == []
         assert exchange.venue.engine.open_algo_orders(None) == []
-        fees = sum(Decimal(trade["commission"]) for trade in exchange.venue.engine.user_trades({"symbol": "BTCUSDT"}))
+        fees = sum(
+            Decimal(trade["commission"]) for trade in exchange.venue.engine.user_trades({"symbol": "BTCUSDT"})
+        )
         assert sum(Decimal(fill["commission"]) for fill in seen["fills"].values()) == fees

@@ -48,11 +48,16 @@ async def test_unknown_paths_and_malformed_requests_are_refused() -> None:
         assert (await client.public("/fapi/v1/klines", symbol="BTCUSDT", interval="7m")).code == -1120
         assert (await client.public("/fapi/v1/depth", symbol="NOPE")).code == -1121
         assert (await client.public("/fapi/v1/depth", symbol="BTCUSDT", limit="6")).code == -4021
-        assert (await client.public("/fapi/v1/klines", symbol="BTCUSDT", interval="1m", limit="x")).code == -1102
+        assert (
+            await client.public("/fapi/v1/klines", symbol="BTCUSDT", interval="1m", limit="x")
+        ).code == -1102
 
 
 async def test_every_route_that_needs_a_key_or_signature_refuses_without() -> None:
-    async with PaperExchange(Options(start_paused=True, rate_limits=False)) as exchange, Client(exchange) as client:
+    async with (
+        PaperExchange(Options(start_paused=True, rate_limits=False)) as exchange,
+        Client(exchange) as client,
+    ):
         before = exchange.venue.engine.truth()
         for route in ROUTES:
             answer = await client.public(route.path, method=route.method)
@@ -96,7 +101,9 @@ async def test_an_order_lives_and_is_cancelled_and_counted() -> None:
         assert gone.body["status"] == "CANCELED"
         again = await client.signed("DELETE", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="mine-1")
         assert again.code == -2011
-        closed = await client.signed("GET", "/fapi/v1/openOrder", symbol="BTCUSDT", origClientOrderId="mine-1")
+        closed = await client.signed(
+            "GET", "/fapi/v1/openOrder", symbol="BTCUSDT", origClientOrderId="mine-1"
+        )
         assert closed.code == -2013
 
 
@@ -113,7 +120,9 @@ async def test_batches_answer_each_order_by_itself() -> None:
         assert answers[1]["code"] == -4164
         names = '["b1","b2"]'
         answers = (
-            await client.signed("DELETE", "/fapi/v1/batchOrders", symbol="BTCUSDT", origClientOrderIdList=names)
+            await client.signed(
+                "DELETE", "/fapi/v1/batchOrders", symbol="BTCUSDT", origClientOrderIdList=names
+            )
         ).body
         assert answers[0]["status"] == "CANCELED"
         assert answers[1]["code"] == -2011
@@ -135,14 +144,19 @@ async def test_limits_answer_429_with_the_time_to_wait_and_then_418() -> None:
 
 
 async def test_account_calls_answer() -> None:
-    async with PaperExchange(Options(start_paused=True, rate_limits=False)) as exchange, Client(exchange) as client:
+    async with (
+        PaperExchange(Options(start_paused=True, rate_limits=False)) as exchange,
+        Client(exchange) as client,
+    ):
         for version in ("v2", "v3"):
             account = (await client.signed("GET", f"/fapi/{version}/account")).body
             assert Decimal(account["totalWalletBalance"]) == 100_000
             rows = (await client.signed("GET", f"/fapi/{version}/positionRisk", symbol="BTCUSDT")).body
             assert isinstance(rows, list)
         assert (await client.signed("GET", "/fapi/v1/positionSide/dual")).body == {"dualSidePosition": True}
-        assert (await client.signed("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage="7")).body["leverage"] == 7
+        assert (await client.signed("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage="7")).body[
+            "leverage"
+        ] == 7
         config = (await client.signed("GET", "/fapi/v1/symbolConfig", symbol="BTCUSDT")).body
         assert config[0]["leverage"] == 7
         brackets = (await client.signed("GET", "/fapi/v1/leverageBracket", symbol="BTCUSDT")).body
