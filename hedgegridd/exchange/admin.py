@@ -1,0 +1,232 @@
+"""The admin port: truth, pause and step, faults, jumps, funding, transfers and manual orders, for tests and drills."""
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from hedgegridd.exchange.faults import FaultRule
+from hedgegridd.exchange.feeder import Feeder
+from hedgegridd.exchange.rest import Rest
+from hedgegridd.exchange.types import VenueError
+from hedgegridd.exchange.venue import Venue
+
+MAX_STEP_MS = 86_400_000
+MAX_TIMEOUT_MS = 600_000
+ACTS = ("cut", "expire")
+
+
+class StepRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`ms` of market time; `quiet_ms` and `timeout_ms` of wall time."""
+
+    ms: int
+    quiet_ms: int = 30
+    timeout_ms: int = 10_000
+
+
+class Jump(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Multiply the price of `symbol` by `factor` from its next tick on."""
+
+    symbol: str
+    factor: Decimal
+
+
+class Funding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Set the funding rate (fraction per settlement) of `symbol`."""
+
+    symbol: str
+    rate: Decimal
+
+
+class Transfer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """USDT into (positive) or out of (negative) the account."""
+
+    amount: Decimal
+
+
+class Skew(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Milliseconds that the venue's wall clock is ahead of the true one."""
+
+    ms: int
+
+
+Handler = Callable[[web.Request], Awaitable[Any]]
+
+
+class Admin:
+    """The handlers of the admin port; a bad request is answered 400 and changes nothing."""
+
+    def __init__(self, venue: Venue, feeder: Feeder, rest: Rest) -> None:
+        self._venue = venue
+        self._feeder = feeder
+        self._rest = rest
+
+    def app(self) -> web.Application:
+        """The application of the admin port."""
+        app = web.Application(client_max_size=64 * 1024)
+        for method, path, handler in (
+            ("GET", "/health", self.health),
+            ("GET", "/truth", self.truth),
+            ("POST", "/pause", self.pause),
+            ("POST", "/resume", self.resume),
+            ("POST", "/step", self.step),
+            ("GET", "/faults", self.list_faults),
+            ("POST", "/faults", self.add_fault),
+            ("DELETE", "/faults", self.clear_faults),
+            ("POST", "/jump", self.jump),
+            ("POST", "/funding", self.funding),
+            ("POST", "/transfer", self.transfer),
+            ("POST", "/manual", self.manual),
+            ("POST", "/skew", self.skew),
+        ):
+            app.router.add_route(method, path, _answered(handler))
+        return app
+
+    async def health(self, _request: web.Request) -> Any:
+        """Clocks, counts, sockets: what the exchange itself is doing."""
+        venue = self._venue
+        return {
+            "market_ms": venue.clock.now_ms(), "wall_ms": venue.wall.now_ms(),
+            "paused": venue.clock.paused, "ended": venue.next_due() is None,
+            "speed": float(venue.clock.speed), "slips": venue.slips, "ticks": venue.ticks_fed,
+            "requests": self._rest.requests, "in_progress": self._rest.in_progress,
+            "used_weight_1m": venue.limiter.weight.used, "user_events": venue.user.events_sent,
+            "messages": venue.hub.messages_sent,
+            "market_sockets": sum(not socket.user for socket in venue.hub.sockets),
+            "user_sockets": sum(socket.user for socket in venue.hub.sockets),
+        }  # fmt: skip
+
+    async def truth(self, _request: web.Request) -> Any:
+        """The account as the venue knows it."""
+        return {**self._venue.engine.truth(), "market_ms": self._venue.clock.now_ms()}
+
+    async def pause(self, _request: web.Request) -> Any:
+        """Stop the market's clock."""
+        self._venue.clock.pause()
+        return {"paused": True, "market_ms": self._venue.clock.now_ms()}
+
+    async def resume(self, _request: web.Request) -> Any:
+        """Let the market's clock run on."""
+        if self._feeder.stepping:
+            raise ValueError("a step is under way")
+        self._venue.clock.resume()
+        return {"paused": False, "market_ms": self._venue.clock.now_ms()}
+
+    async def step(self, request: web.Request) -> Any:
+        """Advance a paused market and wait until nothing is under way."""
+        asked = await _read(request, StepRequest)
+        _within("ms", asked.ms, 0, MAX_STEP_MS)
+        _within("quiet_ms", asked.quiet_ms, 0, MAX_TIMEOUT_MS)
+        _within("timeout_ms", asked.timeout_ms, 1, MAX_TIMEOUT_MS)
+        if self._feeder.stepping:
+            raise ValueError("a step is under way")
+        return await self._feeder.step(asked.ms, asked.quiet_ms, asked.timeout_ms)
+
+    async def list_faults(self, _request: web.Request) -> Any:
+        """The rules with their hits."""
+        return self._venue.faults.rules()
+
+    async def add_fault(self, request: web.Request) -> Any:
+        """Add a rule, or do an act: `cut` the sockets of a target now, `expire` the listenKey now."""
+        raw = await _read(request, dict[str, Any])
+        if raw.get("kind") in ACTS:
+            return self._act(raw)
+        rule: FaultRule = self._venue.faults.add(raw)
+        self._venue.freeze_sockets()
+        return rule
+
+    def _act(self, raw: dict[str, Any]) -> dict[str, Any]:
+        kind, target = raw["kind"], raw.get("target")
+        if set(raw) - {"kind", "target"}:
+            raise ValueError(f"{kind} takes a target only")
+        if kind == "expire":
+            if target != "user":
+                raise ValueError("expire goes with target 'user'")
+            ended = self._venue.user.expire(self._venue.wall.now_ms(), now=True)
+            self._venue.hub.flush()
+            return {"kind": kind, "hits": int(ended)}
+        if target not in ("market", "user"):
+            raise ValueError("cut goes with target 'market' or 'user'")
+        sockets = [socket for socket in self._venue.hub.sockets if socket.user == (target == "user")]
+        for socket in sockets:
+            socket.cut()
+        return {"kind": kind, "hits": len(sockets)}
+
+    async def clear_faults(self, request: web.Request) -> Any:
+        """Clear the rule `?id=N`, or all."""
+        text = request.query.get("id")
+        if text is not None and not (text.isascii() and text.isdigit()):
+            raise ValueError(f"id must be a number, not {text!r}")
+        cleared = self._venue.faults.clear(None if text is None else int(text))
+        self._venue.freeze_sockets()
+        return {"cleared": cleared}
+
+    async def jump(self, request: web.Request) -> Any:
+        """A price jump."""
+        asked = await _read(request, Jump)
+        if not Decimal("0.01") <= asked.factor <= Decimal(100):
+            raise ValueError(f"factor must be 0.01 to 100, not {asked.factor}")
+        market = self._venue.markets.get(asked.symbol)
+        if market is None:
+            raise ValueError(f"symbol {asked.symbol!r} is not traded here")
+        market.jump(asked.factor)
+        return {"symbol": asked.symbol, "factor": asked.factor}
+
+    async def funding(self, request: web.Request) -> Any:
+        """A new funding rate."""
+        asked = await _read(request, Funding)
+        if abs(asked.rate) > Decimal("0.03"):
+            raise ValueError(f"rate must be within 3 %, not {asked.rate}")
+        self._venue.engine.set_funding_rate(asked.symbol, asked.rate)
+        return {"symbol": asked.symbol, "rate": asked.rate}
+
+    async def transfer(self, request: web.Request) -> Any:
+        """Money in or out."""
+        asked = await _read(request, Transfer)
+        self._venue.engine.transfer(asked.amount, self._venue.wall.now_ms())
+        self._publish()
+        return {"amount": asked.amount}
+
+    async def manual(self, request: web.Request) -> Any:
+        """An order by hand, with the parameters of `POST /fapi/v1/order`, past key, limits and faults."""
+        params = await _read(request, dict[str, str])
+        try:
+            return self._venue.engine.new_order(params, self._venue.wall.now_ms())
+        finally:
+            self._publish()
+
+    async def skew(self, request: web.Request) -> Any:
+        """Set the venue's wall clock apart from the true one."""
+        asked = await _read(request, Skew)
+        _within("ms", asked.ms, -86_400_000, 86_400_000)
+        self._venue.wall.skew_ms = asked.ms
+        return {"ms": asked.ms}
+
+    def _publish(self) -> None:
+        self._venue.publish_user_events()
+        self._venue.hub.flush()
+
+
+async def _read[T](request: web.Request, kind: type[T]) -> T:
+    return msgspec.json.decode(await request.read(), type=kind)
+
+
+def _within(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be {least} to {most}, not {value}")
+
+
+def _answered(handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        status = 200
+        try:
+            body = await handler(request)
+        except VenueError as error:
+            status, body = error.status, {"code": error.code, "msg": error.msg}
+        except (ValueError, msgspec.MsgspecError) as error:
+            status, body = 400, {"error": str(error)}
+        return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json")
+
+    return answer

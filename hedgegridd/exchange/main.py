@@ -1,0 +1,124 @@
+"""`hedgegridd exchange`: the paper exchange as a program of its own."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from hedgegridd.exchange import markets
+from hedgegridd.exchange.server import Options, PaperExchange
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from error
+    if not value.is_finite() or value <= 0:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text}")
+    return value
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"must be 0 to 65535, not {text}")
+    return int(text)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    line = argparse.ArgumentParser(
+        prog="hedgegridd exchange",
+        description="A paper exchange on loopback that speaks Binance's USD-M futures protocol.",
+    )
+    line.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
+    line.add_argument("--port", type=_port, default=0, help="port of REST and WebSocket; 0: any free one")
+    line.add_argument(
+        "--admin-port", type=_port, default=0, help="port of the control interface; 0: any free one"
+    )
+    line.add_argument("--market", choices=markets.KINDS, default="synthetic")
+    line.add_argument("--data", type=Path, help="file to replay (with --market replay)")
+    line.add_argument("--seed", type=int, default=1, help="seed of the market (default %(default)s)")
+    line.add_argument(
+        "--speed", type=_decimal, default=Decimal(1), help="market clock over wall clock (default 1)"
+    )
+    line.add_argument("--symbols", default="BTCUSDT", help="comma-separated (default %(default)s)")
+    line.add_argument("--deposit", type=_decimal, default=Decimal(100_000), help="USDT at the start")
+    line.add_argument(
+        "--tick-rate", type=_decimal, default=Decimal(10), help="synthetic ticks a second of market time"
+    )
+    line.add_argument("--history-bars", type=int, help="1m bars before the start (default: the market's own)")
+    line.add_argument("--api-key", default="", help="made up and printed when absent")
+    line.add_argument("--api-secret", default="", help="made up and printed when absent")
+    line.add_argument("--start-paused", action="store_true", help="the market stands until /resume or /step")
+    line.add_argument("--no-rate-limits", action="store_true", help="count, but never answer 429 or 418")
+    return line
+
+
+def options_of(argv: Sequence[str]) -> Options:
+    """Options of a command line. Raises SystemExit as argparse does."""
+    args = parser().parse_args(argv)
+    return Options(
+        host=args.host,
+        port=args.port,
+        admin_port=args.admin_port,
+        market=args.market,
+        data=args.data,
+        seed=args.seed,
+        speed=args.speed,
+        symbols=tuple(name.strip().upper() for name in args.symbols.split(",") if name.strip()),
+        deposit=args.deposit,
+        api_key=args.api_key,
+        api_secret=args.api_secret,
+        start_paused=args.start_paused,
+        rate_limits=not args.no_rate_limits,
+        history_bars=args.history_bars,
+        tick_rate=args.tick_rate,
+    )
+
+
+async def _run(options: Options) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with PaperExchange(options) as exchange:
+        for name, value in (
+            ("rest", exchange.base_url),
+            ("websocket", exchange.ws_url),
+            ("admin", exchange.admin_url),
+            ("api key", exchange.api_key),
+            ("api secret", exchange.api_secret),
+        ):
+            sys.stdout.write(f"{name:<11}{value}\n")
+        sys.stdout.write("READY\n")
+        sys.stdout.flush()
+        tasks = [asyncio.ensure_future(exchange.wait()), asyncio.ensure_future(stop.wait())]
+        done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for task in done:
+            task.result()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run until SIGINT or SIGTERM: 0; 2 for options that do not fit; 1 when it cannot listen."""
+    options = options_of(argv)
+    # Stdout carries the addresses; what happens is told on stderr.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        asyncio.run(_run(options), loop_factory=uvloop.new_event_loop)
+    except ValueError as error:
+        sys.stderr.write(f"hedgegridd exchange: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"hedgegridd exchange: cannot listen: {error}\n")
+        return 1
+    return 0

@@ -1,0 +1,164 @@
+"""The paper exchange as a whole: builds engine and markets from options, listens on loopback, runs, stops clean."""
+
+import asyncio
+import secrets
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from hedgegridd.exchange import markets
+from hedgegridd.exchange.admin import Admin
+from hedgegridd.exchange.clock import MarketClock, WallClock
+from hedgegridd.exchange.engine import Engine
+from hedgegridd.exchange.feeder import Feeder
+from hedgegridd.exchange.klines import KlineBook
+from hedgegridd.exchange.rest import MAX_BODY_BYTES, Rest
+from hedgegridd.exchange.rules import rules_of
+from hedgegridd.exchange.sockets import BACKLOG_BYTES
+from hedgegridd.exchange.venue import Venue
+from hedgegridd.exchange.websockets import WebSockets
+
+STOP_S = 2.0
+# Newer clients of the venue put these before /ws and /stream.
+WS_PREFIXES = ("", "/public", "/market", "/private")
+_log = structlog.get_logger("exchange")
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How an exchange is set up. Ports: 0 picks a free one. `deposit` in USDT, `speed` x wall clock.
+
+    `api_key`/`api_secret` are made up when empty. `tick_rate` (ticks per second of market time) is the synthetic
+    market's, `data` the replay's file; `history_bars` None leaves the market's own default. A client that is
+    `backlog_bytes` behind in reading a socket is dropped.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    admin_host: str = "127.0.0.1"
+    admin_port: int = 0
+    market: str = "synthetic"
+    data: Path | None = None
+    seed: int = 1
+    speed: Decimal = Decimal(1)
+    symbols: tuple[str, ...] = ("BTCUSDT",)
+    deposit: Decimal = Decimal(100_000)
+    api_key: str = ""
+    api_secret: str = ""
+    start_paused: bool = False
+    rate_limits: bool = True
+    history_bars: int | None = None
+    tick_rate: Decimal = Decimal(10)
+    backlog_bytes: int = BACKLOG_BYTES
+
+
+class PaperExchange:
+    """`async with PaperExchange(Options(...)) as exchange:` - addresses, key and secret are its attributes."""
+
+    def __init__(self, options: Options) -> None:
+        """Raises ValueError naming the option that does not fit."""
+        self.options = options
+        self.api_key = options.api_key or secrets.token_hex(32)
+        self.api_secret = options.api_secret or secrets.token_hex(32)
+        wall = WallClock()
+        rules = [rules_of(symbol) for symbol in options.symbols]
+        built = markets.build(
+            options.market,
+            symbols=rules,
+            data=options.data,
+            seed=options.seed,
+            start_ms=wall.now_ms(),
+            tick_rate=options.tick_rate,
+            history_bars=options.history_bars,
+        )
+        first = [ts_ms for market in built if (ts_ms := market.next_ts_ms()) is not None]
+        if not first:
+            raise ValueError("data: the market holds no tick")
+        clock = MarketClock(max(first), Fraction(options.speed), paused=True)
+        engine = Engine(rules, deposit=options.deposit, start_ms=wall.now_ms())
+        history = [kline for market in built for kline in market.history()]
+        self.venue = Venue(
+            engine, built, wall, clock, klines=KlineBook(history), rate_limits=options.rate_limits
+        )
+        self._rest = Rest(self.venue, self.api_key, self.api_secret)
+        self._sockets = WebSockets(self.venue, options.backlog_bytes)
+        self.feeder = Feeder(self.venue, lambda: self._rest.requests, lambda: self._rest.in_progress)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._runners: list[web.AppRunner] = []
+        self.base_url = ""
+        self.ws_url = ""
+        self.admin_url = ""
+
+    async def start(self) -> None:
+        """Feed the first tick of each market, listen, and let the market run unless it starts paused."""
+        venue = self.venue
+        while venue.feed_until(venue.clock.now_ms(), 1_000):
+            continue
+        address = await self._listen(self._app(), self.options.host, self.options.port)
+        self.base_url, self.ws_url = f"http://{address}", f"ws://{address}"
+        admin = Admin(venue, self.feeder, self._rest).app()
+        self.admin_url = (
+            f"http://{await self._listen(admin, self.options.admin_host, self.options.admin_port)}"
+        )
+        if not self.options.start_paused:
+            venue.clock.resume()
+            if self.options.market == "synthetic":
+                # It began when this object was built; now is now, or its ticks would look old for ever.
+                venue.clock.slip_to(venue.wall.now_ms())
+        self._tasks = [
+            asyncio.create_task(self.feeder.run(), name="exchange-feeder"),
+            asyncio.create_task(self.feeder.run_wall(), name="exchange-wall"),
+        ]
+
+    async def wait(self) -> None:
+        """Until a task of the exchange fails (it raises then); for ever otherwise."""
+        await asyncio.gather(*self._tasks)
+
+    async def stop(self) -> None:
+        """Stop the market, say goodbye on the sockets, stop listening. May be called twice."""
+        for task in self._tasks:
+            task.cancel()
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._sockets.close()
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+        self._tasks.clear()
+        for outcome in ended:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _app(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        for prefix in WS_PREFIXES:
+            app.router.add_get(prefix + "/stream", self._sockets.combined)
+            app.router.add_get(prefix + "/ws", self._sockets.raw)
+            app.router.add_get(prefix + "/ws/{names:.+}", self._sockets.raw)
+        app.router.add_route("*", "/{path:.*}", self._rest.handle)
+        return app
+
+    async def _listen(self, app: web.Application, host: str, port: int) -> str:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_S, handle_signals=False)
+        self._runners.append(runner)
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        bound_host, bound_port = runner.addresses[0][:2]
+        return f"{bound_host}:{bound_port}"

@@ -1,0 +1,92 @@
+"""`hedgegridd exchange` as a process: it says where it is, trades, and ends clean on a signal."""
+
+import asyncio
+import signal
+import sys
+
+import aiohttp
+import pytest
+
+from hedgegridd.exchange.main import options_of
+
+RUN = "import sys; from hedgegridd.exchange.main import main; sys.exit(main(sys.argv[1:]))"
+
+
+async def started(*argv: str) -> tuple[asyncio.subprocess.Process, dict[str, str]]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", RUN, *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    said: dict[str, str] = {}
+    while line := (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip():
+        if line == "READY":
+            break
+        name, value = line.rsplit(None, 1)
+        said[name.strip()] = value
+    return process, said
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_it_serves_and_ends_clean_on_a_signal(number: signal.Signals) -> None:
+    process, said = await started("--speed", "10", "--api-key", "k", "--api-secret", "s")
+    try:
+        assert (said["api key"], said["api secret"]) == ("k", "s")
+        async with aiohttp.ClientSession() as http:
+            async with http.get(said["rest"] + "/fapi/v1/ping") as answer:
+                assert answer.status == 200
+            async with http.get(said["admin"] + "/health") as answer:
+                assert (await answer.json())["paused"] is False
+            # An open socket does not keep it from ending.
+            async with http.ws_connect(said["websocket"] + "/ws/btcusdt@bookTicker") as socket:
+                assert (await asyncio.wait_for(socket.receive_json(), 5))["e"] == "bookTicker"
+                process.send_signal(number)
+                _, err = await asyncio.wait_for(process.communicate(), 10)
+        assert (process.returncode, err.decode()) == (0, "")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("argv", "word"),
+    [
+        (("--symbols", "NOPE"), "NOPE"),
+        (("--symbols", ""), "symbol"),
+        (("--market", "replay"), "data"),
+        (("--market", "replay", "--data", "/nonexistent.csv"), "nonexistent"),
+    ],
+)
+async def test_options_that_do_not_fit_are_named(argv: tuple[str, ...], word: str) -> None:
+    process, _ = await started(*argv)
+    _, err = await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 2
+    assert word in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [("--speed", "0"), ("--speed", "fast"), ("--port", "70000"), ("--deposit", "-1"), ("--market", "real")],
+)
+def test_a_bad_value_is_refused_by_the_command_line(
+    argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        options_of(argv)
+    assert ended.value.code == 2
+    assert argv[0] in capsys.readouterr().err
+
+
+def test_every_option_of_the_command_line_arrives() -> None:
+    argv = (
+        "--host", "127.0.0.2", "--port", "1", "--admin-port", "2", "--market", "replay", "--data", "f.csv", "--seed", "3",
+        "--speed", "2.5", "--symbols", "ethusdt, btcusdt", "--deposit", "5", "--tick-rate", "7", "--history-bars", "9",
+        "--api-key", "k", "--api-secret", "s", "--start-paused", "--no-rate-limits",
+    )  # fmt: skip
+    options, plain = options_of(argv), options_of(())
+    same = [name for name in plain.__struct_fields__ if getattr(options, name) == getattr(plain, name)]
+    assert same == ["admin_host", "backlog_bytes"]
+    assert options.symbols == ("ETHUSDT", "BTCUSDT")

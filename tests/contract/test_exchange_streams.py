@@ -1,0 +1,185 @@
+"""The WebSocket side of the paper exchange: subscriptions, and messages of the shape the venue sends."""
+
+import asyncio
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientWebSocketResponse
+
+from hedgegridd.exchange.server import Options, PaperExchange
+from tests.contract.exchange_client import Client
+
+PAUSED = Options(start_paused=True, seed=3, rate_limits=False)
+DATA = Path(os.environ.get("HEDGEGRIDD_DATA", Path(__file__).parents[3] / "shared" / "data"))
+CAPTURE = DATA / "binance-futures-ws-capture-2021-07-22.txt.gz"
+ALL = [
+    "btcusdt@bookTicker",
+    "btcusdt@aggTrade",
+    "btcusdt@depth@100ms",
+    "btcusdt@kline_1m",
+    "btcusdt@markPrice@1s",
+]
+
+
+async def drain(socket: ClientWebSocketResponse, last_id: int) -> list[Any]:
+    """Everything sent before the answer to a request with `last_id`."""
+    await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": last_id})
+    messages: list[Any] = []
+    while True:
+        message = await asyncio.wait_for(socket.receive_json(), 5)
+        if message.get("id") == last_id:
+            return messages
+        messages.append(message)
+
+
+async def test_subscribing_listing_and_unsubscribing() -> None:
+    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+        socket = await client.socket("/stream?streams=btcusdt@bookTicker")
+        for request, answer in (
+            ({"method": "SUBSCRIBE", "params": ALL[1:3], "id": 1}, {"result": None, "id": 1}),
+            ({"method": "LIST_SUBSCRIPTIONS", "id": 2}, {"result": ALL[:3], "id": 2}),
+            ({"method": "UNSUBSCRIBE", "params": ALL[1:3], "id": 3}, {"result": None, "id": 3}),
+            ({"method": "LIST_SUBSCRIPTIONS", "id": 4}, {"result": ALL[:1], "id": 4}),
+        ):
+            await socket.send_json(request)
+            assert await socket.receive_json() == answer
+        for bad in (
+            "nonsense",
+            '{"method":"DANCE","id":9}',
+            '{"method":"SUBSCRIBE","params":[1],"id":9}',
+            "[]",
+        ):
+            await socket.send_str(bad)
+            assert (await socket.receive_json())["error"]["code"] == 2
+        await client.admin("POST", "/step", {"ms": 1_000})
+        heard = await drain(socket, 5)
+        assert {message["stream"] for message in heard} == {"btcusdt@bookTicker"}
+        await socket.close()
+
+
+async def test_raw_sockets_carry_bare_messages_and_unknown_streams_stay_silent() -> None:
+    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+        raw = await client.socket(
+            "/ws/btcusdt@bookTicker/btcusdt@nonsense/ethusdt@bookTicker/btcusdt@kline_9m"
+        )
+        routed = await client.socket("/market/stream?streams=btcusdt@bookTicker")
+        await client.admin("POST", "/step", {"ms": 500})
+        heard = await drain(raw, 1)
+        assert [message["e"] for message in heard] == ["bookTicker"] * 5
+        wrapped = [message["data"] for message in await drain(routed, 1)]
+        assert wrapped == heard
+        await raw.close()
+        await routed.close()
+
+
+async def test_throttled_streams_keep_their_pace_on_the_markets_clock() -> None:
+    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+        streams = (
+            "btcusdt@markPrice@1s/btcusdt@markPrice/btcusdt@kline_1m/btcusdt@kline_5m/btcusdt@depth5@500ms"
+        )
+        socket = await client.socket(f"/stream?streams={streams}")
+        for _ in range(12):
+            await client.admin("POST", "/step", {"ms": 60_000})
+        heard: dict[str, list[Any]] = {}
+        for message in await drain(socket, 1):
+            heard.setdefault(message["stream"].partition("@")[2], []).append(message["data"])
+        assert len(heard["markPrice@1s"]) == pytest.approx(720, abs=2)
+        assert len(heard["markPrice"]) == pytest.approx(240, abs=2)
+        for name, count in (("kline_1m", 12), ("kline_5m", 2)):
+            closed = [message["k"] for message in heard[name] if message["k"]["x"]]
+            assert len(closed) in (count, count + 1), name
+            assert [k["t"] for k in closed] == sorted({k["t"] for k in closed})
+            rows = (
+                await client.public("/fapi/v1/klines", symbol="BTCUSDT", interval=name[-2:], limit="100")
+            ).body
+            by_open = {row[0]: row for row in rows}
+            for k in closed:
+                assert [k[field] for field in "ohlcv"] == by_open[k["t"]][1:6]
+        book = heard["depth5@500ms"][-1]
+        assert len(book["b"]) == len(book["a"]) == 5
+        await socket.close()
+
+
+async def test_the_diff_stream_keeps_a_local_book_equal_to_the_venues() -> None:
+    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+        socket = await client.socket("/stream?streams=btcusdt@depth@100ms")
+        await client.admin("POST", "/step", {"ms": 1_000})
+        await drain(socket, 1)
+        snapshot = (await client.public("/fapi/v1/depth", symbol="BTCUSDT", limit="1000")).body
+        book = {side: dict(snapshot[side]) for side in ("bids", "asks")}
+        await client.admin("POST", "/step", {"ms": 30_000})
+        previous = None
+        for message in await drain(socket, 2):
+            event = message["data"]
+            if event["u"] < snapshot["lastUpdateId"]:
+                continue
+            assert previous is None or event["pu"] == previous
+            previous = event["u"]
+            for side, changes in (("bids", event["b"]), ("asks", event["a"])):
+                for price, qty in changes:
+                    if Decimal(qty) == 0:
+                        book[side].pop(price, None)
+                    else:
+                        book[side][price] = qty
+        after = (await client.public("/fapi/v1/depth", symbol="BTCUSDT", limit="1000")).body
+        assert {side: dict(after[side]) for side in ("bids", "asks")} == book
+        await socket.close()
+
+
+async def test_a_reader_that_falls_behind_is_dropped() -> None:
+    options = Options(start_paused=True, rate_limits=False, backlog_bytes=64 * 1024)
+    async with PaperExchange(options) as exchange, Client(exchange) as client:
+        socket = await client.socket("/ws/btcusdt@bookTicker/btcusdt@depth20@100ms")
+        transport = socket._response.connection.transport
+        transport.pause_reading()
+        for _ in range(60):
+            await client.admin("POST", "/step", {"ms": 60_000, "quiet_ms": 0, "timeout_ms": 1})
+            if not exchange.venue.hub.sockets:
+                break
+        assert not exchange.venue.hub.sockets
+        transport.resume_reading()
+        await socket.close()
+
+
+def captured() -> Iterator[dict[str, Any]]:
+    with gzip.open(CAPTURE, "rt") as lines:
+        next(lines)
+        for line in lines:
+            yield json.loads(line.partition(": ")[2])["data"]
+
+
+def shape(value: Any) -> Any:
+    """Names and types of a message, without its figures."""
+    if isinstance(value, dict):
+        return {name: shape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    return type(value).__name__
+
+
+@pytest.mark.skipif(
+    not CAPTURE.exists(), reason="the captured traffic of the venue lies beside the project: absent"
+)
+async def test_messages_have_the_shape_of_the_captured_ones() -> None:
+    real: dict[str, Any] = {}
+    for message in captured():
+        kind = message["e"]
+        if kind not in real or (kind == "depthUpdate" and message["b"] and message["a"]):
+            real[kind] = shape(message)
+    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+        socket = await client.socket("/stream?streams=" + "/".join(ALL))
+        await client.admin("POST", "/step", {"ms": 5_000})
+        ours: dict[str, Any] = {}
+        for message in await drain(socket, 1):
+            data = message["data"]
+            if data["e"] not in ours or (data["e"] == "depthUpdate" and data["b"] and data["a"]):
+                ours[data["e"]] = shape(data)
+        assert set(real) == {"bookTicker", "aggTrade", "depthUpdate", "kline"}
+        assert {kind: ours[kind] for kind in real} == real
+        await socket.close()
