@@ -1,0 +1,399 @@
+"""The paper exchange's engine: the venue's rules for one user, synchronous and deterministic, without I/O or clock.
+
+    requests -> trading.py, algo.py, reports.py      (checked by params.py and filters.py)
+    ticks    -> matching.py, algo.py, settlement.py
+    both     -> desk.py (orders) -> account.py (money) -> events.py (user stream)
+
+Each public method is one mutation or one answer; a refused request raises VenueError and changes nothing. Invariants
+(invariants.py) are checked after every mutation. Times come in: `wall_ms` wall clock, `Tick.ts_ms` market clock.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from hedgegridd.exchange import params
+from hedgegridd.exchange.account import Account
+from hedgegridd.exchange.algo import AlgoService
+from hedgegridd.exchange.brackets import brackets_json
+from hedgegridd.exchange.desk import Desk
+from hedgegridd.exchange.events import Outbox
+from hedgegridd.exchange.info import exchange_info
+from hedgegridd.exchange.invariants import check_books, check_money
+from hedgegridd.exchange.matching import Book
+from hedgegridd.exchange.params import Params
+from hedgegridd.exchange.reports import Reports
+from hedgegridd.exchange.settlement import Settlement, funding_rate
+from hedgegridd.exchange.state import FIRST_ORDER_ID, LEGS, Leg, Market, State
+from hedgegridd.exchange.trading import Trading
+from hedgegridd.exchange.types import SymbolRules, Tick, UserEvent, VenueError
+
+Json = dict[str, Any]
+DONE_ALL: Json = {"code": 200, "msg": "The operation of cancel all open order is done."}
+SUCCESS: Json = {"code": 200, "msg": "success"}
+STATUSES = frozenset({"TRADING", "PRE_SETTLE", "SETTLING", "CLOSE", "TRADING_HALT"})
+
+
+class Engine:
+    """One user's account at the paper exchange.
+
+    `deposit` is the first USDT transfer; `partial_fills` False fills an order whole as soon as it would get
+    anything; `countdown_cancels_algo` lets countdownCancelAll take algo orders too; `allow_flat_stop` and
+    `single_close_position`: see AlgoService.
+    """
+
+    def __init__(
+        self,
+        rules: Sequence[SymbolRules],
+        *,
+        deposit: Decimal = Decimal(10000),
+        partial_fills: bool = True,
+        countdown_cancels_algo: bool = False,
+        allow_flat_stop: bool = True,
+        single_close_position: bool = False,
+        start_ms: int = 0,
+    ) -> None:
+        self._rules = {r.symbol: r for r in rules}
+        if not self._rules or len(self._rules) != len(rules):
+            raise ValueError("rules: at least one symbol, each once")
+        if deposit < 0:
+            raise ValueError("deposit: must not be negative")
+        self._partial_fills = partial_fills
+        self._countdown_cancels_algo = countdown_cancels_algo
+        self._allow_flat_stop = allow_flat_stop
+        self._single_close_position = single_close_position
+        self._now_ms = start_ms
+        self._wire(_fresh_state(self._rules))
+        if deposit:
+            self._account.transfer(deposit, start_ms)
+
+    def _wire(self, state: State) -> None:
+        """Builds the parts around `state`; indices (books, client ids) come from its orders."""
+        self._state = state
+        self._books = {
+            symbol: Book(r, state.markets[symbol], partial_fills=self._partial_fills)
+            for symbol, r in self._rules.items()
+        }
+        self._account = Account(self._rules, state, self._books)
+        self._outbox = Outbox(self._rules, state, self._account, self._books)
+        self._desk = Desk(self._rules, state, self._account, self._outbox, self._books)
+        self._trading = Trading(self._desk)
+        self._algo = AlgoService(
+            self._desk,
+            self._trading,
+            allow_flat_stop=self._allow_flat_stop,
+            single_close_position=self._single_close_position,
+        )
+        self._settlement = Settlement(self._desk)
+        self._reports = Reports(self._desk)
+
+    def _settled(self, wall_ms: int) -> None:
+        """Ends a mutation: reports finished algo orders and checks the invariants."""
+        self._now_ms = max(self._now_ms, wall_ms)
+        self._algo.finish(wall_ms)
+        self._algo.on_flat(wall_ms)
+        check_money(self._state)
+        check_books(self._state, self._books)
+
+    # -- ordinary orders ---------------------------------------------------------------------------------------
+
+    def new_order(self, request: Params, wall_ms: int) -> Json:
+        """POST /fapi/v1/order."""
+        answer = self._trading.new(request, wall_ms)
+        self._settled(wall_ms)
+        return answer
+
+    def modify_order(self, request: Params, wall_ms: int) -> Json:
+        """PUT /fapi/v1/order."""
+        answer = self._trading.modify(request, wall_ms)
+        self._settled(wall_ms)
+        return answer
+
+    def cancel_order(self, request: Params, wall_ms: int) -> Json:
+        """DELETE /fapi/v1/order, by orderId or origClientOrderId; -2011 when unknown or ended."""
+        answer = self._trading.cancel(request, wall_ms)
+        self._settled(wall_ms)
+        return answer
+
+    def query_order(self, request: Params) -> Json:
+        """GET /fapi/v1/order; -2013 when unknown."""
+        return self._trading.query(request)
+
+    def cancel_all(self, symbol: str, wall_ms: int) -> Json:
+        """DELETE /fapi/v1/allOpenOrders: ordinary orders of both legs, not algo orders."""
+        self._trading.cancel_all(symbol, wall_ms)
+        self._settled(wall_ms)
+        return dict(DONE_ALL)
+
+    def open_orders(self, symbol: str | None = None) -> list[Json]:
+        """GET /fapi/v1/openOrders."""
+        return self._reports.open_orders(symbol)
+
+    def all_orders(self, request: Params) -> list[Json]:
+        """GET /fapi/v1/allOrders: symbol, orderId, startTime, endTime, limit."""
+        return self._reports.all_orders(request)
+
+    def user_trades(self, request: Params) -> list[Json]:
+        """GET /fapi/v1/userTrades: symbol, orderId, startTime, endTime, fromId, limit."""
+        return self._reports.user_trades(request)
+
+    def countdown_cancel(self, request: Params, wall_ms: int) -> Json:
+        """POST /fapi/v1/countdownCancelAll; fires in `on_wall`."""
+        answer = self._trading.countdown(request, wall_ms)
+        self._settled(wall_ms)
+        return answer
+
+    # -- algo orders -------------------------------------------------------------------------------------------
+
+    def new_algo_order(self, request: Params, wall_ms: int) -> Json:
+        """POST /fapi/v1/algoOrder."""
+        answer = self._algo.new(request, wall_ms)
+        self._settled(wall_ms)
+        return answer
+
+    def cancel_algo_order(self, request: Params, wall_ms: int) -> Json:
+        """DELETE /fapi/v1/algoOrder, by algoId or clientAlgoId."""
+        answer = self._algo.cancel(request, wall_ms)
+        self._settled(wall_ms)
+        return answer
+
+    def query_algo_order(self, request: Params) -> Json:
+        """GET /fapi/v1/algoOrder."""
+        return self._algo.query(request)
+
+    def open_algo_orders(self, symbol: str | None = None) -> list[Json]:
+        """GET /fapi/v1/openAlgoOrders."""
+        return self._algo.open(symbol)
+
+    def all_algo_orders(self, request: Params) -> list[Json]:
+        """GET /fapi/v1/allAlgoOrders: symbol, algoId, startTime, endTime, limit."""
+        return self._algo.all(request)
+
+    def cancel_all_algo(self, symbol: str, wall_ms: int) -> Json:
+        """DELETE /fapi/v1/algoOpenOrders."""
+        self._algo.cancel_all(symbol, wall_ms)
+        self._settled(wall_ms)
+        return dict(DONE_ALL)
+
+    # -- account -----------------------------------------------------------------------------------------------
+
+    def account_v2(self) -> Json:
+        """GET /fapi/v2/account."""
+        return self._reports.account(version=2)
+
+    def account_v3(self) -> Json:
+        """GET /fapi/v3/account."""
+        return self._reports.account(version=3)
+
+    def balance(self) -> list[Json]:
+        """GET /fapi/v2/balance and /fapi/v3/balance."""
+        return self._reports.balance()
+
+    def position_risk(self, symbol: str | None = None) -> list[Json]:
+        """GET /fapi/v2/positionRisk and /fapi/v3/positionRisk."""
+        return self._reports.position_risk(symbol)
+
+    def symbol_config(self, symbol: str | None = None) -> list[Json]:
+        """GET /fapi/v1/symbolConfig."""
+        return self._reports.symbol_config(symbol)
+
+    def income(self, request: Params) -> list[Json]:
+        """GET /fapi/v1/income."""
+        return self._reports.income(request)
+
+    def commission_rate(self, symbol: str) -> Json:
+        """GET /fapi/v1/commissionRate."""
+        return self._reports.commission_rate(symbol)
+
+    def position_mode(self) -> Json:
+        """GET /fapi/v1/positionSide/dual: always hedge mode."""
+        return {"dualSidePosition": True}
+
+    def multi_assets_mode(self) -> Json:
+        """GET /fapi/v1/multiAssetsMargin: always single-asset."""
+        return {"multiAssetsMargin": False}
+
+    def set_position_mode(self, request: Params, wall_ms: int = 0) -> Json:
+        """POST /fapi/v1/positionSide/dual: -4059 for hedge mode (it is on), -4068 or -1130 for one-way."""
+        del wall_ms  # nothing is ever changed: the paper account knows hedge mode only
+        if params.flag(request, "dualSidePosition"):
+            raise VenueError(-4059, "No need to change position side.")
+        if self._account.open_legs() or self._desk.account.live_orders():
+            raise VenueError(-4068, "Position side cannot be changed if there exists position.")
+        raise VenueError(-1130, "Data sent for parameter 'dualSidePosition' is not valid.")
+
+    def set_leverage(self, request: Params, wall_ms: int = 0) -> Json:
+        """POST /fapi/v1/leverage; -4028 out of range, -2028 when the margin or the legs do not allow it."""
+        rules = self._desk.rules_of(params.required(request, "symbol"))
+        leverage = params.integer(request, "leverage")
+        if not 1 <= leverage <= rules.max_leverage:
+            raise VenueError(-4028, f"Leverage {leverage} is not valid")
+        market = self._state.markets[rules.symbol]
+        before = market.leverage
+        market.leverage = leverage
+        legs = [self._state.leg(rules.symbol, side) for side in LEGS]
+        held = self._account.position_initial() + self._account.orders_initial(
+            self._desk.account.live_orders()
+        )
+        too_large = any(
+            self._account.notional(leg) > self._account.max_notional(rules.symbol) for leg in legs
+        )
+        if (leverage < before and held > self._account.margin_balance()) or too_large:
+            market.leverage = before
+            raise VenueError(-2028, "Leverage is smaller than permitted: insufficient margin balance")
+        if leverage != before:
+            self._outbox.config(rules.symbol, leverage, wall_ms or self._now_ms)
+        most = self._reports.symbol_config(rules.symbol)[0]["maxNotionalValue"]
+        return {"leverage": leverage, "maxNotionalValue": most, "symbol": rules.symbol}
+
+    def set_margin_type(self, request: Params, wall_ms: int = 0) -> Json:
+        """POST /fapi/v1/marginType: -4046 for CROSSED (it is), -1130 for ISOLATED (not traded on paper)."""
+        del wall_ms  # nothing is ever changed: the paper account knows cross margin only
+        self._desk.rules_of(params.required(request, "symbol"))
+        kind = params.required(request, "marginType")
+        if kind == "CROSSED":
+            raise VenueError(-4046, "No need to change margin type.")
+        raise VenueError(-1130, "Data sent for parameter 'marginType' is not valid.")
+
+    def exchange_info(self, wall_ms: int | None = None) -> Json:
+        """GET /fapi/v1/exchangeInfo; `wall_ms` is its serverTime (default: the last time seen)."""
+        now_ms = self._now_ms if wall_ms is None else wall_ms
+        return exchange_info(self._rules.values(), self._state.markets, now_ms)
+
+    def leverage_brackets(self, symbol: str | None = None) -> list[Json]:
+        """GET /fapi/v1/leverageBracket."""
+        names = list(self._rules) if symbol is None else [symbol]
+        return [brackets_json(self._desk.rules_of(name)) for name in names]
+
+    # -- time --------------------------------------------------------------------------------------------------
+
+    def on_tick(self, tick: Tick, wall_ms: int) -> None:
+        """One step of the market: fills, then funding and margin, then triggers. KeyError for a symbol not listed."""
+        for order, qty in self._books[tick.symbol].move(tick):
+            self._desk.fill(order, order.price, qty, wall_ms, maker=True)
+        self._settlement.on_tick(tick, wall_ms)
+        self._algo.on_tick(tick, wall_ms)
+        self._settled(wall_ms)
+
+    def on_wall(self, wall_ms: int) -> None:
+        """What the wall clock does: GTD expiry and countdown cancels."""
+        self._trading.expire_gtd(wall_ms)
+        self._algo.expire(wall_ms)
+        for symbol, market in self._state.markets.items():
+            if market.countdown_ms and market.countdown_ms <= wall_ms:
+                market.countdown_ms = 0
+                self._trading.cancel_all(symbol, wall_ms)
+                if self._countdown_cancels_algo:
+                    self._algo.cancel_all(symbol, wall_ms)
+        self._settled(wall_ms)
+
+    def take_events(self) -> list[UserEvent]:
+        """User-stream messages since the last call, oldest first."""
+        return self._outbox.take()
+
+    def funding(self, symbol: str) -> tuple[Decimal, int]:
+        """(rate of the next settlement as of now, its market time in ms): for markPrice and premiumIndex."""
+        self._desk.rules_of(symbol)
+        market = self._state.markets[symbol]
+        return funding_rate(market), market.next_funding_ms
+
+    # -- admin -------------------------------------------------------------------------------------------------
+
+    def transfer(self, amount: Decimal, wall_ms: int) -> None:
+        """Deposits (positive) or withdraws (negative) USDT."""
+        self._account.transfer(amount, wall_ms)
+        self._outbox.account("DEPOSIT" if amount > 0 else "WITHDRAW", wall_ms, change=amount)
+        self._settled(wall_ms)
+
+    def set_funding_rate(self, symbol: str, rate: Decimal | None) -> None:
+        """Sets the rate of the next settlement only (a fraction per 8 h); None: by premium again."""
+        self._desk.rules_of(symbol)
+        self._state.markets[symbol].rate_override = rate
+
+    def set_status(self, symbol: str, status: str) -> None:
+        """Sets the trading status in exchangeInfo; entries are refused (-4140) unless it is TRADING."""
+        self._desk.rules_of(symbol)
+        if status not in STATUSES:
+            raise VenueError(-1130, f"status must be one of {', '.join(sorted(STATUSES))}.")
+        self._state.markets[symbol].status = status
+
+    def expire_order(self, symbol: str, order_id: int, wall_ms: int) -> None:
+        """The venue expires a resting order; -2011 when it does not rest."""
+        order = self._state.orders.get(order_id)
+        if order is None or order.symbol != symbol or not order.open:
+            raise VenueError(-2011, "Unknown order sent.")
+        self._desk.end(order, "EXPIRED", wall_ms)
+        self._settled(wall_ms)
+
+    def deleverage(self, symbol: str, leg: str, qty: Decimal, wall_ms: int) -> None:
+        """The venue auto-deleverages `qty` of a leg (LONG or SHORT) at mark."""
+        if leg not in LEGS:
+            raise VenueError(-4060, "Invalid position side.")
+        self._settlement.deleverage(symbol, leg, qty, wall_ms)
+        self._settled(wall_ms)
+
+    def truth(self) -> Json:
+        """Everything a test compares beliefs with; figures as text, legs under "SYMBOL:SIDE"."""
+        state = self._state
+        return {
+            "wallet": str(state.wallet),
+            "deposits": str(state.deposits),
+            "realised": str(state.realised),
+            "fees": str(state.fees),
+            "funding": str(state.funding),
+            "insurance": str(state.insurance),
+            "unrealised": str(self._account.unrealised()),
+            "margin_balance": str(self._account.margin_balance()),
+            "maintenance_margin": str(self._account.maintenance_margin()),
+            "available": str(self._account.available()),
+            "legs": {key: self._leg_truth(leg) for key, leg in state.legs.items()},
+            "open_orders": self.open_orders(None),
+            "algo_orders": self.open_algo_orders(None),
+            "trades": len(state.trades) + state.forgotten_trades,
+            "orders": state.next_order_id - FIRST_ORDER_ID,
+            "marks": {symbol: str(market.mark) for symbol, market in state.markets.items()},
+            "invariant": self._invariant(),
+        }
+
+    def _leg_truth(self, leg: Leg) -> Mapping[str, str]:
+        return {
+            "qty": str(leg.qty),
+            "entry": str(leg.entry),
+            "realised": str(leg.realised),
+            "unrealised": str(leg.unrealised(self._account.mark(leg.symbol))),
+        }
+
+    def _invariant(self) -> str:
+        try:
+            check_money(self._state)
+            check_books(self._state, self._books)
+        except AssertionError as breach:
+            return str(breach)
+        return "ok"
+
+    # -- state -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """The whole state (without events not yet taken), to be given to `restore`."""
+        return msgspec.msgpack.encode(self._state)
+
+    def restore(self, data: bytes) -> None:
+        """Replaces the state by a snapshot of an engine with the same symbols; ValueError when it is not one."""
+        state = msgspec.msgpack.decode(data, type=State)
+        if set(state.markets) != set(self._rules):
+            raise ValueError(f"snapshot is of {sorted(state.markets)}, engine lists {sorted(self._rules)}")
+        check_money(state)
+        self._wire(state)
+
+
+def _fresh_state(rules: Mapping[str, SymbolRules]) -> State:
+    """An empty account that knows the listed symbols."""
+    zero = Decimal(0)
+    return State(
+        wallet=zero,
+        deposits=zero,
+        markets={s: Market(symbol=s, status=r.status) for s, r in rules.items()},
+        legs={f"{s}:{side}": Leg(symbol=s, side=side) for s in rules for side in LEGS},
+    )
