@@ -13,7 +13,9 @@ from hedgegridd.exchange.numbers import money
 from hedgegridd.exchange.state import ZERO, Income, Leg, Order, State
 from hedgegridd.exchange.types import SymbolRules, VenueError
 
-HISTORY_MAX = 200_000  # rows of trades, income and orders that are kept; older ones are forgotten
+HISTORY_MAX = (
+    200_000  # rows of trades, of each income kind and of orders that are kept; older ones are forgotten
+)
 _FORGET = 20_000  # rows dropped at once, so that forgetting is rare
 
 
@@ -77,9 +79,10 @@ class Account:
             trade_id=trade_id,
         )
         self._state.next_tran_id += 1
-        self._state.income.append(row)
-        if len(self._state.income) > HISTORY_MAX:
-            del self._state.income[:_FORGET]
+        rows = self._state.income.setdefault(kind, [])
+        rows.append(row)
+        if len(rows) > HISTORY_MAX:
+            del rows[:_FORGET]
         return row
 
     def pay_funding(self, symbol: str, amount: Decimal, market_ms: int) -> None:

@@ -106,7 +106,7 @@ class Desk:
         self._record(trade)
         if not order.open:
             self.books[order.symbol].remove(order)
-        self.outbox.account("ORDER", now_ms, [leg])
+        self.outbox.account("ADL" if order.type == "ADL" else "ORDER", now_ms, [leg])
         self.outbox.order(order, execution, now_ms, trade)
         if not order.open:
             self._ended(order)

@@ -72,6 +72,7 @@ class Engine:
     def _wire(self, state: State) -> None:
         """Builds the parts around `state`; indices (books, client ids) come from its orders."""
         self._state = state
+        self._checked_seq = 0
         self._books = {
             symbol: Book(r, state.markets[symbol], partial_fills=self._partial_fills)
             for symbol, r in self._rules.items()
@@ -95,7 +96,9 @@ class Engine:
         self._algo.finish(wall_ms)
         self._algo.on_flat(wall_ms)
         check_money(self._state)
-        check_books(self._state, self._books)
+        if self._state.next_event_seq != self._checked_seq:  # nothing was said: no order has changed
+            self._checked_seq = self._state.next_event_seq
+            check_books(self._state, self._books)
 
     # -- ordinary orders ---------------------------------------------------------------------------------------
 
@@ -203,6 +206,10 @@ class Engine:
         """GET /fapi/v1/income."""
         return self._reports.income(request)
 
+    def funding_rates(self, request: Params) -> list[Json]:
+        """GET /fapi/v1/fundingRate: symbol, startTime, endTime, limit; times are market time."""
+        return self._reports.funding_rates(request)
+
     def commission_rate(self, symbol: str) -> Json:
         """GET /fapi/v1/commissionRate."""
         return self._reports.commission_rate(symbol)
@@ -270,11 +277,12 @@ class Engine:
     # -- time --------------------------------------------------------------------------------------------------
 
     def on_tick(self, tick: Tick, wall_ms: int) -> None:
-        """One step of the market: fills, then funding and margin, then triggers. KeyError for a symbol not listed."""
+        """One step of the market: fills, funding, triggers, then margin. KeyError for a symbol not listed."""
         for order, qty in self._books[tick.symbol].move(tick):
             self._desk.fill(order, order.price, qty, wall_ms, maker=True)
-        self._settlement.on_tick(tick, wall_ms)
+        self._settlement.fund(tick, wall_ms)
         self._algo.on_tick(tick, wall_ms)
+        self._settlement.enforce(wall_ms)
         self._settled(wall_ms)
 
     def on_wall(self, wall_ms: int) -> None:

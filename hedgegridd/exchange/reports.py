@@ -1,5 +1,6 @@
 """REST answers about the account: balances, margins, positions, configuration and history."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from hedgegridd.exchange.events import entry_text, signed_amount
 from hedgegridd.exchange.numbers import fixed, money_text, text
 from hedgegridd.exchange.params import Params
 from hedgegridd.exchange.render import income_json, order_json, trade_json
-from hedgegridd.exchange.state import LEGS, ZERO, Leg
+from hedgegridd.exchange.state import LEGS, ZERO, Income, Leg
 
 FAR = 1 << 62
 
@@ -270,6 +271,28 @@ class Reports:
         rows = found[:most] if from_id or start else found[-most:]
         return [trade_json(trade, self._desk.rules[symbol]) for trade in rows]
 
+    def funding_rates(self, request: Params) -> list[dict[str, Any]]:
+        """Settlements of a symbol (or of all), oldest first, by startTime, endTime (market time) and limit."""
+        most = params.limit(request, 100, 1000)
+        start, end = _window(request)
+        found = [
+            (row.time_ms, name, row)
+            for name in self._symbols(request.get("symbol") or None)
+            for row in self._desk.state.markets[name].settlements
+            if start <= row.time_ms <= end
+        ]
+        found.sort(key=lambda item: item[:2])
+        rows = found[:most] if start else found[-most:]
+        return [
+            {
+                "symbol": name,
+                "fundingRate": money_text(row.rate),
+                "fundingTime": time_ms,
+                "markPrice": money_text(row.mark),
+            }
+            for time_ms, name, row in rows
+        ]
+
     def income(self, request: Params) -> list[dict[str, Any]]:
         """Income rows, oldest first, by `symbol`, `incomeType`, `startTime`, `endTime`, `page`, `limit`.
 
@@ -283,16 +306,24 @@ class Reports:
         kind, symbol = request.get("incomeType", ""), request.get("symbol", "")
         if symbol:
             self._desk.rules_of(symbol)
-        rows = [
-            row
-            for row in self._desk.state.income
-            if start <= row.time_ms <= end
-            and (not kind or row.kind == kind)
-            and (not symbol or row.symbol == symbol)
-        ]
+        kinds = [kind] if kind else list(self._desk.state.income)
+        rows: list[Income] = []
+        for name in kinds:
+            booked = self._desk.state.income.get(name, [])
+            first, last = bisect_left(booked, start, key=_time), bisect_right(booked, end, key=_time)
+            rows.extend(row for row in booked[first:last] if symbol in {"", row.symbol})
+        rows.sort(key=_tran_id)
         if not start and not request.get("page"):
             rows = rows[-most:]
         return [income_json(row) for row in rows[(page - 1) * most : page * most]]
+
+
+def _time(row: Income) -> int:
+    return row.time_ms
+
+
+def _tran_id(row: Income) -> int:
+    return row.tran_id
 
 
 def _window(request: Mapping[str, str]) -> tuple[int, int]:

@@ -4,13 +4,14 @@ from decimal import ROUND_HALF_EVEN, Decimal
 
 from hedgegridd.exchange.desk import Desk
 from hedgegridd.exchange.numbers import CENT8, money
-from hedgegridd.exchange.state import LEGS, ZERO, Leg, Market, Order
+from hedgegridd.exchange.state import LEGS, ZERO, Leg, Market, Order, Settled
 from hedgegridd.exchange.types import Tick, VenueError
 
 FUNDING_MS = 8 * 3_600_000  # at 00, 08 and 16 h UTC of the market's clock
 INTEREST = Decimal("0.0001")  # per 8 h, the venue's fixed interest component
 INTEREST_CLAMP = Decimal("0.0005")
 RATE_CAP = Decimal("0.02")
+SETTLEMENTS_MAX = 1000  # settlements a symbol keeps for fundingRate
 MARGIN_CALL_RATIO = Decimal("0.8")  # maintenance over margin balance at which MARGIN_CALL is sent
 
 
@@ -34,8 +35,8 @@ class Settlement:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def on_tick(self, tick: Tick, now_ms: int) -> None:
-        """Settles every funding time passed, then enforces maintenance margin; the tick's mark is shown already."""
+    def fund(self, tick: Tick, now_ms: int) -> None:
+        """Settles every funding time passed at the tick's mark, and notes its premium for the next one."""
         market = self._desk.state.markets[tick.symbol]
         if not market.next_funding_ms:
             market.next_funding_ms = (tick.ts_ms // FUNDING_MS + 1) * FUNDING_MS
@@ -44,13 +45,13 @@ class Settlement:
         if tick.index > 0:
             market.premium_sum += ((tick.mark - tick.index) / tick.index).quantize(CENT8, ROUND_HALF_EVEN)
             market.premium_count += 1
-        if self._desk.account.open_legs():
-            self._enforce(now_ms)
 
     def _settle(self, market: Market, now_ms: int) -> None:
         """One funding settlement of a symbol: a positive rate is paid by LONG and received by SHORT."""
         desk = self._desk
-        rate = market.last_rate = funding_rate(market)
+        rate = funding_rate(market)
+        market.settlements.append(Settled(time_ms=market.next_funding_ms, rate=rate, mark=market.mark))
+        del market.settlements[:-SETTLEMENTS_MAX]
         total = ZERO
         for side in LEGS:
             leg = desk.state.leg(market.symbol, side)
@@ -64,9 +65,12 @@ class Settlement:
         market.next_funding_ms += FUNDING_MS
         market.premium_sum, market.premium_count, market.rate_override = ZERO, 0, None
 
-    def _enforce(self, now_ms: int) -> None:
+    def enforce(self, now_ms: int) -> None:
         """Margin call above the ratio; below maintenance cancels all orders and liquidates the worst legs."""
         account, state = self._desk.account, self._desk.state
+        if not account.open_legs():
+            state.margin_called = False
+            return
         balance, needed = account.margin_balance(), account.maintenance_margin()
         if needed < balance * MARGIN_CALL_RATIO:
             state.margin_called = False

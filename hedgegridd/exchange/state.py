@@ -141,6 +141,14 @@ class Income(msgspec.Struct, frozen=True, kw_only=True):
     trade_id: int = 0
 
 
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """One funding settlement of a symbol; `time_ms` is market time, `rate` the fraction paid by LONG."""
+
+    time_ms: int
+    rate: Decimal
+    mark: Decimal
+
+
 class Market(msgspec.Struct, kw_only=True):
     """What the engine last saw of one symbol and its funding state; `ts_ms` and funding times are market time."""
 
@@ -154,10 +162,10 @@ class Market(msgspec.Struct, kw_only=True):
     bids: list[tuple[Decimal, Decimal]] = []
     asks: list[tuple[Decimal, Decimal]] = []
     next_funding_ms: int = 0
+    settlements: list[Settled] = []
     premium_sum: Decimal = ZERO
     premium_count: int = 0
     rate_override: Decimal | None = None
-    last_rate: Decimal = ZERO
     countdown_ms: int = 0
 
 
@@ -175,7 +183,7 @@ class State(msgspec.Struct, kw_only=True):
     orders: dict[int, Order] = {}
     algos: dict[int, Algo] = {}
     trades: list[Trade] = []
-    income: list[Income] = []
+    income: dict[str, list[Income]] = {}  # by kind: times ascend within one kind only (two clocks)
     next_order_id: int = FIRST_ORDER_ID
     next_trade_id: int = 500_001
     next_algo_id: int = 2_000_001

@@ -95,8 +95,7 @@ class Trading:
         else:
             filters.check_notional(rules, reference, order.qty)
             self._check_open(order, reference, order.qty)
-        if not market and len(desk.books[order.symbol].orders) >= rules.max_orders:
-            raise VenueError(-2025, "Reach max open order limit.")
+        self._check_count(order, rules)
 
     def _reference(self, order: Order, rules: SymbolRules) -> Decimal:
         """The price an order is valued at: its own, or for MARKET the best it faces (-4131 when out of bounds)."""
@@ -137,12 +136,18 @@ class Trading:
         known = desk.client_ids.get(order.client_id)
         if known is not None and desk.state.orders[known].open:
             raise VenueError(-4116, "ClientOrderId is duplicated.")
-        reference = self._reference(order, desk.rules_of(order.symbol))
+        rules = desk.rules_of(order.symbol)
+        self._check_count(order, rules)
+        reference = self._reference(order, rules)
         if order.closes:
             self._check_close(order)
         else:
             self._check_open(order, reference, order.qty)
         self._check_post_only(order)
+
+    def _check_count(self, order: Order, rules: SymbolRules) -> None:
+        if order.type != "MARKET" and len(self._desk.books[order.symbol].orders) >= rules.max_orders:
+            raise VenueError(-2025, "Reach max open order limit.")
 
     def _check_post_only(self, order: Order) -> None:
         if order.tif == "GTX" and self._desk.books[order.symbol].crosses(order.side, order.price):
