@@ -37,13 +37,13 @@ RANGE = Regime(name="range", vol_bps=0.8, pull=0.0005, swing_bps=60, swing_s=3_6
 TREND_UP = Regime(name="trend", vol_bps=1.1, drift_bps=0.05, pull=0.001, usdt_per_s=60_000.0)
 TREND_DOWN = Regime(name="trend", vol_bps=1.1, drift_bps=-0.048_263, pull=0.001, usdt_per_s=60_000.0)
 CRASH = Regime(
-    name="crash", vol_bps=4.0, drift_bps=-0.8, pull=0.002, spread_bps=4.0, size_pct=20, usdt_per_s=400_000.0
+    name="crash", vol_bps=4.0, drift_bps=-0.8, pull=0.01, spread_bps=4.0, size_pct=20, usdt_per_s=400_000.0
 )
 REBOUND = Regime(
     name="crash",
     vol_bps=2.0,
     drift_bps=0.215_517,
-    pull=0.001,
+    pull=0.01,
     spread_bps=1.0,
     size_pct=60,
     usdt_per_s=120_000.0,

@@ -61,7 +61,7 @@ class _Walk:
         return self._regime
 
     def _enter(self, anchor: float) -> None:
-        self._regime, self._left_s = self._schedule[self._phase]
+        self._regime, self._lasts_s = self._schedule[self._phase]
         self._since_s = 0.0
         self._anchor = anchor
 
@@ -75,14 +75,16 @@ class _Walk:
 
     def step(self, seconds: float) -> None:
         """Move by one tick."""
-        self._left_s -= seconds
-        if self._left_s < 0:
-            # A regime that holds price hands over its target, not the noise around it: a schedule whose targets
-            # come back to where they began can then run for days.
-            held = self._regime.pull > 0
-            self._phase = (self._phase + 1) % len(self._schedule)
-            self._enter(self._target() if held else self.price)
         self._since_s += seconds
+        while self._since_s >= self._lasts_s:
+            # A regime that holds price hands over the target it ends at, not the noise around it: a schedule whose
+            # targets come back to where they began can then run for days.
+            spare_s = self._since_s - self._lasts_s
+            self._since_s = self._lasts_s
+            anchor = self._target() if self._regime.pull else self.price
+            self._phase = (self._phase + 1) % len(self._schedule)
+            self._enter(anchor)
+            self._since_s = spare_s
         regime = self._regime
         price = self.price
         price += price * regime.vol_bps * 1e-4 * math.sqrt(seconds) * self._rng.gauss(0.0, 1.0)
