@@ -116,6 +116,8 @@ def test_a_jump_multiplies_the_level_and_is_a_gap() -> None:
     assert abs(tick.last / still.next().last - Decimal("0.9")) < Decimal("0.0001")
     assert tick.last < before.last < Decimal("1.2") * tick.last
     assert abs(take(market, 600)[-1].last / tick.last - 1) < Decimal("0.02")
+    market.jump(Decimal(30))
+    assert abs(market.next().last / tick.last - 30) < 1
     for factor in (Decimal(0), Decimal(-1), Decimal("NaN"), Decimal("Infinity")):
         with pytest.raises(ValueError, match="factor"):
             market.jump(factor)
@@ -145,7 +147,7 @@ class Grid:
     250 bps off the fill, no rung within 25 bps of an open lot, recentre at 400 bps."""
 
     def __init__(self, centre: Decimal) -> None:
-        self.centre = float(centre)
+        self.centre = self.before = float(centre)
         self.recentres = 0
         self.lots: dict[int, list[float]] = {1: [], -1: []}
         self.fills = {1: 0, -1: 0}
@@ -160,16 +162,14 @@ class Grid:
             self.lots[leg] = lots = [lot for lot in self.lots[leg] if lot not in taken + stopped]
             for level in range(1, 7):
                 rung = self.centre * (1 - leg * level * 0.005)
-                if (
-                    (rung - worst) * leg > 0
-                    and all(abs(rung / lot - 1) > 0.0025 for lot in lots)
-                    and len(lots) < 14
-                ):
+                crossed = (self.before - rung) * leg > 0 > (worst - rung) * leg
+                if crossed and all(abs(rung / lot - 1) > 0.0025 for lot in lots) and len(lots) < 14:
                     lots.append(rung)
                     self.fills[leg] += 1
         if abs(float(tick.last) / self.centre - 1) > 0.04:
             self.centre = float(tick.last)
             self.recentres += 1
+        self.before = float(tick.last)
 
 
 @pytest.mark.parametrize("seed", range(8))
