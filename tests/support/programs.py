@@ -1,0 +1,334 @@
+"""Real programs for tests and benchmarks: the paper exchange and the daemon as processes, and how to ask them.
+
+Everything is synchronous and bounded: each wait has a deadline, and an error carries the end of the program's log.
+"""
+
+import hashlib
+import hmac
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = Path(__file__).resolve().parents[2]
+LOG_TAIL_BYTES = 4_000
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+POLL_S = 0.02
+
+type Metrics = dict[str, dict[tuple[tuple[str, str], ...], float]]
+
+
+class ProgramError(Exception):
+    """A program did not start, ended early or did not answer; the text has the end of its log."""
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Program:
+    """`python -m hedgegridd ARGUMENTS`, its output in a file."""
+
+    def __init__(
+        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.log = log
+        self._name = arguments[0]
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(  # arguments are our own
+                [sys.executable, "-m", "hedgegridd", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+            )
+
+    def tail(self) -> str:
+        """The end of the log."""
+        return self.log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace")
+
+    def check(self) -> None:
+        """Raises ProgramError when the program has ended."""
+        code = self.process.poll()
+        if code is not None:
+            raise ProgramError(f"hedgegridd {self._name} has ended with {code}:\n{self.tail()}")
+
+    def stop(self, deadline_s: float) -> int:
+        """SIGTERM, and after `deadline_s` SIGKILL; the exit code (negative: the signal that ended it)."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(deadline_s)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+        return int(self.process.returncode)
+
+
+class JsonHttp:
+    """One kept connection to a loopback address that answers JSON; numbers with a point come as Decimal."""
+
+    def __init__(self, url: str, timeout_s: float = 120.0) -> None:
+        parts = urllib.parse.urlsplit(url)
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """The decoded answer. Raises ProgramError for any status but 200."""
+        data = None if body is None else json.dumps(body)
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        self._connection.request(method, path, body=data, headers=sent)
+        response = self._connection.getresponse()
+        text = response.read(ANSWER_BYTES_MAX)
+        if response.status != 200:
+            raise ProgramError(f"{method} {path} {data}: {response.status} {text[:500]!r}")
+        return json.loads(text, parse_float=Decimal)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class Exchange:
+    """`hedgegridd exchange` under way; `rest`, `websocket`, `key` and `secret` are what it printed."""
+
+    def __init__(self, program: Program, printed: Mapping[str, str]) -> None:
+        self.program = program
+        self.rest = printed["rest"]
+        self.websocket = printed["websocket"]
+        self.key = printed["api key"]
+        self.secret = printed["api secret"]
+        self._admin = JsonHttp(printed["admin"])
+        self._public = JsonHttp(self.rest)
+
+    def step(self, ms: int, quiet_ms: int, timeout_ms: int) -> dict[str, Any]:
+        """Advance the paused market by `ms` and wait until it is quiet for `quiet_ms` (wall)."""
+        answer = self._admin.ask("POST", "/step", {"ms": ms, "quiet_ms": quiet_ms, "timeout_ms": timeout_ms})
+        return dict(answer)
+
+    def truth(self) -> dict[str, Any]:
+        """The account as the exchange knows it."""
+        return dict(self._admin.ask("GET", "/truth"))
+
+    def premium_index(self, symbol: str) -> dict[str, Any]:
+        """Mark price and funding rate as the venue publishes them."""
+        return dict(self._public.ask("GET", f"/fapi/v1/premiumIndex?symbol={symbol}"))
+
+    def user_trades(self, symbol: str, from_id: int) -> list[dict[str, Any]]:
+        """At most 1000 trades of the account from `from_id` on, oldest first (a signed call)."""
+        query = urllib.parse.urlencode(
+            {
+                "symbol": symbol,
+                "fromId": from_id,
+                "limit": 1000,
+                "recvWindow": 60_000,
+                "timestamp": time.time_ns() // 1_000_000,
+            }
+        )
+        signature = hmac.new(self.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+        path = f"/fapi/v1/userTrades?{query}&signature={signature}"
+        return list(self._public.ask("GET", path, headers={"X-MBX-APIKEY": self.key}))
+
+    def close(self) -> None:
+        """Close our connections to it."""
+        self._admin.close()
+        self._public.close()
+
+
+@contextmanager
+def exchange(arguments: Sequence[str], log: Path, *, deadline_s: float = 30.0) -> Iterator[Exchange]:
+    """Start the paper exchange and wait until it is READY; stopped at the end."""
+    program = Program(["exchange", *arguments], log)
+    try:
+        printed: dict[str, str] = {}
+        end = time.monotonic() + deadline_s
+        while True:
+            lines = log.read_text().splitlines()
+            if "READY" in lines:
+                for line in lines[: lines.index("READY")]:
+                    name, _, value = line.rpartition(" ")
+                    printed[name.strip()] = value
+                break
+            program.check()
+            if time.monotonic() > end:
+                raise ProgramError(f"hedgegridd exchange: not READY after {deadline_s} s:\n{program.tail()}")
+            time.sleep(POLL_S)
+        running = Exchange(program, printed)
+        try:
+            yield running
+        finally:
+            running.close()
+    finally:
+        program.stop(10)
+
+
+class ControlSocket:
+    """A client of the daemon's unix socket: line JSON, one request at a time."""
+
+    def __init__(self, path: Path, timeout_s: float = 20.0) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(timeout_s)
+        self._socket.connect(str(path))
+        self._lines = self._socket.makefile("rb")
+        self._id = 0
+
+    def ask(self, verb: str, **fields: object) -> dict[str, Any]:
+        """The body of the answer to `verb`. Raises ProgramError when it is a problem, or none."""
+        self._id += 1
+        self._socket.sendall(json.dumps({"id": self._id, "verb": verb, **fields}).encode() + b"\n")
+        line = self._lines.readline(ANSWER_BYTES_MAX)
+        if not line.endswith(b"\n"):
+            raise ProgramError(f"the control socket closed instead of answering {verb}: {line[:200]!r}")
+        answer = json.loads(line, parse_float=Decimal)
+        if answer.get("id") != self._id:
+            raise ProgramError(f"{verb}: answer to {answer.get('id')}, not to {self._id}")
+        if "problem" in answer or "result" not in answer:
+            raise ProgramError(f"{verb}: {json.dumps(answer, default=str)[:1000]}")
+        return dict(answer["result"])
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._lines.close()
+        self._socket.close()
+
+
+class Daemon:
+    """`hedgegridd run` under way."""
+
+    def __init__(self, program: Program, control: ControlSocket, metrics_url: str) -> None:
+        self.program = program
+        self.control = control
+        self._metrics = urllib.parse.urlsplit(metrics_url)
+
+    def metrics(self) -> Metrics:
+        """One scrape: name to labels to value."""
+        connection = http.client.HTTPConnection(self._metrics.hostname or "", self._metrics.port, timeout=10)
+        try:
+            connection.request("GET", self._metrics.path)
+            response = connection.getresponse()
+            text = response.read(ANSWER_BYTES_MAX).decode()
+            if response.status != 200:
+                raise ProgramError(f"GET {self._metrics.path}: {response.status} {text[:500]}")
+        finally:
+            connection.close()
+        return parse_metrics(text)
+
+
+def parse_metrics(text: str) -> Metrics:
+    """Prometheus exposition text as name to labels to value."""
+    found: Metrics = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, {})[tuple(sorted(sample.labels.items()))] = sample.value
+    return found
+
+
+def toml_table(name: str, fields: Mapping[str, object]) -> str:
+    """A TOML table of strings, booleans and numbers; Decimal as a number."""
+    lines = [name]
+    for key, value in fields.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        lines.append(f"{key} = {json.dumps(value) if isinstance(value, str) else text}")
+    return "\n".join(lines) + "\n"
+
+
+def write_config(
+    folder: Path, venue: Exchange, grids: Sequence[Mapping[str, object]], *, metrics_port: int
+) -> tuple[Path, dict[str, str]]:
+    """A config for `hedgegridd run` against `venue` in `folder`, and the environment it needs (credentials)."""
+    credentials = folder / "credentials"
+    credentials.mkdir(mode=0o700)
+    for name, secret in (("venue_api_key", venue.key), ("venue_api_secret", venue.secret)):
+        path = credentials / name
+        path.touch(mode=0o600)
+        path.write_text(secret)
+    tables = [
+        toml_table(
+            "[daemon]", {"state_dir": str(folder / "state"), "log_format": "json", "log_level": "info"}
+        ),
+        toml_table(
+            "[venue]",
+            {
+                "environment": "paper",
+                "rest_url": venue.rest,
+                "market_ws_url": venue.websocket,
+                "user_ws_url": venue.websocket,
+                "account_poll_s": 1,
+            },
+        ),
+        toml_table(
+            "[pretrade]",
+            {
+                "max_order_notional_usdt": 20_000,
+                "max_leg_notional_usdt": 20_000,
+                "max_gross_notional_usdt": 40_000,
+            },
+        ),
+        toml_table("[control]", {"http_port": 0, "socket": str(folder / "control.sock")}),
+        toml_table("[metrics]", {"port": metrics_port}),
+    ]
+    for grid in grids:
+        plain = {key: value for key, value in grid.items() if not isinstance(value, Mapping)}
+        tables.append(toml_table("[[grid]]", plain))
+        for key, value in grid.items():
+            if isinstance(value, Mapping):
+                tables.append(toml_table(f"[grid.{key}]", value))
+    path = folder / "hedgegridd.toml"
+    path.write_text("\n".join(tables))
+    return path, {"CREDENTIALS_DIRECTORY": str(credentials)}
+
+
+@contextmanager
+def daemon(
+    folder: Path, venue: Exchange, grids: Sequence[Mapping[str, object]], *, deadline_s: float = 60.0
+) -> Iterator[Daemon]:
+    """Start the daemon against `venue` and wait until its socket answers; stopped at the end.
+
+    READY is not waited for: the market may have to move first.
+    """
+    port = free_port()
+    config, environment = write_config(folder, venue, grids, metrics_port=port)
+    program = Program(["run", "-c", str(config)], folder / "daemon.log", environment)
+    try:
+        control = _connect(program, folder / "control.sock", deadline_s)
+        try:
+            yield Daemon(program, control, f"http://127.0.0.1:{port}/metrics")
+        finally:
+            control.close()
+    finally:
+        program.stop(30)
+
+
+def _connect(program: Program, path: Path, deadline_s: float) -> ControlSocket:
+    end = time.monotonic() + deadline_s
+    while True:
+        program.check()
+        try:
+            return ControlSocket(path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            if time.monotonic() > end:
+                raise ProgramError(
+                    f"{path}: nobody answers after {deadline_s} s:\n{program.tail()}"
+                ) from None
+        time.sleep(POLL_S)
