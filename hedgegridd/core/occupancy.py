@@ -40,22 +40,22 @@ def drop_occupied(
     kept: list[RungTarget] = []
     dropped: list[tuple[RungTarget, str]] = []
     for rung in rungs:
-        left = rung.qty
         reason = ""
+        left = rung.qty
         for lot in lots:
             if lot.leg is not rung.leg:
                 continue
-            if lot.generation == generation:
-                if lot.level == rung.level:
-                    left = ZERO if lot.whole else left - lot.filled_qty
-                    reason = "occupied: its fill is still open" if left <= ZERO else reason
-            elif abs(rung.price - lot.price) * _TWO < step:
-                left = ZERO
-                reason = f"occupied: within half a step of an open lot at {lot.price}"
-            if left <= ZERO:
+            if lot.generation != generation:
+                if abs(rung.price - lot.price) * _TWO < step:
+                    reason = f"occupied: within half a step of an open lot at {lot.price}"
+            elif lot.level == rung.level:
+                left = ZERO if lot.whole else left - lot.filled_qty
+                if left <= ZERO:
+                    reason = "occupied: its fill is still open"
+            if reason:
                 break
-        if left <= ZERO:
-            dropped.append((rung, reason or "occupied: its fill is still open"))
+        if reason:
+            dropped.append((rung, reason))
         else:
             kept.append(msgspec.structs.replace(rung, qty=left))
     return tuple(kept), tuple(dropped)
