@@ -211,8 +211,11 @@ def _off_venue_minimum(entry: _Entry) -> _No | None:
         return _No("qty", f"{entry.qty} is below the venue's minimum {filters.min_qty}")
     if entry.notional < filters.min_notional:
         return _No("notional", f"{entry.notional} USDT is below the venue's minimum {filters.min_notional}")
-    if not mark * filters.percent_down <= entry.price <= mark * filters.percent_up:
-        return _No("price", f"{entry.price} is outside the venue's band around mark {mark}")
+    # The venue bounds a buy from above and a sell from below, around mark.
+    if entry.order.side is Side.BUY and entry.price > mark * filters.percent_up:
+        return _No("price", f"{entry.price} is above the venue's band around mark {mark}")
+    if entry.order.side is Side.SELL and entry.price < mark * filters.percent_down:
+        return _No("price", f"{entry.price} is below the venue's band around mark {mark}")
     return None
 
 
