@@ -10,16 +10,18 @@ type Path = tuple[str | int, ...]
 """Where a value stands: table names, the index in an array of tables, the key; `("grid", 0, "funding", "rate")`."""
 
 _SECRET = re.compile(r"secret|key|token|passw|credential", re.IGNORECASE)
+_HIDDEN = "(not shown)"
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a key or a table's header stands in its file: line from 1, columns from 0; `value` is its text there."""
+    """Where a key or a table's header stands in its file: line from 1, columns from 0; a header has no value."""
 
     line: int
     text: str
     key_column: int
     key_length: int
     value_column: int | None = None
+    value_length: int = 0
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,19 +100,16 @@ def render_all(problems: Iterable[Problem], name: str, places: Mapping[Path, Pla
     return "\n".join([*blocks, ", ".join(counts)])
 
 
+def _is_secret(place: Place) -> bool:
+    return place.value_column is not None and _SECRET.search(place.text[: place.value_column]) is not None
+
+
 def _shown(place: Place) -> str:
     """The line; a value that might be a secret is not shown."""
-    key = place.text[place.key_column : place.key_column + place.key_length]
-    if place.value_column is not None and _SECRET.search(key):
-        return place.text[: place.value_column] + "(not shown)"
-    return place.text
+    return place.text[: place.value_column] + _HIDDEN if _is_secret(place) else place.text
 
 
 def _underlined(place: Place, problem: Problem) -> tuple[int, int]:
     if problem.at == "key" or place.value_column is None:
         return place.key_column, place.key_length
-    shown = _shown(place)
-    value = shown[place.value_column :]
-    if not _SECRET.search(shown) and "#" in value and not value.startswith(('"', "'")):
-        value = value.split("#", 1)[0]
-    return place.value_column, len(value.rstrip())
+    return place.value_column, len(_HIDDEN) if _is_secret(place) else place.value_length

@@ -5,7 +5,9 @@ import re
 from hedgegridd.problems import Path, Place
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*(\]\]?)")
-_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=\s*""")
+_KEY = re.compile(
+    r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=\s*"""
+)
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 
@@ -26,9 +28,7 @@ def find_places(text: str) -> dict[Path, Place]:
         if header:
             table = _table_path(header, counts)
             column = line.index("[")
-            places[table] = Place(
-                line=number, text=line, key_column=column, key_length=header.end() - column
-            )
+            places[table] = Place(line=number, text=line, key_column=column, key_length=header.end() - column)
             continue
         key = _KEY.match(line)
         if key:
@@ -38,6 +38,7 @@ def find_places(text: str) -> dict[Path, Place]:
                 key_column=key.start(1),
                 key_length=key.end(1) - key.start(1),
                 value_column=key.end(),
+                value_length=_value_length(line[key.end() :]),
             )
             rest = _unfinished(line[key.end() :], "")
     return places
@@ -95,3 +96,11 @@ def _end_of_string(text: str, start: int) -> int:
     while index < len(text) and text[index] != quote:
         index += 2 if text[index] == "\\" and quote == '"' else 1
     return index + 1
+
+
+def _value_length(text: str) -> int:
+    """Length of a value that begins a text, without the comment after it."""
+    index = 0
+    while index < len(text) and text[index] != "#":
+        index = _end_of_string(text, index) if text[index] in "\"'" else index + 1
+    return len(text[:index].rstrip())
