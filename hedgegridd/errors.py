@@ -10,7 +10,11 @@ class HedgegridError(Exception):
 
 
 class ConfigError(HedgegridError):
-    """The configuration is wrong; the text names file, table and field."""
+    """The configuration is wrong; the text names file, table and field, `problems` are its mistakes one by one."""
+
+    def __init__(self, text: str, problems: tuple[object, ...] = ()) -> None:
+        super().__init__(text)
+        self.problems = problems
 
 
 class WiringError(HedgegridError):
