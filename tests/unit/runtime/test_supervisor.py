@@ -225,8 +225,8 @@ async def test_an_actor_that_cannot_come_back_is_retired() -> None:
 
 
 async def run_to_fault(world: World) -> pytest.ExceptionInfo[ActorFault]:
+    world.bus.start(asyncio.get_running_loop())
     with blockbuster_ctx(), anyio.fail_after(10), pytest.raises(ActorFault) as caught:
-        world.bus.start(asyncio.get_running_loop())
         await world.supervisor.run()
     return caught
 
