@@ -7,14 +7,13 @@ runs inside another. All of it belongs to one thread; another thread posts throu
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
 from functools import partial
 from typing import Any
 
 from hedgegridd.errors import ActorDown, ActorFault, BusError, HedgegridError, MailboxFull, WiringError
-from hedgegridd.messages import Answer, Command, Envelope, Event, Message, Query, WakeAt, Woke
+from hedgegridd.messages import Answer, Envelope, Message, WakeAt, Woke
 from hedgegridd.runtime.asks import Asks, Reply
-from hedgegridd.runtime.clock import Clock, Timer
+from hedgegridd.runtime.clock import Clock
 from hedgegridd.runtime.mailbox import CONTROL_MAX, DATA_MAX, Handler, Mailbox
 from hedgegridd.runtime.scheduler import (
     DRAIN_MAX,
@@ -25,24 +24,10 @@ from hedgegridd.runtime.scheduler import (
     Recorder,
     Scheduler,
 )
+from hedgegridd.runtime.wakeups import Wakeups
+from hedgegridd.runtime.wiring import Kind, Wiring
 
-TIMERS_MAX = 10_000
 _RESYNC_NS = 1_000_000  # far below what a stepping wall clock could matter for
-
-
-class _Kind(Enum):
-    COMMAND = Command
-    QUERY = Query
-    EVENT = Event
-    ANSWER = Answer
-    WAKE = WakeAt
-
-
-def _kind_of(message_type: type[Message]) -> _Kind:
-    for kind in _Kind:
-        if issubclass(message_type, kind.value):
-            return kind
-    raise WiringError(f"{message_type.__name__} is neither command, query, event, answer nor WakeAt")
 
 
 class Bus:
@@ -74,23 +59,15 @@ class Bus:
         """Nothing runs before `start`."""
         self.clock = clock
         self._wall_ns, self._mono_ns = clock.wall_ns, clock.mono_ns
-        self._vocabulary = tuple(vocabulary)
-        self._kinds = {message_type: _kind_of(message_type) for message_type in self._vocabulary}
-        self._data_kinds = frozenset(
-            kind for kind in self._vocabulary if getattr(kind, "lane", "control") == "data"
-        )
+        self._wiring = Wiring(vocabulary)
+        # The same objects as in the wiring: posting is the hot path.
+        self._kinds, self._data_kinds = self._wiring.kinds, self._wiring.data_kinds
+        self._handler, self._listeners = self._wiring.handler, self._wiring.listeners
         self._last_seq = first_seq - 1
         self._wall_offset_ns = 0
         self._resync_ns = -1  # so that the first posting reads the wall clock
-        self._boxes: dict[str, Mailbox] = {}
-        self._handlers: dict[type[Message], list[Mailbox]] = {}
-        self._handler: dict[type[Message], Mailbox] = {}
-        self._subscribed: dict[type[Message], list[Mailbox]] = {}
-        # Both filled by `start`, so that one look-up tells as well whether the bus runs.
-        self._listeners: dict[type[Message], tuple[Mailbox, ...]] = {}
-        self._timers: dict[tuple[str, str], Timer] = {}
+        self._wakeups = Wakeups(clock, self._wake)
         self._asks = Asks(clock)
-        self._started = False
         self.on_fault: Callable[[Fault], None] | None = None
         self._scheduler = Scheduler(
             clock,
@@ -125,34 +102,17 @@ class Bus:
         Raises:
             WiringError: name taken, type of the wrong kind or outside the vocabulary, bus running.
         """
-        if self._started:
-            raise WiringError(f"{name} registers after the bus has started")
-        if not name or name in self._boxes:
-            raise WiringError(f"there is an actor {name!r} already" if name else "an actor needs a name")
-        for kind, types in ((_Kind.COMMAND, commands), (_Kind.QUERY, queries), (_Kind.EVENT, events)):
-            for message_type in types:
-                if self._kinds.get(message_type) is not kind:
-                    raise WiringError(
-                        f"{name} registers {message_type.__name__} as {kind.name.lower()}, "
-                        f"which the vocabulary does not have"
-                    )
-        recorded = set(commands)
-        if journaled:
-            recorded.update(event for event in events if getattr(event, "journaled", True))
-            recorded.add(Woke)
-        box = Mailbox(
+        self._wiring.register(
             name,
-            handler,
+            handler=handler,
+            commands=commands,
+            queries=queries,
+            events=events,
+            journaled=journaled,
             essential=essential,
-            recorded=frozenset(recorded),
             control_max=control_max,
             data_max=data_max,
         )
-        self._boxes[name] = box
-        for message_type in (*commands, *queries):
-            self._handlers.setdefault(message_type, []).append(box)
-        for message_type in dict.fromkeys(events):
-            self._subscribed.setdefault(message_type, []).append(box)
 
     def start(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         """Check the wiring and begin to deliver on the loop; without one only `drain` delivers.
@@ -160,31 +120,13 @@ class Bus:
         Raises:
             WiringError: naming every command and query with no handler or with several.
         """
-        if self._started:
-            raise WiringError("the bus has started already")
-        wrong = []
-        for message_type, kind in self._kinds.items():
-            if kind in (_Kind.COMMAND, _Kind.QUERY):
-                names = [box.name for box in self._handlers.get(message_type, [])]
-                if len(names) != 1:
-                    wrong.append(f"{message_type.__name__} ({' and '.join(names) or 'no handler'})")
-        if wrong:
-            raise WiringError(
-                "every command and query needs exactly one handler: " + ", ".join(sorted(wrong))
-            )
-        self._handler = {message_type: boxes[0] for message_type, boxes in self._handlers.items()}
-        for message_type, kind in self._kinds.items():
-            if kind is _Kind.EVENT:
-                self._listeners[message_type] = tuple(self._subscribed.get(message_type, ()))
-        self._started = True
+        self._wiring.close()
         self._scheduler.start(loop)
 
     def stop(self) -> None:
         """Deliver nothing more on the loop and cancel every timer; open asks end with `ActorDown`."""
         self._scheduler.stop()
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._wakeups.cancel_all()
         self._asks.fail_all(ActorDown("the bus has stopped"))
 
     # --- posting ------------------------------------------------------------------------------
@@ -314,11 +256,7 @@ class Bus:
         """
         box = self._box(actor)
         self._scheduler.pause(box)
-        self._handler = {kind: owner for kind, owner in self._handler.items() if owner is not box}
-        self._listeners = {
-            kind: tuple(listener for listener in boxes if listener is not box)
-            for kind, boxes in self._listeners.items()
-        }
+        self._wiring.retire(box)
         self.cancel_timers(actor)
         left = box.clear()
         for envelope in left:
@@ -327,8 +265,7 @@ class Bus:
 
     def cancel_timers(self, actor: str) -> None:
         """Forget every wake-up the actor has asked for (it is being restarted)."""
-        for key in [key for key in self._timers if key[0] == actor]:
-            self._timers.pop(key).cancel()
+        self._wakeups.cancel(actor)
 
     @property
     def next_seq(self) -> int:
@@ -344,7 +281,7 @@ class Bus:
                 "conflated": box.conflated,
                 "slow": box.slow,
             }
-            for name, box in self._boxes.items()
+            for name, box in self._wiring.boxes.items()
         }
 
     def answers(self) -> dict[str, int]:
@@ -356,20 +293,22 @@ class Bus:
 
     def _box(self, actor: str) -> Mailbox:
         try:
-            return self._boxes[actor]
+            return self._wiring.boxes[actor]
         except KeyError:
             raise WiringError(f"there is no actor {actor!r}") from None
 
     def _unroutable(self, message: Message) -> BusError | WiringError:
         name = type(message).__name__
-        if not self._started:
+        if not self._wiring.closed:
             return WiringError(f"{name} was posted before the bus has started")
-        if type(message) in self._handlers and type(message) not in self._handler:
-            owner = self._handlers[type(message)][0].name
+        owner = self._wiring.former_owner(type(message))
+        if owner is not None:
             return ActorDown(f"{owner}, who handles {name}, is out of service")
-        if type(message) in self._kinds:
-            kind = self._kinds[type(message)].name.lower()
-            return WiringError(f"{name} is of kind {kind}: tell commands and queries, publish events")
+        kind = self._kinds.get(type(message))
+        if kind is not None:
+            return WiringError(
+                f"{name} is of kind {kind.name.lower()}: tell commands and queries, publish events"
+            )
         return WiringError(f"{name} is not in the vocabulary")
 
     def _overflow_told(self, box: Mailbox, envelope: Envelope) -> None:
@@ -380,10 +319,7 @@ class Bus:
 
     def _overflow(self, box: Mailbox, envelope: Envelope) -> None:
         """Report the fault of the actor that does not keep up, and tell the poster by raising."""
-        error = MailboxFull(
-            f"mailbox {box.name}: control lane holds its {box.control_max} messages, "
-            f"cannot take {type(envelope.message).__name__}"
-        )
+        error = box.control_full(envelope)
         self._report(Fault(box.name, box.essential, error, envelope))
         raise error
 
@@ -404,14 +340,14 @@ class Bus:
         kinds, cause, name = self._kinds, envelope.seq, box.name
         for output in outputs:
             kind = kinds.get(type(output))
-            if kind is _Kind.EVENT:
+            if kind is Kind.EVENT:
                 self.publish(output, cause, name)
-            elif kind is _Kind.COMMAND or kind is _Kind.QUERY:
+            elif kind is Kind.COMMAND or kind is Kind.QUERY:
                 self._tell_from(box, output, cause)
             elif isinstance(output, Answer):
                 self._asks.answer(output)
             elif isinstance(output, WakeAt):
-                self._wake_at(box, output, cause)
+                self._wakeups.ask(box, output, cause)
             else:
                 raise WiringError(f"{name} returned {output!r}, which is not in the vocabulary")
 
@@ -421,18 +357,7 @@ class Bus:
         except MailboxFull:
             return  # the fault is the full actor's and has been reported; the sender did nothing wrong
 
-    def _wake_at(self, box: Mailbox, wake: WakeAt, cause: int) -> None:
-        key = (box.name, wake.token)
-        # One timer per token: asking again moves it, so a machine cannot pile them up by mistake.
-        earlier = self._timers.pop(key, None)
-        if earlier is not None:
-            earlier.cancel()
-        if len(self._timers) >= TIMERS_MAX:
-            raise BusError(f"{box.name} asks for a timer while {TIMERS_MAX} are pending")
-        self._timers[key] = self.clock.call_at(wake.at_ns, partial(self._wake, box, wake.token, cause))
-
     def _wake(self, box: Mailbox, token: str, cause: int) -> None:
-        self._timers.pop((box.name, token), None)
         self._last_seq += 1
         mono_ns = self._mono_ns()
         self._resync(mono_ns)

@@ -75,11 +75,15 @@ class Mailbox:
             MailboxFull: at the bound; nothing is stored.
         """
         if len(self.control) >= self.control_max:
-            raise MailboxFull(
-                f"mailbox {self.name}: control lane holds its {self.control_max} messages, "
-                f"cannot take {type(envelope.message).__name__}"
-            )
+            raise self.control_full(envelope)
         self.control.append(envelope)
+
+    def control_full(self, envelope: Envelope) -> MailboxFull:
+        """The error for a control lane at its bound."""
+        return MailboxFull(
+            f"mailbox {self.name}: control lane holds its {self.control_max} messages, "
+            f"cannot take {type(envelope.message).__name__}"
+        )
 
     def put_data(self, envelope: Envelope, key: str | None) -> None:
         """Store in the data lane; a key that waits already keeps its place and gets the new value.

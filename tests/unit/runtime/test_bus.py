@@ -355,7 +355,7 @@ def test_a_wake_up_into_a_full_mailbox_is_a_fault() -> None:
 
 
 def test_timers_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hedgegridd.runtime.bus.TIMERS_MAX", 2)
+    monkeypatch.setattr("hedgegridd.runtime.wakeups.TIMERS_MAX", 2)
     bus, _ = wired(Log(lambda _e: [WakeAt(at_ns=99, token=str(n)) for n in range(3)]))
     bus.start()
     bus.tell(Do())
