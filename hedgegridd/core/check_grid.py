@@ -37,6 +37,13 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         """The full ladder around the reference price; around 1 without one (quantities are right all the same)."""
         return build_ladder(leg, self.price or Decimal(1), self.grid)
 
+    def sizes(self, leg: Leg) -> tuple[Decimal, ...]:
+        """Quantities of the full ladder, on the lot step when it is known."""
+        rungs = self.ladder(leg)
+        if self.instrument is None:
+            return tuple(rung.qty for rung in rungs)
+        return tuple(self.instrument.floor_qty(rung.qty) for rung in rungs)
+
 
 def check_grid(subject: Subject) -> Iterator[Problem]:
     """All findings of one grid."""
@@ -185,34 +192,37 @@ def _dead_policy(subject: Subject) -> Iterator[Problem]:
 
 def _quantities(subject: Subject, leg: Leg) -> Iterator[Problem]:
     """What needs no price."""
-    total = sum((rung.qty for rung in subject.ladder(leg)), ZERO)
+    sizes = subject.sizes(leg)
+    total = sum(sizes, ZERO)
     limit = subject.grid.position.max_qty
     if total > limit:
         yield subject.error(
             "position.max_qty",
             f"{leg} ladder exceeds max_qty",
             f"its rungs need {_up(total)}",
-            _remedy(leg, "max_qty", tuple(rung.qty for rung in subject.ladder(leg)), limit),
+            _remedy(leg, "max_qty", sizes, limit),
         )
 
 
 def _money(subject: Subject, leg: Leg) -> Iterator[Problem]:
     grid, pretrade = subject.grid, subject.pretrade
-    rungs = subject.ladder(leg)
-    total = sum((rung.notional_usdt for rung in rungs), ZERO)
+    notionals = tuple(
+        rung.price * qty for rung, qty in zip(subject.ladder(leg), subject.sizes(leg), strict=True)
+    )
+    total = sum(notionals, ZERO)
     if total > grid.max_inventory_usdt:
         yield subject.error(
             "max_inventory_usdt",
             f"{leg} ladder exceeds max_inventory_usdt",
-            f"{len(rungs)} rungs need {_up(total)}",
+            f"{len(notionals)} rungs need {_up(total)}",
             _remedy(
                 leg,
                 "max_inventory_usdt",
-                tuple(rung.notional_usdt for rung in rungs),
+                notionals,
                 grid.max_inventory_usdt,
             ),
         )
-    largest = max((rung.notional_usdt for rung in rungs), default=ZERO)
+    largest = max(notionals, default=ZERO)
     if pretrade.max_order_notional_usdt is not None and largest > pretrade.max_order_notional_usdt:
         yield subject.error(
             "base_qty",
