@@ -36,13 +36,21 @@ from tests.support.truth import (
     uncovered,
 )
 
-READY_DEADLINE_S = 90.0
 READY_STEP_MS = 1_000
-COVER_DEADLINE_S = 2.0
-POINT_DEADLINE_S = 15.0
 POLL_S = 0.05
 PROGRESS_EVERY = 1_000
 KEPT_FINDINGS = 100
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """Seconds of wall time to wait: for the daemon to be ready, for exits after a step, for equality at a point."""
+
+    ready_s: float = 90.0
+    cover_s: float = 2.0
+    point_s: float = 15.0
+
+
+DEADLINES = Deadlines()
 
 
 class Outcome(msgspec.Struct):
@@ -66,9 +74,12 @@ class Outcome(msgspec.Struct):
 class Replay:
     """One run over one symbol."""
 
-    def __init__(self, venue: Exchange, bot: Daemon, options: argparse.Namespace) -> None:
+    def __init__(
+        self, venue: Exchange, bot: Daemon, options: argparse.Namespace, deadlines: Deadlines = DEADLINES
+    ) -> None:
         self._venue = venue
         self._bot = bot
+        self._deadlines = deadlines
         self._options = options
         self._symbol: str = options.symbol
         self._trades = Trades()
@@ -76,19 +87,19 @@ class Replay:
         self.outcome = Outcome()
 
     def prepare(self) -> None:
-        """Step second by second until the daemon is ready, then to the next full minute."""
-        end = time.monotonic() + READY_DEADLINE_S
-        market_ms = 0
+        """Step second by second until the daemon is ready (it waits for prices), then to the next full minute."""
+        end = time.monotonic() + self._deadlines.ready_s
         while True:
             self._check()
-            market_ms = self._step(READY_STEP_MS)["market_ms"]
+            market_ms = int(self._step(READY_STEP_MS)["market_ms"])
             ready = self._bot.control.ask("ready")
-            if ready.get("ready") is True:
+            if ready["ready"] is True:
                 break
             if time.monotonic() > end:
                 raise ProgramError(
-                    f"not ready after {READY_DEADLINE_S} s: {ready}\n{self._bot.program.tail()}"
+                    f"not ready after {self._deadlines.ready_s} s: {ready}\n{self._bot.program.tail()}"
                 )
+            time.sleep(POLL_S)
         if market_ms % MINUTE_MS:
             self._step(MINUTE_MS - market_ms % MINUTE_MS)
 
@@ -128,7 +139,7 @@ class Replay:
         if not missing:
             return
         self.outcome.late_covers += 1
-        while missing and time.monotonic() - began < COVER_DEADLINE_S:
+        while missing and time.monotonic() - began < self._deadlines.cover_s:
             self._check()
             time.sleep(POLL_S)
             missing = uncovered(self._venue.truth(), self._symbol)
@@ -142,7 +153,7 @@ class Replay:
             self.outcome.add(self.outcome.minutes, what, self._until_equal(look))
 
     def _until_equal(self, look: Callable[[], list[str]]) -> list[str]:
-        end = time.monotonic() + POINT_DEADLINE_S
+        end = time.monotonic() + self._deadlines.point_s
         while (found := look()) and time.monotonic() < end:
             self._check()
             time.sleep(POLL_S)
@@ -151,7 +162,15 @@ class Replay:
     def _books(self) -> list[str]:
         truth = self._venue.truth()
         status, orders = self._bot.control.ask("status"), self._bot.control.ask("orders")
-        found = differences(exchange_books(truth, self._symbol), daemon_books(status, orders, self._symbol))
+        try:
+            belief = daemon_books(status, orders, self._symbol)
+        except (KeyError, TypeError) as error:
+            return [
+                f"the daemon's answer lacks a figure: {error!r} in {json.dumps(status, default=str)[:500]}"
+            ]
+        found = differences(exchange_books(truth, self._symbol), belief)
+        if status["settled"] is not True:
+            found.append(f"the daemon is not settled: {status['settled']}, feeds {status['feeds']}")
         if truth["invariant"] != "ok":
             found.append(f"exchange: {truth['invariant']}")
         return found

@@ -10,7 +10,7 @@ quantities are base currency. `instrument` is a Nautilus id such as `BTCUSDT-PER
 """
 
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, Union
 
 import msgspec
 
@@ -450,6 +450,13 @@ class Reconcile(Command, frozen=True, kw_only=True):
     """Compare our books with the venue now."""
 
     cause: str
+
+
+class StageReached(Event, frozen=True, kw_only=True):
+    """A part says that start-up is at its stage and what keeps it there."""
+
+    stage: str
+    waits_for: str = ""
 
 
 class StageChanged(Event, frozen=True, kw_only=True):
@@ -921,3 +928,4 @@ EVENTS = tuple(_leaves(Event))
 QUERIES = tuple(_leaves(Query))
 ANSWERS = tuple(_leaves(Answer))
 ALL = (*COMMANDS, *EVENTS, *QUERIES, *ANSWERS, WakeAt)
+Journaled: object = Union[COMMANDS + EVENTS]  # noqa: UP007  # made from the vocabulary: what a journal record may hold

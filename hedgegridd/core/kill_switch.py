@@ -4,8 +4,8 @@ state     | Kill            | Rearm          | StartChecked | VenueUp | FlattenF
 --------- | --------------- | -------------- | ------------ | ------- | --------------------------- | ------------------
 STARTING  | trip            | refuse         | arm          | -       | -                           | -
 ARMED     | trip            | refuse         | -            | -       | -                           | -
-TRIPPED   | join or upgrade | refuse         | -            | resume  | halt (when it is the trip's)| -
-HALTED    | join or upgrade | check, cooling | -            | -       | -                           | -
+TRIPPED   | join or upgrade | refuse         | tell again   | resume  | halt (when it is the trip's)| -
+HALTED    | join or upgrade | check, cooling | tell again   | -       | -                           | -
 REARMING  | trip            | refuse         | -            | -       | -                           | arm or halt again
 
 A trip latches: it survives restarts (`snapshot`), which finish it, and only `Rearm` leaves it.
@@ -75,7 +75,7 @@ class KillSwitch:
             case m.GetKillSwitch():
                 return [self._view(env.seq)]
             case m.StartChecked():
-                return self._move(KillState.ARMED, env) if self._state.state is KillState.STARTING else []
+                return self._start_checked(env)
             case m.VenueUp():
                 return self._act() if self._state.state is KillState.TRIPPED else []
             case m.FlattenFinished():
@@ -111,6 +111,12 @@ class KillSwitch:
         self._askers.append(env.seq)
         return [*out, *self._move(KillState.TRIPPED, env), *self._act(), self._deadline(env, kill)]
 
+    def _start_checked(self, env: m.Envelope) -> list[m.Message]:
+        """Arm; a latch from before the restart stays, and is told to whoever has not heard of it."""
+        if self._state.state is KillState.STARTING:
+            return self._move(KillState.ARMED, env)
+        return self._move(self._state.state, env, keep_since=True)
+
     def _act(self) -> list[m.Message]:
         """Start, or after a restart take up again, what the trip must remove."""
         if self._state.action == "flatten":
@@ -134,7 +140,9 @@ class KillSwitch:
             return [self._refuse(env.seq, "a reason is needed")]
         wait_ns = state.since_ns + self._config.cooldown_s * 1_000_000_000 - env.time_ns
         if wait_ns > 0:
-            return [self._refuse(env.seq, f"cooling down, rearm from {-(-wait_ns // 1_000_000_000)} s from now")]
+            return [
+                self._refuse(env.seq, f"cooling down, rearm from {-(-wait_ns // 1_000_000_000)} s from now")
+            ]
         self._rearm_asker, self._rearm_reason = env.seq, rearm.reason
         return [
             *self._move(KillState.REARMING, env, keep_since=True),

@@ -82,7 +82,7 @@ class Settlement:
             return
         for order in self._desk.account.live_orders():
             self._desk.end(order, "CANCELED", now_ms)
-        while account.margin_balance() < account.maintenance_margin():
+        while account.open_legs() and account.margin_balance() < account.maintenance_margin():
             worst = min(account.open_legs(), key=lambda leg: leg.unrealised(account.mark(leg.symbol)))
             self.close_leg(worst, worst.qty, now_ms, prefix="autoclose-", kind="LIQUIDATION")
         if not account.open_legs() and account.cover_bankruptcy(now_ms):

@@ -1,0 +1,53 @@
+# hedgegridd: `make demo` shows it, `make test` proves it. Both need nothing but Python 3.12 or newer and make.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PY := $(VENV)/bin/python
+SIMULATE_EXAMPLES ?= 200
+
+# The newest Python that is there and new enough; one clear sentence when there is none.
+FIND_PYTHON = for p in python3.14 python3.13 python3.12 python3; do \
+	  if command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; \
+	  then echo $$p; exit 0; fi; done; \
+	echo "hedgegridd needs Python 3.12 or newer with venv (python3.14, 3.13, 3.12 and python3 were tried)." >&2; exit 1
+
+.PHONY: help demo test lint bench format venv clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+
+$(VENV)/.run: requirements.txt
+	@python=$$($(FIND_PYTHON)) || exit 1; \
+	echo "making $(VENV) with $$python (once; about a minute)"; \
+	rm -rf $(VENV) && $$python -m venv $(VENV) && \
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && \
+	$(PY) -m compileall -q hedgegridd
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+venv: $(VENV)/.dev ## .venv with everything for development
+
+demo: $(VENV)/.run ## a running paper market: no account, no network (Ctrl-C ends it)
+	@exec $(PY) -m hedgegridd demo
+
+lint: $(VENV)/.dev ## ruff, mypy strict, import contracts
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+test: lint ## lint, all tests, branch coverage of core and runtime
+	$(PY) -m pytest --cov --cov-report=term --cov-report=xml --cov-fail-under=95
+
+bench: $(VENV)/.dev ## benchmarks, each beside its peer in the same run
+	$(PY) -m bench
+
+format: $(VENV)/.dev ## rewrite the code in the house style
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+clean: ## remove what make made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage coverage.xml

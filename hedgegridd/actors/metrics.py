@@ -1,0 +1,153 @@
+"""The metrics actor: counts what passes, and answers a scrape with figures asked for at that moment."""
+
+from collections import Counter as Counts
+from collections.abc import Iterator, Sequence
+
+from aiohttp import web
+from prometheus_async.aio.web import server_stats
+from prometheus_client import REGISTRY, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hedgegridd import messages as m
+from hedgegridd.actors.metric_families import counter, daemon_families, desk_families, venue_families
+from hedgegridd.config import Metrics as MetricsConfig
+from hedgegridd.errors import HedgegridError
+from hedgegridd.runtime.actor import Actor
+
+ASK_S = 0.5
+REASONS_MAX = 32  # label values of refusals; what comes after is "other", so that cardinality is bounded
+LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Meters:
+    """Counters and histograms that other parts feed while they work."""
+
+    def __init__(self) -> None:
+        self.ticks: Counts[str] = Counts()
+        self.submitted: Counts[str] = Counts()
+        self.commands: Counts[tuple[str, str]] = Counts()
+        self.loop_lag = Histogram(
+            "hedgegrid_loop_lag_seconds", "Event-loop lag.", buckets=LATENCY_S, registry=None
+        )
+        self.tick_to_order = Histogram(
+            "hedgegrid_tick_to_order_seconds",
+            "From the arrival of the market data that caused an order to its sending.",
+            buckets=LATENCY_S,
+            registry=None,
+        )
+        self.round_trip = Histogram(
+            "hedgegrid_venue_round_trip_seconds",
+            "Signed calls to the venue.",
+            buckets=LATENCY_S,
+            registry=None,
+        )
+
+
+class MetricsActor(Actor, Collector):
+    """Serves `/metrics` on its own address; its loss does not stop trading."""
+
+    name = "metrics"
+    events = (m.Fill, m.OrderRejected, m.OrderRefused)
+
+    def __init__(self, config: MetricsConfig, meters: Meters, started_ns: int) -> None:
+        self._config = config
+        self._meters = meters
+        self._started_ns = started_ns
+        self._fills: Counts[str] = Counts()
+        self._rejected: Counts[str] = Counts()
+        self._refused: Counts[str] = Counts()
+        self._families: list[Metric] = []
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port` that is listened on, "" before the start."""
+        sites = list(self._runner.addresses) if self._runner else []
+        return f"{sites[0][0]}:{sites[0][1]}" if sites else ""
+
+    def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
+        """Count it."""
+        match envelope.message:
+            case m.Fill() as fill:
+                self._fills["maker" if fill.maker else "taker"] += 1
+            case m.OrderRejected() as rejected:
+                self._count(self._rejected, str(rejected.code))
+            case m.OrderRefused() as refused:
+                self._count(self._refused, refused.reason.partition(":")[0].strip() or "unknown")
+        return []
+
+    @staticmethod
+    def _count(counts: Counts[str], reason: str) -> None:
+        counts[reason if reason in counts or len(counts) < REASONS_MAX else "other"] += 1
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address is taken."""
+        app = web.Application()
+        app.router.add_get("/metrics", self._scrape)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._config.host, self._config.port).start()
+        REGISTRY.register(self)
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            REGISTRY.unregister(self)
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _scrape(self, request: web.Request) -> web.Response:
+        await self.refresh()
+        answer: web.Response = await server_stats(request)
+        return answer
+
+    async def refresh(self) -> None:
+        """Ask every part for its figures; a part that does not answer leaves its families out."""
+        desk = await self._ask(m.GetStatus())
+        venue = await self._ask(m.GetVenue())
+        kill = await self._ask(m.GetKillSwitch())
+        boot = await self._ask(m.GetBoot())
+        families: list[Metric] = []
+        if isinstance(desk, m.StatusAnswer):
+            families += desk_families(desk.view)
+        if isinstance(venue, m.VenueAnswer):
+            families += venue_families(venue)
+        families += daemon_families(
+            self._started_ns,
+            self.bus.clock.wall_ns(),
+            kill if isinstance(kill, m.KillSwitchAnswer) else None,
+            boot if isinstance(boot, m.BootAnswer) else None,
+        )
+        self._families = families
+
+    async def _ask(self, query: m.Query) -> m.Answer | None:
+        try:
+            return await self.bus.ask(query, ASK_S, actor=self.name)
+        except HedgegridError:
+            return None  # absent in the scrape says it: there is an alert on absence
+
+    def collect(self) -> Iterator[Metric]:
+        """What the last refresh found, and the counts."""
+        yield from self._families
+        meters = self._meters
+        yield from counter("ticks", "Market data messages.", "instrument", meters.ticks)
+        yield from counter("orders_submitted", "Orders sent to the venue.", "purpose", meters.submitted)
+        yield from counter(
+            "orders_rejected", "Orders refused by the venue, by its code.", "reason", self._rejected
+        )
+        yield from counter("orders_refused", "Orders refused before sending.", "reason", self._refused)
+        yield from counter("fills", "Trades of the account.", "liquidity", self._fills)
+        yield from self._commands()
+        for histogram in (meters.loop_lag, meters.tick_to_order, meters.round_trip):
+            yield from histogram.collect()
+
+    def _commands(self) -> Iterator[Metric]:
+        if not self._meters.commands:
+            return
+        family = CounterMetricFamily(
+            "hedgegrid_commands", "Commands of operators.", labels=["operation", "outcome"]
+        )
+        for (operation, outcome), count in sorted(self._meters.commands.items()):
+            family.add_metric([operation, outcome], float(count))
+        yield family
