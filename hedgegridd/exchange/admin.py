@@ -15,6 +15,7 @@ from hedgegridd.exchange.venue import Venue
 
 MAX_STEP_MS = 86_400_000
 MAX_TIMEOUT_MS = 600_000
+MAX_TRANSFER = Decimal(1_000_000_000)
 ACTS = ("cut", "expire")
 
 
@@ -44,6 +45,28 @@ class Transfer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """USDT into (positive) or out of (negative) the account."""
 
     amount: Decimal
+
+
+class Status(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The trading status of `symbol` in exchangeInfo; entries are refused unless it is TRADING."""
+
+    symbol: str
+    status: str
+
+
+class Expire(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The venue expires a resting order."""
+
+    symbol: str
+    order_id: int
+
+
+class Deleverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The venue auto-deleverages `qty` (base) of a leg (LONG or SHORT) at mark."""
+
+    symbol: str
+    leg: str
+    qty: Decimal
 
 
 class Skew(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -79,6 +102,9 @@ class Admin:
             ("POST", "/funding", self.funding),
             ("POST", "/transfer", self.transfer),
             ("POST", "/manual", self.manual),
+            ("POST", "/status", self.status),
+            ("POST", "/expire", self.expire),
+            ("POST", "/deleverage", self.deleverage),
             ("POST", "/skew", self.skew),
         ):
             app.router.add_route(method, path, _answered(handler))
@@ -166,8 +192,7 @@ class Admin:
     async def jump(self, request: web.Request) -> Any:
         """A price jump."""
         asked = await _read(request, Jump)
-        if not Decimal("0.01") <= asked.factor <= Decimal(100):
-            raise ValueError(f"factor must be 0.01 to 100, not {asked.factor}")
+        _between("factor", asked.factor, Decimal("0.01"), Decimal(100))
         market = self._venue.markets.get(asked.symbol)
         if market is None:
             raise ValueError(f"symbol {asked.symbol!r} is not traded here")
@@ -177,14 +202,14 @@ class Admin:
     async def funding(self, request: web.Request) -> Any:
         """A new funding rate."""
         asked = await _read(request, Funding)
-        if abs(asked.rate) > Decimal("0.03"):
-            raise ValueError(f"rate must be within 3 %, not {asked.rate}")
+        _between("rate", asked.rate, Decimal("-0.03"), Decimal("0.03"))
         self._venue.engine.set_funding_rate(asked.symbol, asked.rate)
         return {"symbol": asked.symbol, "rate": asked.rate}
 
     async def transfer(self, request: web.Request) -> Any:
         """Money in or out."""
         asked = await _read(request, Transfer)
+        _between("amount", asked.amount, -MAX_TRANSFER, MAX_TRANSFER)
         self._venue.engine.transfer(asked.amount, self._venue.wall.now_ms())
         self._publish()
         return {"amount": asked.amount}
@@ -196,6 +221,27 @@ class Admin:
             return self._venue.engine.new_order(params, self._venue.wall.now_ms())
         finally:
             self._publish()
+
+    async def status(self, request: web.Request) -> Any:
+        """A symbol stops or starts trading."""
+        asked = await _read(request, Status)
+        self._venue.engine.set_status(asked.symbol, asked.status)
+        return asked
+
+    async def expire(self, request: web.Request) -> Any:
+        """The venue takes an order off by itself."""
+        asked = await _read(request, Expire)
+        self._venue.engine.expire_order(asked.symbol, asked.order_id, self._venue.wall.now_ms())
+        self._publish()
+        return asked
+
+    async def deleverage(self, request: web.Request) -> Any:
+        """The venue closes part of a leg by itself."""
+        asked = await _read(request, Deleverage)
+        _between("qty", asked.qty, Decimal(0), MAX_TRANSFER)
+        self._venue.engine.deleverage(asked.symbol, asked.leg, asked.qty, self._venue.wall.now_ms())
+        self._publish()
+        return asked
 
     async def skew(self, request: web.Request) -> Any:
         """Set the venue's wall clock apart from the true one."""
@@ -215,6 +261,12 @@ async def _read[T](request: web.Request, kind: type[T]) -> T:
 
 def _within(name: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
+        raise ValueError(f"{name} must be {least} to {most}, not {value}")
+
+
+def _between(name: str, value: Decimal, least: Decimal, most: Decimal) -> None:
+    # NaN compares with nothing, and raises when asked.
+    if not value.is_finite() or not least <= value <= most:
         raise ValueError(f"{name} must be {least} to {most}, not {value}")
 
 

@@ -31,6 +31,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text}")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     line = argparse.ArgumentParser(
@@ -53,7 +59,19 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--tick-rate", type=_decimal, default=Decimal(10), help="synthetic ticks a second of market time"
     )
-    line.add_argument("--history-bars", type=int, help="1m bars before the start (default: the market's own)")
+    line.add_argument("--regime", default="demo", help="course of the synthetic market (default %(default)s)")
+    line.add_argument("--latency-ms", type=_count, default=0, help="wall ms each way of a request")
+    line.add_argument("--jitter-ms", type=_count, default=0, help="up to so many wall ms more, each way")
+    line.add_argument("--no-partial-fills", action="store_true", help="an order fills whole or not")
+    line.add_argument(
+        "--countdown-cancels-algo", action="store_true", help="countdownCancelAll takes stops too"
+    )
+    line.add_argument(
+        "--no-flat-stop", action="store_true", help="a closePosition stop needs a position first"
+    )
+    line.add_argument(
+        "--history-bars", type=_count, help="1m bars before the start (default: the market's own)"
+    )
     line.add_argument("--api-key", default="", help="made up and printed when absent")
     line.add_argument("--api-secret", default="", help="made up and printed when absent")
     line.add_argument("--start-paused", action="store_true", help="the market stands until /resume or /step")
@@ -80,6 +98,12 @@ def options_of(argv: Sequence[str]) -> Options:
         rate_limits=not args.no_rate_limits,
         history_bars=args.history_bars,
         tick_rate=args.tick_rate,
+        regime=args.regime,
+        latency_ms=args.latency_ms,
+        jitter_ms=args.jitter_ms,
+        partial_fills=not args.no_partial_fills,
+        countdown_cancels_algo=args.countdown_cancels_algo,
+        allow_flat_stop=not args.no_flat_stop,
     )
 
 

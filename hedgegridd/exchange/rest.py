@@ -1,6 +1,7 @@
 """The REST front: a request through faults, limits, key and signature to its handler, and the answer's headers."""
 
 import asyncio
+import random
 from typing import Any
 
 import msgspec
@@ -17,13 +18,31 @@ from hedgegridd.exchange.weights import RateError
 
 MAX_BODY_BYTES = 256 * 1024
 HANG_POLL_S = 0.02
+MAX_LATENCY_MS = 60_000
 _log = structlog.get_logger("exchange.rest")
+
+
+class Latency:
+    """The way to the venue or back: a fixed time and an even jitter, in wall milliseconds, seeded."""
+
+    def __init__(self, fixed_ms: int, jitter_ms: int, seed: int) -> None:
+        if fixed_ms < 0 or jitter_ms < 0 or fixed_ms + jitter_ms > MAX_LATENCY_MS:
+            raise ValueError(f"latency_ms and jitter_ms must be 0 to {MAX_LATENCY_MS} together")
+        self._fixed_ms = fixed_ms
+        self._jitter_ms = jitter_ms
+        self._random = random.Random(seed)
+
+    async def travel(self) -> None:
+        """Take one way."""
+        if self._fixed_ms or self._jitter_ms:
+            await asyncio.sleep((self._fixed_ms + self._random.uniform(0, self._jitter_ms)) / 1000)
 
 
 class Rest:
     """Answers `/fapi/...`. Counts what is in progress, so that a step knows when nothing is under way."""
 
-    def __init__(self, venue: Venue, api_key: str, api_secret: str) -> None:
+    def __init__(self, venue: Venue, api_key: str, api_secret: str, latency: Latency) -> None:
+        self._latency = latency
         self._venue = venue
         self._key = api_key
         self._secret = api_secret
@@ -35,7 +54,10 @@ class Rest:
         self.requests += 1
         self.in_progress += 1
         try:
-            return await self._with_faults(request)
+            await self._latency.travel()
+            answer = await self._with_faults(request)
+            await self._latency.travel()
+            return answer
         finally:
             self.in_progress -= 1
 

@@ -18,7 +18,7 @@ from hedgegridd.exchange.clock import MarketClock, WallClock
 from hedgegridd.exchange.engine import Engine
 from hedgegridd.exchange.feeder import Feeder
 from hedgegridd.exchange.klines import KlineBook
-from hedgegridd.exchange.rest import MAX_BODY_BYTES, Rest
+from hedgegridd.exchange.rest import MAX_BODY_BYTES, Latency, Rest
 from hedgegridd.exchange.rules import rules_of
 from hedgegridd.exchange.sockets import BACKLOG_BYTES
 from hedgegridd.exchange.venue import Venue
@@ -35,7 +35,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     `api_key`/`api_secret` are made up when empty. `tick_rate` (ticks per second of market time) is the synthetic
     market's, `data` the replay's file; `history_bars` None leaves the market's own default. A client that is
-    `backlog_bytes` behind in reading a socket is dropped.
+    `backlog_bytes` behind in reading a socket is dropped. A request takes `latency_ms` plus up to `jitter_ms`
+    (wall) each way. `partial_fills`, `countdown_cancels_algo`, `allow_flat_stop`: see Engine.
     """
 
     host: str = "127.0.0.1"
@@ -54,6 +55,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: bool = True
     history_bars: int | None = None
     tick_rate: Decimal = Decimal(10)
+    regime: str = "demo"
+    latency_ms: int = 0
+    jitter_ms: int = 0
+    partial_fills: bool = True
+    countdown_cancels_algo: bool = False
+    allow_flat_stop: bool = True
     backlog_bytes: int = BACKLOG_BYTES
 
 
@@ -74,18 +81,27 @@ class PaperExchange:
             seed=options.seed,
             start_ms=wall.now_ms(),
             tick_rate=options.tick_rate,
+            regime=options.regime,
             history_bars=options.history_bars,
         )
         first = [ts_ms for market in built if (ts_ms := market.next_ts_ms()) is not None]
         if not first:
             raise ValueError("data: the market holds no tick")
         clock = MarketClock(max(first), Fraction(options.speed), paused=True)
-        engine = Engine(rules, deposit=options.deposit, start_ms=wall.now_ms())
+        engine = Engine(
+            rules,
+            deposit=options.deposit,
+            partial_fills=options.partial_fills,
+            countdown_cancels_algo=options.countdown_cancels_algo,
+            allow_flat_stop=options.allow_flat_stop,
+            start_ms=wall.now_ms(),
+        )
         history = [kline for market in built for kline in market.history()]
         self.venue = Venue(
             engine, built, wall, clock, klines=KlineBook(history), rate_limits=options.rate_limits
         )
-        self._rest = Rest(self.venue, self.api_key, self.api_secret)
+        latency = Latency(options.latency_ms, options.jitter_ms, options.seed)
+        self._rest = Rest(self.venue, self.api_key, self.api_secret, latency)
         self._sockets = WebSockets(self.venue, options.backlog_bytes)
         self.feeder = Feeder(self.venue, lambda: self._rest.requests, lambda: self._rest.in_progress)
         self._tasks: list[asyncio.Task[None]] = []

@@ -1,14 +1,15 @@
 """The admin port: stepping a paused market until all is quiet, truth, and faults that do what they say."""
 
 import asyncio
+import itertools
 from decimal import Decimal
 
 import aiohttp
 import pytest
-from tests.contract.exchange_client import Client
-from tests.contract.test_exchange_rest import below, bid
 
 from hedgegridd.exchange.server import Options, PaperExchange
+from tests.contract.exchange_client import Client
+from tests.contract.test_exchange_rest import below, bid
 
 PAUSED = Options(start_paused=True, seed=3, rate_limits=False)
 
@@ -47,6 +48,9 @@ async def test_a_running_market_is_not_stepped_and_bad_requests_change_nothing()
             ("/step", {"ms": "x"}, "ms"),
             ("/jump", {"symbol": "BTCUSDT", "factor": "0"}, "factor"),
             ("/jump", {"symbol": "NOPE", "factor": "1.1"}, "NOPE"),
+            ("/jump", {"symbol": "BTCUSDT", "factor": "NaN"}, "factor"),
+            ("/transfer", {"amount": "NaN"}, "amount"),
+            ("/deleverage", {"symbol": "BTCUSDT", "leg": "LONG", "qty": "-Infinity"}, "qty"),
             ("/funding", {"symbol": "BTCUSDT", "rate": "0.5"}, "rate"),
             ("/faults", {"target": "rest", "kind": "nope"}, "kind"),
             ("/faults", {"target": "rest", "kind": "cut"}, "cut"),
@@ -138,7 +142,7 @@ async def test_a_hanging_request_ends_when_its_rule_is_cleared() -> None:
         )
         hanging = asyncio.create_task(client.key("POST", "/fapi/v1/listenKey"))
         while (await client.admin("GET", "/faults")).body[0]["hits"] == 0:
-            await asyncio.sleep(0)
+            continue  # it is on its way; the client's own deadline ends this loop
         # It is no work under way: a step settles meanwhile.
         assert (await client.admin("POST", "/step", {"ms": 100, "timeout_ms": 2_000})).body["settled"] is True
         assert not hanging.done()
@@ -179,3 +183,103 @@ async def test_an_expired_listen_key_says_so_and_falls_silent() -> None:
         assert (await client.key("PUT", "/fapi/v1/listenKey")).code == -1125
         assert (await client.key("POST", "/fapi/v1/listenKey")).body["listenKey"] != first
         await stream.close()
+
+
+async def order_events(stream: aiohttp.ClientWebSocketResponse, count: int) -> list[str]:
+    """The order statuses of the next `count` order events."""
+    statuses: list[str] = []
+    while len(statuses) < count:
+        event = await asyncio.wait_for(stream.receive_json(), 5)
+        if event["e"] == "ORDER_TRADE_UPDATE":
+            statuses.append(event["o"]["X"])
+    return statuses
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("mute", ["CANCELED"]),
+        ("duplicate", ["NEW", "NEW", "CANCELED"]),
+        ("swap", ["CANCELED", "NEW"]),
+    ],
+)
+async def test_user_events_are_muted_doubled_and_swapped(kind: str, expected: list[str]) -> None:
+    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+        stream = await client.user_socket()
+        rule = {"target": "user", "kind": kind, "event": "ORDER_TRADE_UPDATE", "count": 1}
+        await client.admin("POST", "/faults", rule)
+        order = (await client.order("BUY", "LONG", below(await bid(client), "0.99"))).body
+        await client.signed("DELETE", "/fapi/v1/order", symbol="BTCUSDT", orderId=str(order["orderId"]))
+        assert await order_events(stream, len(expected)) == expected
+        await stream.close()
+
+
+async def test_the_venue_expires_deleverages_and_halts_by_itself() -> None:
+    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+        stream = await client.user_socket()
+        price = below(await bid(client), "0.99")
+        order = (await client.order("BUY", "LONG", price)).body
+        asked = {"symbol": "BTCUSDT", "order_id": order["orderId"]}
+        assert (await client.admin("POST", "/expire", asked)).status == 200
+        assert (await client.admin("POST", "/expire", asked)).body["code"] == -2011
+        assert await order_events(stream, 2) == ["NEW", "EXPIRED"]
+        assert (await client.order("BUY", "LONG", below(await bid(client), "1.01"))).status == 200
+        adl = {"symbol": "BTCUSDT", "leg": "LONG", "qty": "0.004"}
+        assert (await client.admin("POST", "/deleverage", adl)).status == 200
+        truth = (await client.admin("GET", "/truth")).body
+        assert Decimal(truth["legs"]["BTCUSDT:LONG"]["qty"]) == Decimal("0.006")
+        assert truth["invariant"] == "ok"
+        halt = {"symbol": "BTCUSDT", "status": "TRADING_HALT"}
+        assert (await client.admin("POST", "/status", halt)).status == 200
+        assert (await client.order("BUY", "LONG", price)).code == -4140
+        await stream.close()
+
+
+async def test_a_skewed_venue_refuses_the_clients_clock() -> None:
+    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+        for skew_ms, code in ((-5_000, -1021), (60_000, -1021), (0, None)):
+            await client.admin("POST", "/skew", {"ms": skew_ms})
+            answer = await client.signed("GET", "/fapi/v1/openAlgoOrders")
+            assert (answer.code if isinstance(answer.body, dict) else None) == code
+
+
+async def test_a_market_too_fast_for_the_machine_loses_time_not_ticks() -> None:
+    options = Options(speed=Decimal(1_000_000), seed=3, rate_limits=False)
+    async with PaperExchange(options) as exchange, Client(exchange) as client:
+        async with asyncio.timeout(20):
+            while (health := (await client.admin("GET", "/health")).body)["slips"] < 2:
+                continue
+        assert health["ticks"] > 25
+        rows = (await client.public("/fapi/v1/klines", symbol="BTCUSDT", interval="1m", limit="1000")).body
+        assert all(later[0] - row[0] == 60_000 for row, later in itertools.pairwise(rows))
+
+
+async def test_latency_is_paid_each_way() -> None:
+    loop = asyncio.get_running_loop()
+    options = Options(start_paused=True, latency_ms=20, jitter_ms=5)
+    async with PaperExchange(options) as exchange, Client(exchange) as client:
+        start = loop.time()
+        assert (await client.public("/fapi/v1/ping")).status == 200
+        assert loop.time() - start >= 0.04
+    with pytest.raises(ValueError, match="latency_ms"):
+        PaperExchange(Options(latency_ms=-1))
+
+
+@pytest.mark.parametrize("cancels_algo", [False, True])
+async def test_the_countdown_may_or_may_not_take_stops(cancels_algo: bool) -> None:
+    options = Options(start_paused=True, countdown_cancels_algo=cancels_algo)
+    async with PaperExchange(options) as exchange, Client(exchange) as client:
+        price = await bid(client)
+        await client.order("BUY", "LONG", below(price, "0.99"))
+        stop = await client.signed(
+            "POST", "/fapi/v1/algoOrder",
+            symbol="BTCUSDT", side="SELL", positionSide="LONG", type="STOP_MARKET", algoType="CONDITIONAL",
+            triggerPrice=below(price, "0.9"), closePosition="true", workingType="MARK_PRICE",
+        )  # fmt: skip
+        assert stop.status == 200
+        await client.signed("POST", "/fapi/v1/countdownCancelAll", symbol="BTCUSDT", countdownTime="10")
+        async with asyncio.timeout(5):
+            while (await client.signed("GET", "/fapi/v1/openOrders", symbol="BTCUSDT")).body:
+                continue
+        left = (await client.signed("GET", "/fapi/v1/openAlgoOrders", symbol="BTCUSDT")).body
+        assert len(left) == (0 if cancels_algo else 1)

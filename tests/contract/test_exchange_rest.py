@@ -1,12 +1,14 @@
 """The REST side of the paper exchange as a client sees it: refusals with the venue's codes, counts, answers."""
 
+import itertools
+import random
 from decimal import Decimal
 
 import pytest
-from tests.contract.exchange_client import Client
 
 from hedgegridd.exchange.routes import ROUTES
 from hedgegridd.exchange.server import Options, PaperExchange
+from tests.contract.exchange_client import Client
 
 PAUSED = Options(start_paused=True, seed=3)
 
@@ -29,7 +31,7 @@ async def test_public_answers_have_the_shapes_of_the_venue() -> None:
         rows = (await client.public("/fapi/v1/klines", symbol="BTCUSDT", interval="1m", limit="70")).body
         assert len(rows) == 70
         assert all(len(row) == 12 for row in rows)
-        assert all(later[0] - row[0] == 60_000 for row, later in zip(rows, rows[1:], strict=False))
+        assert all(later[0] - row[0] == 60_000 for row, later in itertools.pairwise(rows))
         book = (await client.public("/fapi/v1/depth", symbol="BTCUSDT", limit="5")).body
         assert len(book["bids"]) == len(book["asks"]) == 5
         assert Decimal(book["bids"][0][0]) < Decimal(book["asks"][0][0])
@@ -166,3 +168,33 @@ async def test_account_calls_answer() -> None:
         assert (await client.signed("GET", "/fapi/v1/multiAssetsMargin")).body == {"multiAssetsMargin": False}
         assert Decimal((await client.signed("GET", "/fapi/v2/balance")).body[0]["balance"]) == 100_000
         assert isinstance((await client.signed("GET", "/fapi/v1/income")).body, list)
+
+
+async def test_random_requests_get_clear_answers_and_break_nothing() -> None:
+    values = (
+        "", "0", "-1", "0.01", "1e5", "NaN", "abc", "BTCUSDT", "ETHUSDT", "BUY", "SELL", "LONG", "BOTH", "LIMIT",
+        "MARKET", "STOP_MARKET", "GTX", "true", "60000", "99000.5", "9" * 30, "[1,2]", "{}", "null", "\u00e9", "\x00",
+    )  # fmt: skip
+    names = (
+        "symbol", "side", "type", "positionSide", "quantity", "price", "timeInForce", "newClientOrderId", "orderId",
+        "triggerPrice", "closePosition", "algoType", "algoId", "limit", "startTime", "endTime", "fromId", "interval",
+        "leverage", "marginType", "countdownTime", "batchOrders", "orderIdList", "recvWindow", "dualSidePosition",
+    )  # fmt: skip
+    chance = random.Random(11)
+    async with (
+        PaperExchange(Options(start_paused=True, rate_limits=False)) as exchange,
+        Client(exchange) as client,
+    ):
+        for _ in range(1_500):
+            route = chance.choice(ROUTES)
+            params = {chance.choice(names): chance.choice(values) for _ in range(chance.randrange(6))}
+            params.setdefault("symbol", "BTCUSDT")
+            if route.security == "signed":
+                answer = await client.signed(route.method, route.path, **params)
+            else:
+                answer = await client.public(route.path, method=route.method, **params)
+            assert answer.status in (200, 400, 401), (route.path, params, answer)
+            if answer.status != 200:
+                assert answer.body["code"] < 0
+                assert answer.body["msg"]
+        assert exchange.venue.engine.truth()["invariant"] == "ok"
