@@ -149,9 +149,7 @@ def test_a_second_close_position_stop_of_a_leg(single: bool, code: int) -> None:
     made.new_algo_order(stop(*SELL_STOP), 2_000)
     assert code_of(made.new_algo_order, stop("SELL", "LONG", "48000"), 2_000) == code
     assert code_of(made.new_algo_order, stop("BUY", "SHORT", "51000"), 2_000) == 0
-    assert (
-        code_of(made.new_algo_order, stop("SELL", "LONG", "51000", type="TAKE_PROFIT_MARKET"), 2_000) == 0
-    )
+    assert code_of(made.new_algo_order, stop("SELL", "LONG", "51000", type="TAKE_PROFIT_MARKET"), 2_000) == 0
 
 
 def test_stop_limit_rests_as_a_limit_order_and_finishes_when_cancelled() -> None:
