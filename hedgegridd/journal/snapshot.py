@@ -63,7 +63,7 @@ def save(
         position=position,
         next_seq=next_seq,
         time_ns=time_ns,
-        hash=_digest(position, next_seq, time_ns, encoded),
+        hash=_digest(SCHEMA, position, next_seq, time_ns, encoded),
         state=msgspec.Raw(encoded),
     )
     path = folder / _NAME.format(position)
@@ -98,13 +98,13 @@ def _read(path: Path, passed_over: tuple[str, ...]) -> Snapshot:
     if stored.schema > SCHEMA:
         raise SnapshotError(f"{path}: schema {stored.schema} is newer than this program's {SCHEMA}")
     state = bytes(stored.state)
-    if _digest(stored.position, stored.next_seq, stored.time_ns, state) != stored.hash:
+    if _digest(stored.schema, stored.position, stored.next_seq, stored.time_ns, state) != stored.hash:
         raise SnapshotError(f"{path}: its hash does not match")
     return Snapshot(stored.position, stored.next_seq, stored.time_ns, state, passed_over)
 
 
-def _digest(position: int, next_seq: int, time_ns: int, state: bytes) -> str:
-    head = f"{position}:{next_seq}:{time_ns}:".encode()
+def _digest(schema: int, position: int, next_seq: int, time_ns: int, state: bytes) -> str:
+    head = f"{schema}:{position}:{next_seq}:{time_ns}:".encode()
     return hashlib.blake2b(head + state, digest_size=16).hexdigest()
 
 

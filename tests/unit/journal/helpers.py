@@ -14,7 +14,9 @@ from hedgegridd.runtime.clock import VirtualClock
 
 
 def envelope(seq: int, reason: str = "because") -> Envelope:
-    return Envelope(seq=seq, time_ns=seq * 10, mono_ns=seq, cause=seq - 1, actor="ops", message=Rearm(reason=reason))
+    return Envelope(
+        seq=seq, time_ns=seq * 10, mono_ns=seq, cause=seq - 1, actor="ops", message=Rearm(reason=reason)
+    )
 
 
 def journal(folder: Path, **kwargs: object) -> Journal:
