@@ -83,8 +83,7 @@ class Feed:
     def on_book(self, bid: int, ask: int, market_ns: int) -> Sequence[Event]:
         """A new best bid and ask (scaled); the levels that the mid has reached."""
         self._bid, self._ask = bid, ask
-        if market_ns > self._now_ns:
-            self._now_ns = market_ns
+        self._now_ns = max(self._now_ns, market_ns)
         twice = bid + ask
         if self._next_below2 < twice < self._next_above2:
             return ()

@@ -42,7 +42,7 @@ class _Order(msgspec.Struct):
     x: str
     X: str
     i: int
-    l: Decimal
+    l: Decimal  # noqa: E741  # the venue's name
     z: Decimal
     L: Decimal
     T: int
