@@ -11,9 +11,9 @@ import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.core.desk import Desk
-from hedgegridd.core.state import DeskState
 from hedgegridd.core.flatten import Flattener, FlattenState
 from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
+from hedgegridd.core.state import DeskState
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.record import Record
 

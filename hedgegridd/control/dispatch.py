@@ -108,7 +108,9 @@ class Dispatcher:
         except Exception as error:  # what reaches here is our bug: told in the log, not to the client
             _log.exception("operation_failed", verb=operation.verb, actor=context.caller.actor)
             raise Problem(
-                500, "internal error", f"{operation.verb} failed inside; the log has it, what it did is not known"
+                500,
+                "internal error",
+                f"{operation.verb} failed inside; the log has it, what it did is not known",
             ) from error
 
     def _note(self, kind: type[Operation], caller: Caller, status: int, took_s: float) -> None:

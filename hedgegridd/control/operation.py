@@ -272,7 +272,9 @@ class Registry:
             if not (kind.__doc__ or "").strip():
                 raise ValueError(f"operation {kind.__name__} has no help")
             if kind.verb in self.verbs:
-                raise ValueError(f"verb {kind.verb!r} twice: {self.verbs[kind.verb].__name__}, {kind.__name__}")
+                raise ValueError(
+                    f"verb {kind.verb!r} twice: {self.verbs[kind.verb].__name__}, {kind.__name__}"
+                )
             self.verbs[kind.verb] = kind
             for path in kind.paths:
                 self._add_path(kind, path)
@@ -286,7 +288,9 @@ class Registry:
             return
         methods = self._exact.setdefault(path, {})
         if kind.method in methods:
-            raise ValueError(f"route {kind.method} {path} twice: {methods[kind.method].__name__}, {kind.__name__}")
+            raise ValueError(
+                f"route {kind.method} {path} twice: {methods[kind.method].__name__}, {kind.__name__}"
+            )
         methods[kind.method] = kind
 
     def route(self, method: str, path: str) -> tuple[type[Operation], dict[str, str]]:
@@ -308,7 +312,11 @@ class Registry:
         if method not in methods:
             allowed = ", ".join(sorted(methods))
             raise Problem(
-                405, "method not allowed", f"{path} takes {allowed}", accepted=methods, headers={"Allow": allowed}
+                405,
+                "method not allowed",
+                f"{path} takes {allowed}",
+                accepted=methods,
+                headers={"Allow": allowed},
             )
         return methods[method]
 

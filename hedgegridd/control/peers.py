@@ -57,7 +57,9 @@ class Peers:
         try:
             self.group_id = None if group is None else grp.getgrnam(group).gr_gid
         except KeyError as error:
-            raise ValueError(f"[control] socket_group: there is no group {group!r} on this machine") from error
+            raise ValueError(
+                f"[control] socket_group: there is no group {group!r} on this machine"
+            ) from error
         self._own_uid = os.getuid() if own_uid is None else own_uid
         self._groups = groups
 

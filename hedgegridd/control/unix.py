@@ -148,7 +148,9 @@ class UnixServer:
         try:
             if kind is None:
                 verbs = sorted(self._dispatcher.registry.verbs)
-                raise Problem(404, "unknown verb", f"no verb {request.verb[:50]!r}", field="verb", accepted=verbs)
+                raise Problem(
+                    404, "unknown verb", f"no verb {request.verb[:50]!r}", field="verb", accepted=verbs
+                )
             outcome = await self._dispatcher.run_json(kind, bytes(request.args), caller)
         except Problem as problem:
             return _refusal(request.id, problem)

@@ -55,7 +55,10 @@ def _common(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
         "--json", action="store_true", default=hidden if suppress else False, help="the answer as JSON"
     )
     group.add_argument(
-        "--yes", action="store_true", default=hidden if suppress else False, help="do not ask for confirmation"
+        "--yes",
+        action="store_true",
+        default=hidden if suppress else False,
+        help="do not ask for confirmation",
     )
 
 
@@ -63,11 +66,15 @@ def _local(commands: Any, common: argparse.ArgumentParser) -> None:
     """Commands that need no daemon."""
     key = commands.add_parser("key", help="Make an API key.", parents=[common])
     actions = key.add_subparsers(dest="action", metavar="ACTION", required=True)
-    new = actions.add_parser("new", help="Make one, show it once and print the lines for the config.", parents=[common])
+    new = actions.add_parser(
+        "new", help="Make one, show it once and print the lines for the config.", parents=[common]
+    )
     new.add_argument("name", help="whose key it is; kept in the journal with every command")
     new.add_argument("--role", choices=("viewer", "operator", "admin"), default="viewer")
     top = commands.add_parser("top", help="A live screen of what the daemon does.", parents=[common])
-    top.add_argument("--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default 1)")
+    top.add_argument(
+        "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default 1)"
+    )
 
 
 def _add(parser: argparse.ArgumentParser, kind: type[Operation], item: msgspec.structs.FieldInfo) -> None:

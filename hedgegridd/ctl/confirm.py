@@ -61,7 +61,11 @@ def facts(verb: str, fields: dict[str, Any], body: dict[str, Any], found: list[d
     if not found:
         lines.append("what is open is not known")
     if verb == "flatten":
-        lines.append("Closes at market, cancels its orders, stops last. Afterwards: no entries until you resume.")
+        lines.append(
+            "Closes at market, cancels its orders, stops last. Afterwards: no entries until you resume."
+        )
     else:
-        lines.append("Trips the kill switch (as configured: flatten or halt). Latched over restarts until you rearm.")
+        lines.append(
+            "Trips the kill switch (as configured: flatten or halt). Latched over restarts until you rearm."
+        )
     return lines

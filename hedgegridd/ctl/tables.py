@@ -29,7 +29,9 @@ def status(body: Body, paint: Paint) -> list[str]:
     clock = (body["time"] or "")[11:19]
     head = f"{MARKS.get(state, '')} {paint(state, STATE_COLOURS.get(state))}"
     venue = f"Binance {body['environment'].upper()}"
-    lines = [f"{head}  {' · '.join(item for item in (body['account'], venue, names, f'{clock} UTC') if item)}"]
+    lines = [
+        f"{head}  {' · '.join(item for item in (body['account'], venue, names, f'{clock} UTC') if item)}"
+    ]
     lines += answers(body, paint)
     for item in body["instruments"] or []:
         lines += [leg_line(item, leg, paint) for leg in item["legs"].values()]
@@ -37,7 +39,9 @@ def status(body: Body, paint: Paint) -> list[str]:
     kill = body["kill_switch"]
     if kill is not None and kill["state"] not in ("ARMED", "STARTING"):
         since = f"since {(kill['since'] or DASH)[11:19]} by {kill['trip_id'] or DASH}"
-        lines.append(f"kill   {paint(kill['state'], STATE_COLOURS['HALTED'])} {since}: {kill['cause'] or DASH}")
+        lines.append(
+            f"kill   {paint(kill['state'], STATE_COLOURS['HALTED'])} {since}: {kill['cause'] or DASH}"
+        )
     return lines
 
 
@@ -99,7 +103,9 @@ def ladders(body: Body, paint: Paint) -> list[str]:
     """Rungs from the highest price to the lowest, with the mid between."""
     lines: list[str] = []
     for item in body["ladders"]:
-        lines.append(f"{short(item['instrument'])}  centre {figure(item['centre'])}  mid {figure(item['mid_price'])}")
+        lines.append(
+            f"{short(item['instrument'])}  centre {figure(item['centre'])}  mid {figure(item['mid_price'])}"
+        )
         shorts = sorted(item["short_ladder"], key=lambda rung: -float(rung["price"]))
         longs = sorted(item["long_ladder"], key=lambda rung: -float(rung["price"]))
         rows = [_rung("SHORT▼", rung) for rung in shorts]
@@ -164,7 +170,9 @@ def positions(body: Body, paint: Paint) -> list[str]:
             for lot in item["lots"]
         ]
         if rows:
-            lines += ["  " + line for line in columns(("lot", "rung", "qty", "price", "tp", "stop", "age"), rows)]
+            lines += [
+                "  " + line for line in columns(("lot", "rung", "qty", "price", "tp", "stop", "age"), rows)
+            ]
     return lines or ["No positions: no instrument is traded."]
 
 
@@ -210,7 +218,9 @@ def ready(body: Body, paint: Paint) -> list[str]:
 def facts(body: Body, paint: Paint) -> list[str]:
     """Any other answer: its facts line by line, the outcome last."""
     hidden = ("outcome", "journal_late", "detail")
-    lines = [f"{name.replace('_', ' ')}  {_plain(value)}" for name, value in body.items() if name not in hidden]
+    lines = [
+        f"{name.replace('_', ' ')}  {_plain(value)}" for name, value in body.items() if name not in hidden
+    ]
     return lines + _ending(body)
 
 

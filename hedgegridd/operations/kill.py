@@ -46,7 +46,9 @@ class Kill(Operation, frozen=True, kw_only=True):
                 raise Problem(422, "no action here", "`action`: a rearm takes none", field="action")
             command = Rearm(reason=self.reason)
         else:
-            command = KillCommand(reason=self.reason or f"asked by {context.caller.actor}", action=self.action)
+            command = KillCommand(
+                reason=self.reason or f"asked by {context.caller.actor}", action=self.action
+            )
         outcome = await context.carried_out(command, CONFIRM_S)
         outcome.body["asked"] = "rearm" if self.enabled else "kill"
         return outcome
