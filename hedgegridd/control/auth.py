@@ -102,13 +102,17 @@ def _check(config: Control) -> None:
     for key in config.keys:
         digest = key.sha256.lower()
         if len(digest) != 64 or any(char not in "0123456789abcdef" for char in digest):
-            raise ValueError(f"[[control.keys]] sha256 of {key.name!r}: must be 64 hex digits (`hedgegridctl key new`)")
+            raise ValueError(
+                f"[[control.keys]] sha256 of {key.name!r}: must be 64 hex digits (`hedgegridctl key new`)"
+            )
     if not is_loopback(config.http_host) and not (config.keys and config.behind_proxy):
         raise ValueError(
             f"[control] http_host: {config.http_host!r} is not loopback: it needs [[control.keys]] and behind_proxy = true"
         )
     if config.behind_proxy and not config.keys:
-        raise ValueError("[control] behind_proxy: needs [[control.keys]], as all clients come from the proxy's address")
+        raise ValueError(
+            "[control] behind_proxy: needs [[control.keys]], as all clients come from the proxy's address"
+        )
 
 
 def is_loopback(host: str) -> bool:

@@ -63,7 +63,13 @@ class HttpServer:
         self.auth = Auth(config, now_s)
         self._writes = Buckets(config.writes_per_min, now_s)
         self._reads = Buckets(config.reads_per_min, now_s)
-        self._hosts = {"localhost", "127.0.0.1", "::1", config.http_host.lower(), *map(str.lower, config.hosts)}
+        self._hosts = {
+            "localhost",
+            "127.0.0.1",
+            "::1",
+            config.http_host.lower(),
+            *map(str.lower, config.hosts),
+        }
         self._runner: web.ServerRunner | None = None
         self.port = 0
 
@@ -110,7 +116,7 @@ class HttpServer:
             return _problem(problem)
         except (ConnectionError, ClientConnectionError):
             raise  # the client has gone: aiohttp cleans up
-        except Exception:  # our bug: told in the log, not to the client
+        except Exception:  # noqa: BLE001  # our bug: told in the log, not to the client
             _log.exception("http_failed", path=request.path[:200])
             return _problem(Problem(500, "internal error", "the log has it"))
 
@@ -156,7 +162,9 @@ class HttpServer:
         if not host:
             raise Problem(400, "malformed", "no Host header", field="Host")
         if _host_name(host) not in self._hosts:
-            raise Problem(403, "forbidden", "this Host is not served; [control] hosts lists more", field="Host")
+            raise Problem(
+                403, "forbidden", "this Host is not served; [control] hosts lists more", field="Host"
+            )
         origin = request.headers.get("Origin")
         if origin is not None and (urlsplit(origin).netloc.lower() != host.lower()):
             raise Problem(403, "forbidden", "requests of other origins are refused", field="Origin")
@@ -165,8 +173,10 @@ class HttpServer:
 def index(registry: Registry) -> str:
     """What stands at `/`: the operations, one a line."""
     lines = ["hedgegridd", "", "GET /health needs no key; others take X-API-Key.", ""]
-    for kind in registry.verbs.values():
-        lines.append(f"{kind.method:4} {', '.join(kind.paths):24} {kind.role.label:9} {summary(kind)}")
+    lines += [
+        f"{kind.method:4} {', '.join(kind.paths):24} {kind.role.label:9} {summary(kind)}"
+        for kind in registry.verbs.values()
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -179,7 +189,9 @@ def _host_name(host: str) -> str:
 
 def _query(text: str) -> dict[str, str]:
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=50, strict_parsing=bool(text), errors="strict")
+        pairs = parse_qsl(
+            text, keep_blank_values=True, max_num_fields=50, strict_parsing=bool(text), errors="strict"
+        )
     except ValueError as error:
         raise Problem(400, "malformed", f"query string: {error}") from error
     fields = dict(pairs)
@@ -197,7 +209,9 @@ async def _body(request: web.BaseRequest) -> bytes:
     if (request.content_length or 0) > BODY_MAX:
         raise _too_large()
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem(415, "unsupported media type", "the body must not be compressed", field="Content-Encoding")
+        raise Problem(
+            415, "unsupported media type", "the body must not be compressed", field="Content-Encoding"
+        )
     chunks: list[bytes] = []
     size = 0
     try:
@@ -212,7 +226,9 @@ async def _body(request: web.BaseRequest) -> bytes:
     except web.RequestPayloadError as error:
         raise Problem(400, "malformed", f"the body is broken: {error}") from error
     if size and request.content_type != "application/json":
-        raise Problem(415, "unsupported media type", "the body must be application/json", accepted=["application/json"])
+        raise Problem(
+            415, "unsupported media type", "the body must be application/json", accepted=["application/json"]
+        )
     return b"".join(chunks)
 
 
@@ -233,14 +249,20 @@ _SAFE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff
 
 def _answer(outcome: Outcome) -> web.Response:
     return web.Response(
-        body=_encode(outcome.body), status=outcome.status, content_type="application/json", headers=_SAFE_HEADERS
+        body=_encode(outcome.body),
+        status=outcome.status,
+        content_type="application/json",
+        headers=_SAFE_HEADERS,
     )
 
 
 def _problem(problem: Problem) -> web.Response:
     headers = CIMultiDict({**_SAFE_HEADERS, **problem.headers})
     response = web.Response(
-        body=_encode(problem.body()), status=problem.status, content_type="application/problem+json", headers=headers
+        body=_encode(problem.body()),
+        status=problem.status,
+        content_type="application/problem+json",
+        headers=headers,
     )
     if headers.get("Connection") == "close":
         response.force_close()

@@ -90,7 +90,14 @@ async def test_every_operation_for_every_role(verb: str) -> None:
         ("POST", "/throttle", b'{"throttle": 1, "x": 2}', "application/json", 422, "x"),
         ("POST", "/throttle", b"{}", "application/json", 422, "throttle"),
         ("POST", "/throttle", b"", "application/json", 422, "throttle"),
-        ("POST", "/throttle", b'{"throttle": 1, "instrument": "ETHUSDT"}', "application/json", 422, "instrument"),
+        (
+            "POST",
+            "/throttle",
+            b'{"throttle": 1, "instrument": "ETHUSDT"}',
+            "application/json",
+            422,
+            "instrument",
+        ),
         ("POST", "/flatten", b'{"side": "up"}', "application/json", 422, "side"),
         ("POST", "/flatten", b'{"side": "both", "deadline_s": 1e9}', "application/json", 422, "deadline_s"),
         ("POST", "/kill", b'{"enabled": true}', "application/json", 422, "reason"),
@@ -171,14 +178,18 @@ async def test_flatten_says_verified_or_what_is_left() -> None:
         status, body = await send(session, "flatten", "operator")
         assert (status, body["verified"], len(body["proof"])) == (200, True, 2)
         late = {"verified": False, "residuals": {"SHORT": "0.008"}, "residual_orders": 1, "proof": ()}
-        bus.table[m.Flatten] = m.FlattenAnswer(**({name: getattr(FLAT, name) for name in FLAT.__struct_fields__} | late))
+        bus.table[m.Flatten] = m.FlattenAnswer(
+            **({name: getattr(FLAT, name) for name in FLAT.__struct_fields__} | late)
+        )
         status, body = await send(session, "flatten", "operator")
         assert (status, body["outcome"], body["residuals"]) == (202, "working", {"SHORT": "0.008"})
         bus.table[m.Flatten] = AskTimeout("hung")
         status, body = await send(session, "flatten", "operator")
         assert (status, body["verified"], body["residuals"]) == (202, False, None)
         async with session.post(
-            "/flatten", json={"side": "short", "instrument": "btcusdt", "deadline_s": 3}, headers=headers("operator")
+            "/flatten",
+            json={"side": "short", "instrument": "btcusdt", "deadline_s": 3},
+            headers=headers("operator"),
         ):
             pass
     last = bus.commands[-1]
@@ -266,8 +277,8 @@ async def test_without_keys_loopback_reads_and_nobody_writes() -> None:
 @pytest.mark.parametrize(
     ("config", "text"),
     [
-        (Control(http_host="0.0.0.0"), "not loopback"),  # noqa: S104
-        (Control(http_host="0.0.0.0", keys=CONFIG.keys), "behind_proxy"),  # noqa: S104
+        (Control(http_host="0.0.0.0"), "not loopback"),
+        (Control(http_host="0.0.0.0", keys=CONFIG.keys), "behind_proxy"),
         (Control(behind_proxy=True), "behind_proxy"),
         (Control(keys=(*CONFIG.keys, *CONFIG.keys)), "each name"),
         (Control(keys=(Key(name="a", role="viewer", sha256="zz"),)), "64 hex"),
@@ -297,7 +308,12 @@ async def test_health_and_ready_tell_by_their_status() -> None:
     bus = FakeBus()
     async with served(bus) as (session, _):
         status, body = await send(session, "health", None)
-        assert (status, body["health_state"], body["running"], body["last_bar_timestamp"]) == (200, 0, True, 1699999970.0)
+        assert (status, body["health_state"], body["running"], body["last_bar_timestamp"]) == (
+            200,
+            0,
+            True,
+            1699999970.0,
+        )
         bus.table[m.GetKillSwitch] = m.KillSwitchAnswer(to=0, state=KillState.HALTED, cause="operator")
         assert (await send(session, "health", None))[0] == 503
         assert (await send(session, "ready", None))[0] == 503
@@ -306,7 +322,12 @@ async def test_health_and_ready_tell_by_their_status() -> None:
         assert (status, body["health_state"]) == (503, 2)
         assert "GetKillSwitch" in body["reasons"][0]
         status, body = await send(session, "status", "viewer")
-        assert (status, body["kill_switch"], body["trading_enabled"], body["state"]) == (200, None, None, "UNKNOWN")
+        assert (status, body["kill_switch"], body["trading_enabled"], body["state"]) == (
+            200,
+            None,
+            None,
+            "UNKNOWN",
+        )
 
 
 async def test_the_index_lists_every_operation() -> None:
