@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from decimal import Decimal as D
+from decimal import Decimal as D  # noqa: N817  # many literals
 from pathlib import Path
 from typing import Any
 

@@ -115,7 +115,7 @@ async def test_every_operation_for_every_role(verb: str) -> None:
         ("GET", "/orders?instrument=ETH", None, None, 422, "instrument"),
     ],
 )
-async def test_errors_name_the_field_and_do_nothing(
+async def test_errors_name_the_field_and_do_nothing(  # noqa: PLR0917  # a table's columns
     method: str, path: str, body: bytes | None, kind: str | None, status: int, field: str | None
 ) -> None:
     bus = FakeBus()
