@@ -10,7 +10,7 @@ numbers; a figure that is not known is null, never 0.
 import enum
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 import msgspec
 
@@ -61,7 +61,7 @@ class Caller:
     client: str
 
 
-class Problem(HedgegridError):
+class Problem(HedgegridError):  # noqa: N818  # named after its media type
     """A request that changed nothing: becomes `application/problem+json` (RFC 9457) or a socket's `problem`.
 
     `status` is the HTTP status; `field` the field at fault; `accepted` what would be accepted now.
@@ -252,7 +252,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Seconds after which the front end gives up on `run`, whatever it waits for."""
         return 15.0
 
-    async def run(self, context: Context) -> Outcome:
+    async def run(self, context: Context) -> Outcome:  # noqa: ARG002  # the interface of all operations
         """Do it; return when the outcome is true or the deadline has passed."""
         raise Problem(404, "no such operation", f"{self.verb} has no run")
 
@@ -271,6 +271,8 @@ class Registry:
         for kind in operations:
             if not (kind.__doc__ or "").strip():
                 raise ValueError(f"operation {kind.__name__} has no help")
+            if kind.run is Operation.run:
+                raise ValueError(f"operation {kind.__name__} has no run")
             if kind.verb in self.verbs:
                 raise ValueError(
                     f"verb {kind.verb!r} twice: {self.verbs[kind.verb].__name__}, {kind.__name__}"
@@ -338,8 +340,3 @@ def _match(template: tuple[str, ...], parts: list[str]) -> dict[str, str] | None
 def summary(kind: type[Operation]) -> str:
     """First line of an operation's help."""
     return (kind.__doc__ or "").strip().partition("\n")[0]
-
-
-def fields_of(kind: type[Operation]) -> tuple[Any, ...]:
-    """The operation's fields as `msgspec.inspect` or `msgspec.structs` describe them."""
-    return msgspec.structs.fields(kind)
