@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 PROGRAMS = {
-    "run": ("hedgegridd.app", "the daemon: run -c FILE"),
+    "run": ("hedgegridd.run", "the daemon: run -c FILE"),
     "demo": ("hedgegridd.demo", "daemon, paper exchange and a synthetic market in one command"),
     "check": ("hedgegridd.check", "validate a config and say what it means: check -c FILE"),
     "exchange": ("hedgegridd.exchange.main", "the paper exchange alone"),
@@ -15,7 +15,9 @@ PROGRAMS = {
 def usage() -> str:
     """What can be run."""
     lines = [f"  {name:<10}{text}" for name, (_, text) in PROGRAMS.items()]
-    return "\n".join(["usage: hedgegridd PROGRAM [options]", "", *lines, "", "`hedgegridd PROGRAM --help` says more."])
+    return "\n".join(
+        ["usage: hedgegridd PROGRAM [options]", "", *lines, "", "`hedgegridd PROGRAM --help` says more."]
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

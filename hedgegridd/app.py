@@ -7,25 +7,24 @@ journal closed. Exit code 0 only when the venue confirmed.
 """
 
 import asyncio
-import contextlib
 import gc
-import os
 import signal
-import sys
-import time
-from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
 import structlog
-import uvloop
 
-from hedgegridd import __version__, log
 from hedgegridd import messages as m
 from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
 from hedgegridd.actors.metrics import Meters, MetricsActor
+from hedgegridd.actors.recent import RecentActor
+from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.config import Config
+from hedgegridd.control.actor import ControlActor
+from hedgegridd.control.dispatch import Dispatcher
+from hedgegridd.control.operation import Services
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener
@@ -37,11 +36,14 @@ from hedgegridd.journal import snapshot
 from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.model import LEGS
+from hedgegridd.operations import REGISTRY
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
+from hedgegridd.venue.gateway import Gateway
+from hedgegridd.venue.secrets import Secrets
 
 EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
 ENTRIES_GONE_S = 15.0
@@ -49,3 +51,231 @@ FLATTEN_S = 30.0
 RECONCILE_S = 5.0
 SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
+JOURNAL_S = 2.0
+
+
+@dataclass
+class Daemon:
+    """All parts of one running daemon."""
+
+    config: Config
+    secrets: Secrets
+    clock: RealClock = field(default_factory=RealClock)
+
+    def __post_init__(self) -> None:
+        """Nothing is touched before `open`."""
+        self.started_ns = self.clock.wall_ns()
+        self.folder = StateFolder(Path(self.config.daemon.state_dir))
+        self.confirmed = True  # whether the venue has confirmed what a stop promises
+        self._stop_asked = anyio.Event()
+        self._stop_reason = ""
+        self._signals = 0
+        self._snapshot_position = 0
+
+    # ------------------------------------------------------------------------------------------------- assembly
+
+    def open(self) -> None:
+        """State folder, journal, machines with their kept state, bus and actors.
+
+        Raises:
+            HedgegridError: the folder is held by another process, or the journal is broken.
+            OSError: the folder cannot be used.
+            ValueError: an address may not be served so.
+        """
+        config = self.config
+        self.folder.open(self.clock.wall_ns())
+        self.journal = Journal(
+            self.folder.journal,
+            self.clock,
+            hooks=JournalHooks(on_failure=self._journal_failed),
+            segment_bytes=config.journal.segment_mb << 20,
+        )
+        restored = journal_restore.restore(self.journal, self.folder.journal, self.folder.snapshots)
+        for note in restored.notes:
+            _log.warning("journal", note=note)
+        symbols = {grid.instrument_id: grid.symbol for grid in config.grid if grid.enabled}
+        self.machines = Machines(
+            Desk(config, self.folder.epoch),
+            KillSwitch(config.kill_switch),
+            Flattener(symbols, self.folder.epoch),
+        )
+        state = restored.snapshot.state if restored.snapshot else None
+        replayed = self.machines.restore(state, restored.tail())
+        self._snapshot_position = restored.snapshot.position if restored.snapshot else 0
+        _log.info("state", snapshot=state is not None, records_replayed=replayed, epoch=self.folder.epoch)
+        self._join(restored.next_seq)
+
+    def _join(self, next_seq: int) -> None:
+        config = self.config
+        self.meters = Meters()
+        self.bus = Bus(self.clock, m.ALL, recorder=self.journal.append, first_seq=next_seq)
+        self.waiter = WaiterActor()
+        recent = RecentActor()
+        services = Services(
+            bus=self.bus,
+            instruments=tuple(grid.instrument_id for grid in config.grid if grid.enabled),
+            time_ns=self.clock.wall_ns,
+            durable=self._durable,
+            recent=recent.lines,
+            environment=config.venue.environment,
+            account=config.venue.account,
+        )
+        dispatcher = Dispatcher(REGISTRY, services)
+        self.meters.commands = dispatcher.counts
+        self.control = ControlActor(config.control, dispatcher)
+        self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
+        self.supervisor = Supervisor(
+            self.bus,
+            [
+                # The first to start is the last to stop: control and metrics answer all the while.
+                self.control,
+                recent,
+                self.waiter,
+                BootActor(Boot()),
+                KillSwitchActor(self.machines.kill_switch),
+                DeskActor(self.machines.desk),
+                FlattenActor(self.machines.flatten),
+                self.metrics,
+                Gateway(config, self.secrets, durable=self._durable_now, meters=self.meters),
+                ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
+            ],
+            on_incident=self._incident,
+        )
+
+    async def _durable(self, timeout_s: float) -> None:
+        """Return when everything recorded so far is on disk. Raises JournalError."""
+        await self.journal.durable(self.journal.position, timeout_s)
+
+    async def _durable_now(self) -> None:
+        """What an order waits for before it leaves. Raises JournalError."""
+        await self._durable(JOURNAL_S)
+
+    # ----------------------------------------------------------------------------------------------------- life
+
+    async def run(self) -> int:
+        """Live until asked to stop or until an essential part breaks; the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, signal.Signals(number).name)
+        self.bus.start(loop)
+        gc.freeze()  # a full collection with Nautilus imported would pause the loop for tens of milliseconds
+        code = EXIT_OK
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(LagProbe(self.clock, self.meters.loop_lag.observe).run)
+                group.start_soon(self._keep_snapshots)
+                group.start_soon(self._announce)
+                group.start_soon(self._stop_in_order)
+                await self.supervisor.run()
+                group.cancel_scope.cancel()
+        except* HedgegridError as errors:
+            for error in errors.exceptions:
+                _log.error("broken", error=str(error))
+            code = EXIT_FAILED
+        finally:
+            self.bus.stop()
+        for name in self.supervisor.overruns:
+            _log.error("stop_overrun", actor=name)
+        return code if code or self.confirmed else EXIT_UNVERIFIED
+
+    def close(self) -> bool:
+        """Last snapshot, journal closed, folder released; False when something did not reach the disk."""
+        durable = False
+        try:
+            state = self.machines.snapshot()
+            position = self.journal.position
+            durable = self.journal.close()
+            if durable:
+                snapshot.save(
+                    self.folder.snapshots,
+                    state,
+                    position=position,
+                    next_seq=self.bus.next_seq,
+                    time_ns=self.clock.wall_ns(),
+                )
+        except OSError as error:
+            _log.error("snapshot_failed", error=str(error))
+        finally:
+            self.folder.close()
+        return durable
+
+    def _signalled(self, name: str) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            _log.warning("second_signal", signal=name, effect="straight to closing the journal")
+            self.confirmed = False
+            self.supervisor.request_stop()
+        self._stop_reason = self._stop_reason or name
+        self._stop_asked.set()
+
+    async def _announce(self) -> None:
+        """Tell systemd, and whoever reads the log, when start-up is through."""
+        ready = self.waiter.expect(lambda x: isinstance(x, m.StageChanged) and x.stage == "control")
+        await ready.within(float("inf"))
+        self.bus.publish(m.StageReached(stage="ready"), actor="app")
+        _log.info(
+            "READY",
+            http=self.control.http_address,
+            socket=self.config.control.socket,
+            metrics=self.metrics.address,
+        )
+
+    async def _stop_in_order(self) -> None:
+        """Entries gone, then inventory as configured, then books compared; each with its deadline."""
+        await self._stop_asked.wait()
+        gone = self.waiter.expect(lambda x: isinstance(x, m.EntriesGone) and x.cause == "stopping")
+        self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
+        confirmed = await gone.within(ENTRIES_GONE_S)
+        if self.config.daemon.on_stop == "flatten":
+            confirmed = await self._flatten_at_stop() and confirmed
+        compared = self.waiter.expect(lambda x: isinstance(x, m.Reconciled))
+        self.bus.tell(m.Reconcile(cause="stopping"), actor="app")
+        confirmed = await compared.within(RECONCILE_S) and confirmed
+        self.confirmed = self.confirmed and confirmed
+        _log.info("stopped", entries_gone=confirmed, reason=self._stop_reason)
+        self.supervisor.request_stop()
+
+    async def _flatten_at_stop(self) -> bool:
+        command = m.Flatten(legs=LEGS, reason=f"stop: {self._stop_reason}", deadline_s=FLATTEN_S)
+        try:
+            answer = await self.bus.ask(command, FLATTEN_S + 1, actor="app")
+        except HedgegridError as error:
+            _log.error("flatten_at_stop", error=str(error))
+            return False
+        return isinstance(answer, m.FlattenAnswer) and answer.verified
+
+    async def _keep_snapshots(self) -> None:
+        """Write a snapshot whenever the journal has grown enough, so that a start need not read it all."""
+        while True:
+            await anyio.sleep(SNAPSHOT_CHECK_S)
+            position = self.journal.position
+            if position - self._snapshot_position < self.config.journal.snapshot_every:
+                continue
+            # All of it as of one position: no handler runs between these three lines.
+            state, next_seq, time_ns = self.machines.snapshot(), self.bus.next_seq, self.clock.wall_ns()
+            try:
+                await self.journal.durable(position, JOURNAL_S)
+                write = partial(
+                    snapshot.save,
+                    self.folder.snapshots,
+                    state,
+                    position=position,
+                    next_seq=next_seq,
+                    time_ns=time_ns,
+                )
+                await anyio.to_thread.run_sync(write)
+                self._snapshot_position = position
+            except (HedgegridError, OSError) as error:
+                _log.error("snapshot_failed", error=str(error))
+
+    # --------------------------------------------------------------------------------------------------- incidents
+
+    def _journal_failed(self, error: Exception) -> None:
+        # Entries are refused from here on (their intents cannot get durable); exits and flatten go on.
+        _log.critical("journal_failed", error=str(error))
+
+    def _incident(self, incident: Incident) -> None:
+        fault = incident.fault
+        _log.error(
+            "fault", actor=fault.actor, action=incident.action, error=repr(fault.error), exc_info=fault.error
+        )

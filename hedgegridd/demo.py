@@ -115,7 +115,9 @@ class Program:
             if time.monotonic() > until:
                 self.process.kill()
                 self.process.wait()
-                raise DemoError(f"{self.name} did not stop within {deadline_s:.0f} s and was killed ({self.log})")
+                raise DemoError(
+                    f"{self.name} did not stop within {deadline_s:.0f} s and was killed ({self.log})"
+                )
             await asyncio.sleep(0.05)
         return self.process.returncode
 

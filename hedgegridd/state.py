@@ -11,9 +11,9 @@ import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.core.desk import Desk
-from hedgegridd.core.desk_state import DeskState
 from hedgegridd.core.flatten import Flattener, FlattenState
 from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
+from hedgegridd.core.state import DeskState
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.record import Record
 
@@ -79,7 +79,9 @@ def _envelope(record: Record) -> m.Envelope:
     try:
         message = _messages.decode(record.message)
     except msgspec.DecodeError as error:
-        raise JournalBroken(f"record {record.position} is not of this version's vocabulary: {error}") from error
+        raise JournalBroken(
+            f"record {record.position} is not of this version's vocabulary: {error}"
+        ) from error
     return m.Envelope(
         seq=record.seq,
         time_ns=record.time_ns,

@@ -62,7 +62,11 @@ class DepthModel:
         """
         spread = max(1, round(last_ticks * spread_bps / 10_000))
         best_bid = max(1, last_ticks - spread // 2)
-        return self._side(best_bid, -1, size_pct), self._side(best_bid + spread, 1, size_pct)
+        return self.between(best_bid, best_bid + spread, size_pct)
+
+    def between(self, bid_ticks: int, ask_ticks: int, size_pct: int) -> tuple[Side, Side]:
+        """Bids and asks, best first, around a known best bid and ask."""
+        return self._side(bid_ticks, -1, size_pct), self._side(ask_ticks, 1, size_pct)
 
     def _side(self, best: int, sign: int, size_pct: int) -> Side:
         # Behind the best price orders stand at multiples of the gap, as they cluster at round prices; so the rest

@@ -1,13 +1,14 @@
 """Builds the markets of the paper exchange from what its command line says: one market per symbol.
 
-Kinds: `synthetic` (never ends, seeded, a schedule of regimes) and `replay` (recorded bars of one symbol).
+Kinds: `synthetic` (never ends, seeded, a schedule of regimes) and `replay` (recorded bars, trades or quotes of one symbol).
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from hedgegridd.exchange.replay import ReplayMarket, read_bars
+from hedgegridd.exchange.recorded import read
+from hedgegridd.exchange.replay import ReplayMarket
 from hedgegridd.exchange.synthetic import SyntheticMarket
 from hedgegridd.exchange.types import Market, SymbolRules
 
@@ -48,7 +49,7 @@ def build(
         return [
             ReplayMarket(
                 symbols[0],
-                read_bars(data, symbols[0]),
+                read(data, symbols[0]),
                 seed=seed,
                 points_per_bar=points_per_bar,
                 history_bars=HISTORY_BARS_REPLAY if history_bars is None else history_bars,

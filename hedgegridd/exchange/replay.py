@@ -1,4 +1,4 @@
-"""A market replayed from recorded bars: each bar becomes a path of ticks that reproduces it exactly.
+"""A recorded market replayed as ticks: bars along a path that reproduces them exactly, trades and quotes as they were.
 
 The path of a bar, `points_per_bar` ticks evenly from its open to its last millisecond:
     open -> the extreme nearer to the open -> the other extreme -> close,
@@ -6,130 +6,38 @@ with seeded points between, none of which turns back on its way. Within a bar th
 the price of the one before, so no price is skipped; between two bars it does not, so that a bar's range is its
 own (a difference of close and next open is a gap, as it was). The sum of the ticks' volumes is the bar's.
 
-Columns of the CSV (also .gz): timestamp (UTC, bar open), open, high, low, close (USD), volume (USD).
-Base volume is volume / close, to the symbol's step. Prices are rounded to the symbol's tick.
-Index is last; mark is last smoothed over 10 s of market time (see `MarkFilter`).
+A trade is a tick at its price with its quantity. A quote is a tick of no volume at the price before it, moved into
+the new spread where it fell out of it: a price that is bid away has been traded through. Both go on from the tick
+before. The displayed best prices are the quote's, or stand around last where the file has none.
+
+Index is last; mark is last smoothed over 10 s of market time (`mark.py`).
 """
 
-import csv
-import gzip
 import random
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from pathlib import Path
-
-import msgspec
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import NamedTuple
 
 from hedgegridd.exchange.book import DecimalCache, DepthModel
-from hedgegridd.exchange.klines import MINUTE_MS
+from hedgegridd.exchange.klines import MINUTE_MS, KlineBook
+from hedgegridd.exchange.mark import MarkFilter
+from hedgegridd.exchange.recorded import Bar, Quote, Recording, Trade
 from hedgegridd.exchange.types import Kline, SymbolRules, Tick
 
-COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
 POINTS_MIN = 4
 POINTS_MAX = 1_000
-BARS_MAX = 2_000_000
 SPREAD_BPS = 0.2
-MARK_TAU_MS = 10_000
-_MARK_SCALE = 1_000_000
 
 
-class DataError(ValueError):
-    """A file that cannot be replayed; the text names the file, the line and the column."""
+class Point(NamedTuple):
+    """One moment to replay, in ticks and lots. `opens`: not joined to the price before. `ask` 0: no quote known."""
 
-
-class Bar(msgspec.Struct, frozen=True, gc=False):
-    """One recorded minute, in ticks and lots (steps of base volume)."""
-
-    open_ms: int
-    open: int
-    high: int
-    low: int
-    close: int
+    ts_ms: int
+    price: int
     lots: int
-
-
-class MarkFilter:
-    """The mark price: the index smoothed exponentially on the market's clock, time constant 10 s.
-
-    In integers (millionths of a tick), so that it is the same on every machine.
-    """
-
-    def __init__(self, ticks: int, ts_ms: int) -> None:
-        self._scaled = ticks * _MARK_SCALE
-        self._ts_ms = ts_ms
-
-    def at(self, ticks: int, ts_ms: int) -> int:
-        """Mark in ticks when the index is `ticks` at `ts_ms`; time that stands still moves nothing."""
-        elapsed = ts_ms - self._ts_ms
-        if elapsed > 0:
-            self._ts_ms = ts_ms
-            self._scaled += (ticks * _MARK_SCALE - self._scaled) * elapsed // (MARK_TAU_MS + elapsed)
-        return (self._scaled + _MARK_SCALE // 2) // _MARK_SCALE
-
-
-def _number(row: dict[str, str | None], column: str, where: str) -> Decimal:
-    try:
-        value = Decimal(row[column] or "")
-    except InvalidOperation:
-        raise DataError(f"{where}: column {column}: {row[column]!r} is not a number") from None
-    if not value.is_finite() or value < 0:
-        raise DataError(f"{where}: column {column}: {value} must be a finite number, not negative")
-    return value
-
-
-def _bar(row: dict[str, str | None], rules: SymbolRules, where: str) -> Bar:
-    try:
-        moment = datetime.fromisoformat(row["timestamp"] or "")
-    except ValueError:
-        raise DataError(f"{where}: column timestamp: {row['timestamp']!r} is not an ISO time") from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    open_ms = since.days * 86_400_000 + since.seconds * 1000 + since.microseconds // 1000
-    if open_ms % MINUTE_MS:
-        raise DataError(f"{where}: column timestamp: {row['timestamp']} is not the start of a minute")
-    prices = {}
-    for column in ("open", "high", "low", "close"):
-        ticks = (_number(row, column, where) / rules.tick).to_integral_value(ROUND_HALF_EVEN)
-        if ticks < 1:
-            raise DataError(f"{where}: column {column}: {row[column]} is below one tick ({rules.tick})")
-        prices[column] = int(ticks)
-    if (
-        not prices["low"]
-        <= min(prices["open"], prices["close"])
-        <= max(prices["open"], prices["close"])
-        <= prices["high"]
-    ):
-        raise DataError(f"{where}: open and close do not lie between low and high")
-    base = _number(row, "volume", where) / (prices["close"] * rules.tick)
-    lots = int((base / rules.step).to_integral_value(ROUND_HALF_EVEN))
-    return Bar(open_ms, prices["open"], prices["high"], prices["low"], prices["close"], lots)
-
-
-def read_bars(path: Path, rules: SymbolRules) -> list[Bar]:
-    """The bars of a CSV or CSV.gz file, in ticks and lots of `rules`. Raises DataError."""
-    bars: list[Bar] = []
-    try:
-        with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(f"{path}: no column {', '.join(missing)}; needed: {', '.join(COLUMNS)}")
-            for row in reader:
-                bar = _bar(row, rules, f"{path}, line {reader.line_num}")
-                if bars and bar.open_ms <= bars[-1].open_ms:
-                    raise DataError(
-                        f"{path}, line {reader.line_num}: column timestamp: not after the line before"
-                    )
-                if len(bars) >= BARS_MAX:
-                    raise DataError(f"{path}: more than {BARS_MAX} bars")
-                bars.append(bar)
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    if not bars:
-        raise DataError(f"{path}: no bars")
-    return bars
+    opens: bool = False
+    bid: int = 0
+    ask: int = 0
 
 
 def _leg(rng: random.Random, start: int, end: int, points: int) -> list[int]:
@@ -140,10 +48,8 @@ def _leg(rng: random.Random, start: int, end: int, points: int) -> list[int]:
 
 def path_of(bar: Bar, points: int, rng: random.Random) -> list[int]:
     """The `points` prices (ticks) of a bar: open, both extremes, close, and seeded ones between."""
-    rising = bar.close >= bar.open
-    low_first = bar.open - bar.low < bar.high - bar.open or (
-        bar.open - bar.low == bar.high - bar.open and rising
-    )
+    down, up = bar.open - bar.low, bar.high - bar.open
+    low_first = down < up or (down == up and bar.close >= bar.open)
     stations = (bar.low, bar.high, bar.close) if low_first else (bar.high, bar.low, bar.close)
     cuts = sorted(rng.sample(range(1, points - 1), 2))
     prices = [bar.open]
@@ -158,16 +64,37 @@ def split_lots(lots: int, points: int, rng: random.Random) -> list[int]:
     return [high - low for low, high in zip([0, *cuts], [*cuts, lots], strict=True)]
 
 
-class ReplayMarket:
-    """The recorded bars of one symbol as ticks; the same under the same seed.
+def points_of(recording: Recording, points_per_bar: int, rng: random.Random) -> Iterator[Point]:
+    """Every moment of a recording, in order of time."""
+    last = 0
+    for item in recording:
+        if isinstance(item, Bar):
+            prices = path_of(item, points_per_bar, rng)
+            volumes = split_lots(item.lots, points_per_bar, rng)
+            for index, (price, lots) in enumerate(zip(prices, volumes, strict=True)):
+                after_ms = index * (MINUTE_MS - 1) // (points_per_bar - 1)
+                yield Point(item.open_ms + after_ms, price, lots, opens=index == 0)
+        elif isinstance(item, Trade):
+            yield Point(item.ts_ms, item.price, item.lots)
+        else:
+            last = min(max(last, item.bid), item.ask) if last else _middle(item)
+            yield Point(item.ts_ms, last, 0, bid=item.bid, ask=item.ask)
 
-    The first `history_bars` bars are history instead of ticks. Raises ValueError for figures out of bounds.
+
+def _middle(quote: Quote) -> int:
+    return (quote.bid + quote.ask) // 2
+
+
+class ReplayMarket:
+    """The recording of one symbol as ticks; the same under the same seed.
+
+    Its first `history_bars` minutes are history instead of ticks. Raises ValueError for figures out of bounds.
     """
 
     def __init__(
         self,
         rules: SymbolRules,
-        bars: Sequence[Bar],
+        recording: Recording,
         *,
         seed: int,
         points_per_bar: int = 12,
@@ -175,54 +102,55 @@ class ReplayMarket:
     ) -> None:
         if not POINTS_MIN <= points_per_bar <= POINTS_MAX:
             raise ValueError(f"points_per_bar {points_per_bar}: must be {POINTS_MIN} to {POINTS_MAX}")
-        if not 0 <= history_bars < len(bars):
-            raise ValueError(
-                f"history_bars {history_bars}: must be 0 to {len(bars) - 1}, one bar must be left to replay"
-            )
+        if history_bars < 0:
+            raise ValueError(f"history_bars {history_bars}: must not be negative")
         self.symbol = rules.symbol
-        self._bars = bars
-        self._first = history_bars
-        self._points = points_per_bar
-        self._rng = random.Random(f"{seed}/{rules.symbol}")
         self._price = DecimalCache(rules.tick)
         self._lots = DecimalCache(rules.step)
-        opening = bars[history_bars]
-        self._depth = DepthModel(rules, opening.open)
-        self._mark = MarkFilter(opening.open, opening.open_ms)
+        self._points = points_of(recording, points_per_bar, random.Random(f"{seed}/{rules.symbol}"))
+        first = next(self._points)
+        self._coming: Point | None = first
+        self._depth = DepthModel(rules, first.price)
+        self._mark = MarkFilter(first.price, first.ts_ms)
         self._factor = Decimal(1)
-        self._gap = False
-        self._last = opening.open
-        self._path = self._ticks()
-        self._coming: tuple[int, int, int, bool] | None = next(self._path)
+        self._gap = True  # before the first tick there is no price to go on from
+        self._last = first.price
+        self._history = self._past(first.ts_ms - first.ts_ms % MINUTE_MS + history_bars * MINUTE_MS)
+        if self._coming is None:
+            raise ValueError(f"history_bars {history_bars}: leaves nothing to replay")
 
     def history(self) -> list[Kline]:
-        """The first `history_bars` bars as closed 1m klines."""
-        return [self._kline(bar) for bar in self._bars[: self._first]]
+        """The first `history_bars` minutes as closed 1m klines."""
+        return list(self._history)
 
     def next_ts_ms(self) -> int | None:
-        """Market time of the next tick, None after the last bar."""
-        return None if self._coming is None else self._coming[0]
+        """Market time of the next tick, None at the end of the recording."""
+        return None if self._coming is None else self._coming.ts_ms
 
     def next(self) -> Tick:
-        """The next tick; StopIteration after the last bar."""
-        if self._coming is None:
+        """The next tick; StopIteration at the end of the recording."""
+        point = self._coming
+        if point is None:
             raise StopIteration
-        ts_ms, recorded, lots, opens = self._coming
-        self._coming = next(self._path, None)
-        last = recorded if self._factor == 1 else max(1, round(recorded * self._factor))
-        before = last if opens or self._gap else self._last
+        self._coming = next(self._points, None)
+        last = self._scaled(point.price)
+        before = last if point.opens or self._gap else self._last
         self._gap = False
         self._last = last
-        bids, asks = self._depth.around(last, SPREAD_BPS, 100)
+        if point.ask:
+            bid = self._scaled(point.bid)
+            bids, asks = self._depth.between(bid, max(bid + 1, self._scaled(point.ask)), 100)
+        else:
+            bids, asks = self._depth.around(last, SPREAD_BPS, 100)
         price = self._price.of(last)
         return Tick(
             symbol=self.symbol,
-            ts_ms=ts_ms,
+            ts_ms=point.ts_ms,
             last=price,
             low=self._price.of(min(before, last)),
             high=self._price.of(max(before, last)),
-            volume=self._lots.of(lots),
-            mark=self._price.of(self._mark.at(last, ts_ms)),
+            volume=self._lots.of(point.lots),
+            mark=self._price.of(self._mark.at(last, point.ts_ms)),
             index=price,
             bids=bids,
             asks=asks,
@@ -238,28 +166,13 @@ class ReplayMarket:
         self._factor *= factor
         self._gap = True
 
-    def _ticks(self) -> Iterator[tuple[int, int, int, bool]]:
-        """(time, price in ticks, lots, whether a bar begins) of every point to replay."""
-        for index in range(self._first, len(self._bars)):
-            bar = self._bars[index]
-            prices = path_of(bar, self._points, self._rng)
-            volumes = split_lots(bar.lots, self._points, self._rng)
-            for point, (price, lots) in enumerate(zip(prices, volumes, strict=True)):
-                yield bar.open_ms + point * (MINUTE_MS - 1) // (self._points - 1), price, lots, point == 0
+    def _scaled(self, ticks: int) -> int:
+        return ticks if self._factor == 1 else max(1, round(ticks * self._factor))
 
-    def _kline(self, bar: Bar) -> Kline:
-        volume = self._lots.of(bar.lots)
-        return Kline(
-            symbol=self.symbol,
-            interval="1m",
-            open_ms=bar.open_ms,
-            close_ms=bar.open_ms + MINUTE_MS - 1,
-            open=self._price.of(bar.open),
-            high=self._price.of(bar.high),
-            low=self._price.of(bar.low),
-            close=self._price.of(bar.close),
-            volume=volume,
-            quote_volume=volume * self._price.of(bar.close),
-            trades=1 if bar.lots else 0,
-            closed=True,
-        )
+    def _past(self, end_ms: int) -> list[Kline]:
+        """The klines of all ticks before `end_ms`."""
+        book = KlineBook()
+        klines: list[Kline] = []
+        while self._coming is not None and self._coming.ts_ms < end_ms:
+            klines += (kline for kline in book.on_tick(self.next()) if kline.closed)
+        return klines + book.on_time(self.symbol, end_ms)

@@ -11,8 +11,8 @@ from decimal import Decimal
 
 from hedgegridd.exchange.book import DecimalCache, DepthModel
 from hedgegridd.exchange.klines import MINUTE_MS, KlineBook
+from hedgegridd.exchange.mark import MarkFilter
 from hedgegridd.exchange.regimes import SCHEDULES, Regime, Schedule
-from hedgegridd.exchange.replay import MarkFilter
 from hedgegridd.exchange.types import Kline, SymbolRules, Tick
 
 TICK_RATE_MAX = Decimal(15_000)

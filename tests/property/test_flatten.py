@@ -16,7 +16,9 @@ LIES = st.dictionaries(
 )
 
 
-@given(LIES, st.integers(0, 400), st.integers(0, 400), st.booleans(), st.sets(st.sampled_from(Leg), min_size=1))
+@given(
+    LIES, st.integers(0, 400), st.integers(0, 400), st.booleans(), st.sets(st.sampled_from(Leg), min_size=1)
+)
 def test_it_always_ends_flat(lies, long, short, stream, legs):
     play = Play(lies, stream=stream).stock(long=str(long), short=str(short))
     others = {leg: rest for leg, rest in left(play).items() if leg not in legs}

@@ -128,7 +128,5 @@ class FlattenVenue:
             maker=False,
             ts_ns=1,
         )
-        done = m.VenueDone(
-            token=call.token, status="FILLED", filled_qty=call.qty, average_price=Decimal(100)
-        )
+        done = m.VenueDone(token=call.token, status="FILLED", filled_qty=call.qty, average_price=Decimal(100))
         return [fill, done] if self.stream else [done]

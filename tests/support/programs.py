@@ -196,14 +196,14 @@ class ControlSocket:
     def ask(self, verb: str, **fields: object) -> dict[str, Any]:
         """The body of the answer to `verb`. Raises ProgramError when it is a problem, or none."""
         self._id += 1
-        self._socket.sendall(json.dumps({"id": self._id, "verb": verb, **fields}).encode() + b"\n")
+        self._socket.sendall(json.dumps({"id": self._id, "verb": verb, "args": fields}).encode() + b"\n")
         line = self._lines.readline(ANSWER_BYTES_MAX)
         if not line.endswith(b"\n"):
             raise ProgramError(f"the control socket closed instead of answering {verb}: {line[:200]!r}")
         answer = json.loads(line, parse_float=Decimal)
         if answer.get("id") != self._id:
             raise ProgramError(f"{verb}: answer to {answer.get('id')}, not to {self._id}")
-        if "problem" in answer or "result" not in answer:
+        if not answer["ok"]:
             raise ProgramError(f"{verb}: {json.dumps(answer, default=str)[:1000]}")
         return dict(answer["result"])
 

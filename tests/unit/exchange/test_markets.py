@@ -1,64 +1,28 @@
 """Markets of the paper exchange: deterministic, continuous, exact, and as lively as the demo promises."""
 
-import gzip
-import random
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from hedgegridd.exchange.book import LEVELS, DepthModel
-from hedgegridd.exchange.klines import MINUTE_MS, KlineBook
+from hedgegridd.exchange.klines import MINUTE_MS
+from hedgegridd.exchange.mark import MarkFilter
 from hedgegridd.exchange.markets import build
 from hedgegridd.exchange.regimes import DEMO_SPEED, SCHEDULES
-from hedgegridd.exchange.replay import (
-    Bar,
-    DataError,
-    MarkFilter,
-    ReplayMarket,
-    path_of,
-    read_bars,
-    split_lots,
-)
 from hedgegridd.exchange.synthetic import SyntheticMarket
-from hedgegridd.exchange.types import Kline, Market, SymbolRules, Tick
+from hedgegridd.exchange.types import SymbolRules, Tick
+from tests.support.ticks import on_grid, take
 
 RULES = SymbolRules()
 START_MS = 1_700_000_040_000
-HEAD = "timestamp,open,high,low,close,volume\n"
-
-
-def take(market: Market, count: int) -> list[Tick]:
-    return [market.next() for _ in range(count)]
-
-
-def drain(market: Market) -> list[Tick]:
-    ticks = []
-    while market.next_ts_ms() is not None:
-        ticks.append(market.next())
-    return ticks
 
 
 def synthetic(regime: str = "demo", seed: int = 7, rate: str = "1", history: int = 5) -> SyntheticMarket:
     return SyntheticMarket(
         RULES, seed=seed, start_ms=START_MS, tick_rate=Decimal(rate), regime=regime, history_bars=history
     )
-
-
-def on_grid(tick: Tick) -> bool:
-    prices = [
-        tick.last,
-        tick.low,
-        tick.high,
-        tick.mark,
-        tick.index,
-        *(p for p, _ in (*tick.bids, *tick.asks)),
-    ]
-    sizes = [tick.volume, *(q for _, q in (*tick.bids, *tick.asks))]
-    return all(p % RULES.tick == 0 and p > 0 for p in prices) and all(q % RULES.step == 0 for q in sizes)
 
 
 # --- synthetic
@@ -260,130 +224,3 @@ def test_mark_follows_smoothly_and_does_not_overshoot() -> None:
     assert 1_050 < seen[0] < 1_150
     assert seen[-1] in (1_999, 2_000)
     assert mark.at(9_000, 119_000) == seen[-1]
-
-
-# --- replay
-
-bars = st.builds(
-    lambda low, spans, lots: Bar(
-        60_000, low + spans[0], low + max(spans), low + min(spans), low + spans[1], lots
-    ),
-    st.integers(1, 10**7),
-    st.lists(st.integers(0, 5_000), min_size=4, max_size=4),
-    st.integers(0, 10**8),
-)
-
-
-@given(bars, st.integers(4, 60), st.randoms(use_true_random=False))
-def test_a_path_has_the_bar_s_four_prices_and_never_leaves_it(bar: Bar, points: int, rng: object) -> None:
-    path = path_of(bar, points, rng)  # type: ignore[arg-type]
-    assert len(path) == points
-    assert (path[0], path[-1], max(path), min(path)) == (bar.open, bar.close, bar.high, bar.low)
-    turns = [a for a, b, c in zip(path, path[1:], path[2:], strict=False) if (b - a) * (c - b) < 0]
-    assert len(turns) <= 2
-
-
-@given(st.integers(0, 10**9), st.integers(2, 60), st.randoms(use_true_random=False))
-def test_lots_are_split_without_loss(lots: int, points: int, rng: object) -> None:
-    parts = split_lots(lots, points, rng)  # type: ignore[arg-type]
-    assert len(parts) == points
-    assert sum(parts) == lots
-    assert min(parts) >= 0
-
-
-def test_the_nearer_extreme_comes_first() -> None:
-    _, first, second, _ = path_of(Bar(0, 100, 110, 95, 105, 1), 4, random.Random(1))
-    assert (first, second) == (95, 110)
-    _, first, second, _ = path_of(Bar(0, 100, 104, 90, 95, 1), 4, random.Random(1))
-    assert (first, second) == (104, 90)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.lists(bars, min_size=1, max_size=6), st.integers(4, 20), st.integers(0, 2**32))
-def test_a_replay_reproduces_its_bars_and_skips_nothing_inside(
-    found: list[Bar], points: int, seed: int
-) -> None:
-    recorded = [Bar(i * MINUTE_MS, b.open, b.high, b.low, b.close, b.lots) for i, b in enumerate(found)]
-    market = ReplayMarket(RULES, recorded, seed=seed, points_per_bar=points)
-    ticks = drain(market)
-    book = KlineBook()
-    closed = [k for t in ticks for k in book.on_tick(t) if k.closed]
-    closed += book.on_time(RULES.symbol, ticks[-1].ts_ms + 1)
-    assert [to_bar(k) for k in closed] == recorded
-    for before, tick in pairwise(ticks):
-        assert before.ts_ms < tick.ts_ms
-        if before.ts_ms // MINUTE_MS == tick.ts_ms // MINUTE_MS:
-            assert tick.low <= before.last <= tick.high
-    assert ticks == drain(ReplayMarket(RULES, recorded, seed=seed, points_per_bar=points))
-    with pytest.raises(StopIteration):
-        market.next()
-
-
-def to_bar(k: Kline) -> Bar:
-    prices = [int(p / RULES.tick) for p in (k.open, k.high, k.low, k.close)]
-    return Bar(k.open_ms, *prices, int(k.volume / RULES.step))
-
-
-def write(path: Path, text: str) -> Path:
-    if path.suffix == ".gz":
-        path.write_bytes(gzip.compress(text.encode()))
-    else:
-        path.write_text(text)
-    return path
-
-
-@pytest.mark.parametrize("name", ["bars.csv", "bars.csv.gz"])
-def test_bars_are_read_rounded_and_counted_in_base(tmp_path: Path, name: str) -> None:
-    text = HEAD + (
-        "2022-01-01 00:00:00.000000,46319.04,46385.0,46319.0,46377.0,2300413.7295\n"
-        "2022-01-01T00:01:00+00:00,46377,46380,46377,46380,0\n"
-    )
-    first, second = read_bars(write(tmp_path / name, text), RULES)
-    assert first == Bar(1_640_995_200_000, 463_190, 463_850, 463_190, 463_770, 49_602)
-    assert second == Bar(1_640_995_260_000, 463_770, 463_800, 463_770, 463_800, 0)
-
-
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        ("", "no bars"),
-        ("2022-01-01 00:00,1,2,0.5,x,1", "line 2: column close: 'x' is not a number"),
-        ("2022-01-01 00:00,1,2,0.5,NaN,1", "line 2: column close"),
-        ("2022-01-01 00:00,1,2,0.5,1", "line 2: column volume"),
-        ("yesterday,1,2,0.5,1,1", "line 2: column timestamp"),
-        ("2022-01-01 00:00:30,1,2,0.5,1,1", "line 2: column timestamp"),
-        ("2022-01-01 00:00,1,2,0.5,3,1", "line 2: open and close"),
-        ("2022-01-01 00:00,0,2,0,1,1", "line 2: column open: 0 is below one tick"),
-        ("2022-01-01 00:00,1,2,0.5,1,1\n2022-01-01 00:00,1,2,0.5,1,1", "line 3: column timestamp"),
-    ],
-)
-def test_a_bad_file_is_named_by_line_and_column(tmp_path: Path, lines: str, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        read_bars(write(tmp_path / "bars.csv", HEAD + lines), RULES)
-
-
-def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"nothing\.csv: cannot be read"):
-        read_bars(tmp_path / "nothing.csv", RULES)
-    (tmp_path / "torn.csv.gz").write_bytes(gzip.compress(HEAD.encode())[:-4])
-    with pytest.raises(DataError, match=r"torn\.csv\.gz: cannot be read"):
-        read_bars(tmp_path / "torn.csv.gz", RULES)
-    with pytest.raises(DataError, match="no column close, volume"):
-        read_bars(write(tmp_path / "short.csv", "timestamp,open,high,low\n"), RULES)
-
-
-def test_replay_history_points_and_jump(tmp_path: Path) -> None:
-    text = HEAD + "".join(f"2022-01-01 00:0{m}:00,100,101,99,100,50000\n" for m in range(4))
-    path = write(tmp_path / "bars.csv", text)
-    (market,) = build("replay", symbols=[RULES], data=path, history_bars=2, points_per_bar=5)
-    assert [k.open_ms % 3_600_000 for k in market.history()] == [0, MINUTE_MS]
-    assert market.next_ts_ms() == market.history()[-1].close_ms + 1
-    ticks = take(market, 5)
-    assert [t.ts_ms - ticks[0].ts_ms for t in ticks] == [0, 14_999, 29_999, 44_999, 59_999]
-    market.jump(Decimal("1.1"))
-    jumped = drain(market)
-    assert jumped[0].last == jumped[0].low == jumped[0].high == Decimal("110.0")
-    assert {max(t.high for t in jumped), min(t.low for t in jumped)} == {Decimal("111.1"), Decimal("108.9")}
-    for change, field in (({"points_per_bar": 3}, "points_per_bar"), ({"history_bars": 4}, "history_bars")):
-        with pytest.raises(ValueError, match=field):
-            build("replay", symbols=[RULES], data=path, **change)  # type: ignore[arg-type]

@@ -3,18 +3,16 @@
 import argparse
 import copy
 import re
-import tomllib
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import msgspec
 import pytest
 
 from bench.replay import Deadlines, Replay, grid_of
-from hedgegridd.config import Config
+from hedgegridd.config_load import load
 from tests.support.programs import parse_metrics, write_config
 from tests.support.truth import Trades, expected_metrics, metric_differences
 
@@ -291,7 +289,7 @@ def test_the_written_config_is_one_the_daemon_reads(tmp_path: Path) -> None:
     venue = SimpleNamespace(rest="http://127.0.0.1:1", websocket="ws://127.0.0.1:1", key="k", secret="s")
     grid = grid_of(SYMBOL, ["step_bps=60", "stops=leg+lots", "enabled=true", "regime.adx_len=20"])
     path, environment = write_config(tmp_path, venue, [grid], metrics_port=9)  # type: ignore[arg-type]
-    read = msgspec.convert(tomllib.loads(path.read_text(), parse_float=Decimal), Config, strict=False)
+    read = load(path)
     assert (read.grid[0].step_bps, read.grid[0].stops, read.grid[0].regime.adx_len) == (
         Decimal(60),
         "leg+lots",

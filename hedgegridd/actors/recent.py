@@ -1,0 +1,88 @@
+"""What has just happened, in words: the last lines for `status` and the live view, and the same to the log."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from hedgegridd import messages as m
+from hedgegridd.runtime.actor import Actor
+
+LINES_MAX = 50
+
+
+def words(message: m.Message) -> str:
+    """One event as a short sentence; "" when it is not worth a line."""
+    match message:
+        case m.Fill() as e:
+            kind = "maker" if e.maker else "taker"
+            return f"{e.leg.value} {e.side.value.lower()} {e.qty} @{e.price} {kind} {e.client_order_id}"
+        case m.Recentred() as e:
+            return f"{e.instrument} recentred at {e.centre}" + (f" (was {e.previous})" if e.previous else "")
+        case m.RegimeChanged() as e:
+            return f"{e.instrument} regime {e.previous.value} -> {e.regime.value}"
+        case m.KillStateChanged() as e:
+            cause = f" by {e.trip_id}: {e.cause}" if e.trip_id else ""
+            return f"kill switch {e.previous.value} -> {e.state.value}{cause}"
+        case m.FlattenProgress() as e:
+            return f"{e.flatten_id} {e.after_s} s {e.what}"
+        case m.LegFlat() as e:
+            return f"{e.instrument} {e.leg.value} flat, verified: {'; '.join(e.proof)}"
+        case m.OrderRejected() as e:
+            return f"rejected {e.client_order_id}: {e.code} {e.reason}"
+        case m.OrderUnknown() as e:
+            return f"unknown {e.client_order_id}: {e.reason}; asking the venue"
+        case m.Reconciled(ok=False) as e:
+            return f"books differ from the venue ({e.cause}): {'; '.join(e.differences[:5])}"
+        case m.IncomeBooked() as e:
+            return f"{e.kind.lower().replace('_', ' ')} {e.amount} {e.asset} {e.instrument or ''}".rstrip()
+        case m.VenueAction() as e:
+            return f"the venue acted: {e.kind} {e.instrument} {e.leg or ''} {e.detail}"
+        case m.FeedChanged() as e:
+            return f"{e.channel} is {'back' if e.up else 'lost'} {e.detail}".rstrip()
+        case m.StageChanged() as e:
+            return f"stage {e.number} of {e.of}: {e.stage}" + (
+                f", waits for {e.waits_for}" if e.waits_for else ""
+            )
+        case m.Stopping() as e:
+            return f"stopping: {e.reason}"
+        case _:
+            return ""
+
+
+class RecentActor(Actor):
+    """Keeps the last lines; its loss does not stop trading."""
+
+    name = "recent"
+    events = (
+        m.Fill,
+        m.Recentred,
+        m.RegimeChanged,
+        m.KillStateChanged,
+        m.FlattenProgress,
+        m.LegFlat,
+        m.OrderRejected,
+        m.OrderUnknown,
+        m.Reconciled,
+        m.IncomeBooked,
+        m.VenueAction,
+        m.FeedChanged,
+        m.StageChanged,
+        m.Stopping,
+    )
+
+    def __init__(self) -> None:
+        self._lines: deque[dict[str, object]] = deque(maxlen=LINES_MAX)
+        self._log = structlog.get_logger("event")
+
+    def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
+        """Put it into words."""
+        text = words(envelope.message)
+        if text:
+            self._lines.append({"time_ns": envelope.time_ns, "seq": envelope.seq, "text": text})
+            self._log.info(type(envelope.message).__name__, text=text, seq=envelope.seq, cause=envelope.cause)
+        return []
+
+    def lines(self) -> list[dict[str, object]]:
+        """Newest last."""
+        return list(self._lines)

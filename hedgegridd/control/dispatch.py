@@ -1,0 +1,181 @@
+"""The one way from a request to an operation: decode, authorise, bound, run with a deadline, and never a traceback."""
+
+import asyncio
+import re
+import time
+from collections import Counter
+from typing import Any
+
+import msgspec
+import structlog
+
+from hedgegridd.control.operation import (
+    SAFETY_VERBS,
+    Caller,
+    Context,
+    Operation,
+    Outcome,
+    Problem,
+    Registry,
+    Role,
+    Services,
+)
+
+IN_FLIGHT_MAX = 64
+SAFETY_IN_FLIGHT_MAX = 256  # their own lane: load of other kinds cannot take it
+BODY_MAX = 64 * 1024
+
+_log = structlog.get_logger("control")
+_PATH = re.compile(r"at `\$\.([A-Za-z0-9_]+)")
+_NAMED = re.compile(r"(?:field |^)`([^`]{1,64})`")
+
+
+class Dispatcher:
+    """Runs operations for the socket and for HTTP alike.
+
+    `counts` has how many ended how, by (verb, outcome), outcome being the status' class: done, working, refused, failed.
+    """
+
+    def __init__(self, registry: Registry, services: Services) -> None:
+        self.registry = registry
+        self.services = services
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._busy = 0
+        self._safety_busy = 0
+
+    async def run_json(self, kind: type[Operation], raw: bytes, caller: Caller) -> Outcome:
+        """Run an operation whose fields are a JSON object in `raw` (empty: no fields).
+
+        Raises:
+            Problem: whatever kept it from being done.
+        """
+        return await self._run(kind, caller, lambda: decode_json(kind, raw))
+
+    async def run_mapping(
+        self, kind: type[Operation], fields: dict[str, Any], caller: Caller, *, strict: bool = True
+    ) -> Outcome:
+        """Run an operation whose fields have been read already; not `strict`: all of them are text (a query string).
+
+        Raises:
+            Problem: whatever kept it from being done.
+        """
+        return await self._run(kind, caller, lambda: decode_mapping(kind, fields, strict=strict))
+
+    async def _run(self, kind: type[Operation], caller: Caller, decode: Any) -> Outcome:
+        started = time.monotonic()
+        status = 500
+        try:
+            authorise(kind, caller)
+            operation: Operation = decode()
+            outcome = await self._bounded(operation, caller)
+            status = outcome.status
+        except Problem as problem:
+            status = problem.status
+            raise
+        finally:
+            self._note(kind, caller, status, time.monotonic() - started)
+        return outcome
+
+    async def _bounded(self, operation: Operation, caller: Caller) -> Outcome:
+        safety = operation.safety
+        if safety:
+            if self._safety_busy >= SAFETY_IN_FLIGHT_MAX:
+                raise Problem(503, "busy", f"{SAFETY_IN_FLIGHT_MAX} safety commands are running already")
+            self._safety_busy += 1
+        else:
+            if self._busy >= IN_FLIGHT_MAX:
+                raise Problem(503, "busy", f"{IN_FLIGHT_MAX} requests are running", accepted=SAFETY_VERBS)
+            self._busy += 1
+        try:
+            return await self._guarded(operation, Context(self.services, caller, safety))
+        finally:
+            if safety:
+                self._safety_busy -= 1
+            else:
+                self._busy -= 1
+
+    async def _guarded(self, operation: Operation, context: Context) -> Outcome:
+        limit_s = operation.limit_s()
+        try:
+            async with asyncio.timeout(limit_s):
+                return await operation.run(context)
+        except Problem:
+            raise
+        except TimeoutError as error:
+            raise Problem(
+                503, "no answer", f"{operation.verb} is not confirmed after {limit_s:g} s; it may go on"
+            ) from error
+        except Exception as error:  # what reaches here is our bug: told in the log, not to the client
+            _log.exception("operation_failed", verb=operation.verb, actor=context.caller.actor)
+            raise Problem(
+                500,
+                "internal error",
+                f"{operation.verb} failed inside; the log has it, what it did is not known",
+            ) from error
+
+    def _note(self, kind: type[Operation], caller: Caller, status: int, took_s: float) -> None:
+        self.counts[kind.verb, outcome_word(status)] += 1
+        if kind.method != "GET":
+            _log.info(
+                "command", verb=kind.verb, actor=caller.actor, status=status, took_ms=round(took_s * 1e3, 3)
+            )
+
+
+def outcome_word(status: int) -> str:
+    """The class of a status for people and metrics."""
+    if status == 202:
+        return "working"
+    if status < 400:
+        return "done"
+    return "refused" if status < 500 else "failed"
+
+
+def authorise(kind: type[Operation], caller: Caller) -> None:
+    """Refuse a caller whose role is too low.
+
+    Raises:
+        Problem: 403, naming both roles.
+    """
+    if caller.role < kind.role:
+        have = caller.role.label if caller.role is not Role.NONE else "no role"
+        raise Problem(403, "forbidden", f"{kind.verb} needs {kind.role.label}, {caller.actor} has {have}")
+
+
+def decode_json(kind: type[Operation], raw: bytes) -> Operation:
+    """The operation in a JSON object.
+
+    Raises:
+        Problem: 400 no JSON object, 413 too long, 422 a field is wrong.
+    """
+    if len(raw) > BODY_MAX:
+        raise Problem(413, "too large", f"at most {BODY_MAX} bytes are read")
+    try:
+        return msgspec.json.decode(raw or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        raise _wrong_field(kind, error) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(400, "malformed", f"the body is no JSON object: {error}") from error
+
+
+def decode_mapping(kind: type[Operation], fields: dict[str, Any], *, strict: bool) -> Operation:
+    """The operation in fields that have been read already.
+
+    Raises:
+        Problem: 422 a field is wrong.
+    """
+    try:
+        return msgspec.convert(fields, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise _wrong_field(kind, error) from error
+
+
+def _wrong_field(kind: type[Operation], error: msgspec.ValidationError) -> Problem:
+    text = str(error)
+    known = tuple(kind.__struct_fields__)
+    if text.startswith("Expected `object`"):
+        return Problem(400, "malformed", f"the body must be a JSON object: {text}", accepted=known)
+    found = _PATH.search(text) or _NAMED.search(text)
+    name = found.group(1) if found else None
+    if found and found.re is _PATH:
+        text = f"`{name}`: {text.partition(' - at')[0]}"
+    return Problem(422, "wrong value", f"{kind.verb}: {text}", field=name, accepted=known)

@@ -1,0 +1,38 @@
+"""Asks every part for its view at once, so that one part that hangs costs two seconds and not ten."""
+
+from hedgegridd.control.operation import Context
+from hedgegridd.control.verdict import Facts
+from hedgegridd.messages import (
+    BootAnswer,
+    FlattensAnswer,
+    GetBoot,
+    GetFlattens,
+    GetKillSwitch,
+    GetStatus,
+    GetVenue,
+    KillSwitchAnswer,
+    StatusAnswer,
+    VenueAnswer,
+)
+
+
+async def gather(context: Context) -> Facts:
+    """All views; a part that does not answer is None and is named in `silent`."""
+    import asyncio  # noqa: PLC0415  # hedgegridctl reads the operations' metadata and must start without a loop
+
+    status, venue, kill, flattens, boot = await asyncio.gather(
+        context.try_ask(GetStatus(), StatusAnswer),
+        context.try_ask(GetVenue(), VenueAnswer),
+        context.try_ask(GetKillSwitch(), KillSwitchAnswer),
+        context.try_ask(GetFlattens(), FlattensAnswer),
+        context.try_ask(GetBoot(), BootAnswer),
+    )
+    return Facts(
+        desk=None if status is None else status.view,
+        venue=venue,
+        kill=kill,
+        flattens=flattens,
+        boot=boot,
+        now_ns=context.services.time_ns(),
+        silent=tuple(context.silent),
+    )

@@ -1,0 +1,345 @@
+"""What an operation is: one Struct from which the HTTP route, the socket verb and the command line all come.
+
+An operation is a file in `operations/`: its fields with their bounds, who may ask for it, its docstring (the help) and
+`run(context)`, which returns when its outcome is true or its deadline has passed, and says which.
+
+In outcomes money, prices and quantities are strings (exact decimals); throttles, ratios, counts and ages in seconds are
+numbers; a figure that is not known is null, never 0.
+"""
+
+import enum
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, cast
+
+import msgspec
+
+from hedgegridd.errors import AskTimeout, BusError, HedgegridError, JournalError
+from hedgegridd.messages import Answer, Command, Message, Query, Refused
+
+QUERY_S = 2.0  # a question to an actor in the same process; longer means that the actor hangs
+DURABLE_S = 2.0
+SAFETY_DURABLE_S = 0.1  # a hung disk must not stop a flatten (spec/3-safety.md)
+
+SAFETY_VERBS = ("flatten", "kill", "pause")
+"""Said to people who were refused something else: these are never refused for rate or load."""
+
+
+class Role(enum.IntEnum):
+    """Who may: each role may do all that the ones before it may."""
+
+    NONE = 0
+    VIEWER = 1
+    OPERATOR = 2
+    ADMIN = 3
+
+    @property
+    def label(self) -> str:
+        """The role as the config writes it."""
+        return self.name.lower()
+
+
+class Bus(Protocol):
+    """What the front ends need of the bus."""
+
+    async def ask(self, message: Message, deadline_s: float, *, actor: str = "") -> Answer:
+        """Post `message` and wait for its answer.
+
+        Raises:
+            AskTimeout: no answer within `deadline_s` seconds; the work may go on.
+            HedgegridError: it cannot be delivered, or its handler failed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: the name for the journal, the role, and the client whose rate is counted."""
+
+    actor: str
+    role: Role
+    client: str
+
+
+class Problem(HedgegridError):
+    """A request that changed nothing: becomes `application/problem+json` (RFC 9457) or a socket's `problem`.
+
+    `status` is the HTTP status; `field` the field at fault; `accepted` what would be accepted now.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str = "",
+        *,
+        field: str | None = None,
+        accepted: Iterable[str] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {title}: {detail}")
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.field = field
+        self.accepted = tuple(accepted)
+        self.headers = headers or {}
+
+    def body(self) -> dict[str, object]:
+        """The problem as JSON-ready facts."""
+        facts: dict[str, object] = {"type": "about:blank", "title": self.title, "status": self.status}
+        if self.detail:
+            facts["detail"] = self.detail
+        if self.field is not None:
+            facts["field"] = self.field
+        if self.accepted:
+            facts["accepted"] = list(self.accepted)
+        return facts
+
+
+class StillWorking(HedgegridError):  # noqa: N818  # reads as the state it is
+    """A command's deadline has passed without an answer: it may be carried out still (202)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an operation found or did; `status` 200: true now, 202: deadline passed and the work goes on, 503: not."""
+
+    body: dict[str, object]
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all operations share.
+
+    `instruments` are the configured ids; `time_ns` the wall clock; `durable(timeout_s)` returns when everything posted
+    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first.
+    """
+
+    bus: Bus
+    instruments: tuple[str, ...]
+    time_ns: Callable[[], int]
+    durable: Callable[[float], Awaitable[None]]
+    recent: Callable[[], list[dict[str, object]]]
+    environment: str = "paper"
+    account: str = ""
+
+
+@dataclass(slots=True)
+class Context:
+    """One request: who asks, and the ways to the bus that keep the promises of the control plane."""
+
+    services: Services
+    caller: Caller
+    safety: bool = False
+    silent: list[str] = field(default_factory=list)  # questions that got no answer
+
+    async def ask[A: Answer](self, query: Query, kind: type[A]) -> A:
+        """The answer to a question.
+
+        Raises:
+            Problem: 503 when there is none within two seconds, 409 when it is refused.
+        """
+        name = type(query).__name__
+        try:
+            answer = await self.services.bus.ask(query, QUERY_S, actor=self.caller.actor)
+        except AskTimeout as error:
+            raise Problem(503, "no answer", f"{name} got no answer within {QUERY_S:g} s") from error
+        except HedgegridError as error:
+            raise Problem(503, "unavailable", f"{name}: {error}") from error
+        if isinstance(answer, Refused):
+            raise Problem(409, "refused", answer.reason, accepted=answer.accepted)
+        if not isinstance(answer, kind):
+            raise Problem(503, "unavailable", f"{name} was answered with {type(answer).__name__}")
+        return answer
+
+    async def try_ask[A: Answer](self, query: Query, kind: type[A]) -> A | None:
+        """The answer to a question, or None when there is none; then `silent` names the question and why."""
+        try:
+            return await self.ask(query, kind)
+        except Problem as problem:
+            self.silent.append(problem.detail)
+            return None
+
+    async def command(self, command: Command, deadline_s: float) -> Answer:
+        """Carry out a command: its answer, given only after the command is durable.
+
+        Raises:
+            Problem: 409 when refused (nothing changed), 503 when it could not be delivered.
+            StillWorking: no answer within `deadline_s` seconds.
+        """
+        try:
+            answer = await self.services.bus.ask(command, deadline_s, actor=self.caller.actor)
+        except AskTimeout as error:
+            raise StillWorking(
+                f"{type(command).__name__} is not confirmed after {deadline_s:g} s; the work goes on"
+            ) from error
+        except BusError as error:
+            raise Problem(503, "unavailable", f"nothing was done: {error}") from error
+        except HedgegridError as error:
+            raise Problem(503, "failed", f"{type(command).__name__} failed: {error}") from error
+        if isinstance(answer, Refused):
+            raise Problem(409, "refused", f"{answer.reason}; nothing changed", accepted=answer.accepted)
+        return answer
+
+    async def carried_out(self, command: Command, deadline_s: float) -> Outcome:
+        """`command` as an outcome: its facts when done (200), or what is known when the deadline passes (202)."""
+        try:
+            answer = await self.command(command, deadline_s)
+        except StillWorking as late:
+            return await self.finished({"outcome": "working", "detail": str(late)}, status=202)
+        facts = cast(dict[str, object], msgspec.to_builtins(answer))
+        facts.pop("to", None)
+        facts.pop("type", None)
+        detail = facts.pop("detail", {})
+        return await self.finished({"outcome": "done", **facts, **cast(dict[str, object], detail)})
+
+    async def finished(self, body: dict[str, object], status: int = 200) -> Outcome:
+        """An outcome of a command, after the journal has it.
+
+        Safety commands wait at most 100 ms and then say `journal_late`.
+
+        Raises:
+            Problem: 503, the command took effect but is not on disk.
+        """
+        try:
+            await self.services.durable(SAFETY_DURABLE_S if self.safety else DURABLE_S)
+        except JournalError as error:
+            if not self.safety:
+                raise Problem(
+                    503, "not durable", f"it took effect ({body}), but the journal does not have it: {error}"
+                ) from error
+            body["journal_late"] = True
+        else:
+            body.setdefault("journal_late", False)
+        return Outcome(body, status)
+
+    def instrument(self, name: str | None) -> str | None:
+        """The configured id that `name` (`btcusdt`, `BTCUSDT-PERP` or the whole id) means; None stays None.
+
+        Raises:
+            Problem: 422, no such instrument.
+        """
+        if name is None:
+            return None
+        wanted = name.upper()
+        for known in self.services.instruments:
+            product = known.partition(".")[0]
+            if wanted in (known.upper(), product.upper(), product.upper().removesuffix("-PERP")):
+                return known
+        raise Problem(
+            422,
+            "unknown instrument",
+            f"`instrument`: {name!r} is not traded here",
+            field="instrument",
+            accepted=self.services.instruments,
+        )
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An operation's fields; its class variables say how it is reached and by whom."""
+
+    verb: ClassVar[str]
+    paths: ClassVar[tuple[str, ...]]
+    method: ClassVar[str] = "POST"
+    role: ClassVar[Role] = Role.OPERATOR
+    safety: ClassVar[bool] = False  # never limited by rate, and its own lane under load
+    confirm: ClassVar[bool] = False  # the command line asks for the instrument's name before it is sent
+    positional: ClassVar[tuple[str, ...]] = ()  # fields that the command line takes by place
+
+    def limit_s(self) -> float:
+        """Seconds after which the front end gives up on `run`, whatever it waits for."""
+        return 15.0
+
+    async def run(self, context: Context) -> Outcome:
+        """Do it; return when the outcome is true or the deadline has passed."""
+        raise Problem(404, "no such operation", f"{self.verb} has no run")
+
+
+class Registry:
+    """All operations by verb and by route.
+
+    Raises:
+        ValueError: two operations share a verb or a route, or one lacks its help.
+    """
+
+    def __init__(self, operations: Iterable[type[Operation]]) -> None:
+        self.verbs: dict[str, type[Operation]] = {}
+        self._exact: dict[str, dict[str, type[Operation]]] = {}
+        self._templates: list[tuple[tuple[str, ...], str, type[Operation]]] = []
+        for kind in operations:
+            if not (kind.__doc__ or "").strip():
+                raise ValueError(f"operation {kind.__name__} has no help")
+            if kind.verb in self.verbs:
+                raise ValueError(
+                    f"verb {kind.verb!r} twice: {self.verbs[kind.verb].__name__}, {kind.__name__}"
+                )
+            self.verbs[kind.verb] = kind
+            for path in kind.paths:
+                self._add_path(kind, path)
+
+    def _add_path(self, kind: type[Operation], path: str) -> None:
+        if "{" in path:
+            parts = tuple(path.split("/"))
+            if any(p == parts and m == kind.method for p, m, _ in self._templates):
+                raise ValueError(f"route {kind.method} {path} twice")
+            self._templates.append((parts, kind.method, kind))
+            return
+        methods = self._exact.setdefault(path, {})
+        if kind.method in methods:
+            raise ValueError(
+                f"route {kind.method} {path} twice: {methods[kind.method].__name__}, {kind.__name__}"
+            )
+        methods[kind.method] = kind
+
+    def route(self, method: str, path: str) -> tuple[type[Operation], dict[str, str]]:
+        """The operation behind a route, with the fields that stand in its path.
+
+        Raises:
+            Problem: 404 no such path, 405 another method.
+        """
+        methods: dict[str, tuple[type[Operation], dict[str, str]]] = {
+            name: (kind, {}) for name, kind in self._exact.get(path, {}).items()
+        }
+        parts = path.split("/")
+        for template, name, kind in self._templates:
+            values = _match(template, parts)
+            if values is not None:
+                methods.setdefault(name, (kind, values))
+        if not methods:
+            raise Problem(404, "not found", f"no operation at {path[:100]!r}; GET / lists them")
+        if method not in methods:
+            allowed = ", ".join(sorted(methods))
+            raise Problem(
+                405,
+                "method not allowed",
+                f"{path} takes {allowed}",
+                accepted=methods,
+                headers={"Allow": allowed},
+            )
+        return methods[method]
+
+
+def _match(template: tuple[str, ...], parts: list[str]) -> dict[str, str] | None:
+    if len(template) != len(parts):
+        return None
+    values: dict[str, str] = {}
+    for want, got in zip(template, parts, strict=True):
+        if want.startswith("{"):
+            if not got:
+                return None
+            values[want[1:-1]] = got
+        elif want != got:
+            return None
+    return values
+
+
+def summary(kind: type[Operation]) -> str:
+    """First line of an operation's help."""
+    return (kind.__doc__ or "").strip().partition("\n")[0]
+
+
+def fields_of(kind: type[Operation]) -> tuple[Any, ...]:
+    """The operation's fields as `msgspec.inspect` or `msgspec.structs` describe them."""
+    return msgspec.structs.fields(kind)

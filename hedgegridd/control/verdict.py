@@ -1,0 +1,224 @@
+"""The four answers for people, from the daemon's views: is it safe, what is it doing, what is wrong, what to do.
+
+Pure. `safe`: *yes* = reconciled, the venue read within 60 s, every leg with inventory has its stop at the venue, nothing
+being removed; *not yet* = removal running; *no* = stop missing, mismatch, past a deadline; *unknown* = venue not read.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from hedgegridd.control.views import age_s
+from hedgegridd.messages import (
+    BootAnswer,
+    DeskView,
+    FlattensAnswer,
+    FlattenView,
+    InstrumentView,
+    KillSwitchAnswer,
+    LegView,
+    VenueAnswer,
+)
+from hedgegridd.model import KillState
+
+FRESH_S = 60.0
+REMOVAL_S = 10.0
+FLAT_STATES = frozenset({"flat", "verified", "done", "finished"})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that the verdict is made of; None: the part did not answer (`silent` says why)."""
+
+    desk: DeskView | None
+    venue: VenueAnswer | None
+    kill: KillSwitchAnswer | None
+    flattens: FlattensAnswer | None
+    boot: BootAnswer | None
+    now_ns: int
+    silent: tuple[str, ...] = ()
+
+    @property
+    def removing(self) -> tuple[FlattenView, ...]:
+        """Flattens that are not verified yet."""
+        if self.flattens is None:
+            return ()
+        return tuple(item for item in self.flattens.flattens if item.state.lower() not in FLAT_STATES)
+
+    @property
+    def legs(self) -> tuple[tuple[InstrumentView, LegView], ...]:
+        """Every leg of the desk with its instrument."""
+        if self.desk is None:
+            return ()
+        return tuple((item, leg) for item in self.desk.instruments for leg in item.legs)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """State word and the four answers; `safe` is yes, not yet, no or unknown, `why_safe` its reason."""
+
+    state: str
+    safe: str
+    why_safe: str
+    doing: str
+    wrong: tuple[str, ...]
+    do: tuple[str, ...]
+
+
+def short(instrument: str) -> str:
+    """The venue's symbol of an instrument id, for people: `BTCUSDT`."""
+    return instrument.partition(".")[0].removesuffix("-PERP")
+
+
+def state_of(facts: Facts) -> str:
+    """STARTING, STOPPING, HALTED, TRIPPED, HELD, TRADING, or UNKNOWN when a part does not answer."""
+    if facts.boot is None or facts.kill is None or facts.desk is None:
+        return "UNKNOWN"
+    if facts.boot.stopping or facts.desk.stopping:
+        return "STOPPING"
+    if facts.kill.state in (KillState.HALTED, KillState.REARMING):
+        return "HALTED"
+    if facts.kill.state is KillState.TRIPPED or facts.removing:
+        return "TRIPPED"
+    if not facts.boot.ready or facts.kill.state is KillState.STARTING:
+        return "STARTING"
+    if any(item.paused or not item.trading or item.why_no_entries for item in facts.desk.instruments):
+        return "HELD"
+    return "TRADING"
+
+
+def trading_enabled(facts: Facts) -> bool | None:
+    """True when new entries may be placed on at least one instrument; None: not known."""
+    if facts.boot is None or facts.kill is None or facts.desk is None:
+        return None
+    if not facts.boot.ready or facts.boot.stopping or facts.desk.stopping:
+        return False
+    if facts.kill.state is not KillState.ARMED:
+        return False
+    return any(item.trading and not item.paused for item in facts.desk.instruments)
+
+
+def safe_of(facts: Facts) -> tuple[str, str]:
+    """The first answer and its reason."""
+    if facts.venue is None or facts.venue.account is None or facts.venue.account_age_s is None:
+        return "unknown", "account not read"
+    if facts.venue.account_age_s > FRESH_S:
+        return "unknown", f"account last read {facts.venue.account_age_s:.0f} s ago"
+    if facts.desk is None or facts.flattens is None:
+        return "unknown", "the desk does not answer"
+    for item in facts.removing:
+        elapsed = age_s(item.since_ns, facts.now_ns) or 0.0
+        if elapsed > REMOVAL_S:
+            return "no", f"{_left(item)} after {elapsed:.0f} s, attempt {item.attempts}; still working"
+    naked = [
+        f"{leg.leg.value} {leg.qty:f} {short(item.instrument)} has no stop at the venue"
+        for item, leg in facts.legs
+        if leg.qty > 0 and not leg.stop_resting
+    ]
+    if naked:
+        return "no", "; ".join(naked)
+    if facts.removing:
+        return "not yet", "; ".join(_left(item) for item in facts.removing)
+    if facts.kill is not None and facts.kill.state is KillState.TRIPPED:
+        return "not yet", "the trip is being carried out"
+    if not facts.desk.reconciled:
+        if facts.boot is not None and not facts.boot.ready:
+            return "unknown", "not reconciled yet"
+        return "no", "our books and the venue's differ, or were not compared"
+    return "yes", _why_yes(facts)
+
+
+def _left(item: FlattenView) -> str:
+    qty = "quantity not known" if item.residual_qty is None else f"{item.residual_qty:f} open"
+    orders = "" if not item.residual_orders else f", {item.residual_orders} orders"
+    return f"{item.leg.value} {short(item.instrument)} {qty}{orders}"
+
+
+def _why_yes(facts: Facts) -> str:
+    venue = facts.venue
+    age = 0.0 if venue is None or venue.account_age_s is None else venue.account_age_s
+    held = [leg for _, leg in facts.legs if leg.qty > 0]
+    stops = {0: "no inventory", 1: "the leg's stop rests"}.get(len(held), f"all {len(held)} leg stops rest")
+    return f"{stops}, reconciled, account read {age:.0f} s ago"
+
+
+def doing_of(facts: Facts, state: str) -> str:
+    """The second answer: one line."""
+    if state == "STARTING" and facts.boot is not None:
+        waits = f", waits for {facts.boot.waits_for}" if facts.boot.waits_for else ""
+        return f"stage {facts.boot.number} of {facts.boot.of}, {facts.boot.stage}{waits}"
+    if facts.removing:
+        return "; ".join(
+            f"closing {item.leg.value} {short(item.instrument)}, {item.state}, attempt {item.attempts}"
+            for item in facts.removing
+        )
+    if facts.desk is None:
+        return "not known"
+    if not facts.desk.instruments:
+        return "no instrument is configured"
+    return "; ".join(_doing_one(item, facts.now_ns) for item in facts.desk.instruments)
+
+
+def _doing_one(item: InstrumentView, now_ns: int) -> str:
+    entries = item.rungs_resting_long + item.rungs_resting_short
+    mark_age = age_s(item.mark_ns, now_ns)
+    mark = "mark not known"
+    if item.mark is not None:
+        mark = f"mark {item.mark:,f}" + ("" if mark_age is None else f" ({max(mark_age, 0.0):.1f} s)")
+    return f"{short(item.instrument)}: {entries} entries, {item.open_orders - entries} exits resting; {mark}"
+
+
+def wrong_of(facts: Facts) -> tuple[str, ...]:
+    """The third answer: what is not as it should be, worst first."""
+    found = list(facts.silent)
+    if facts.kill is not None and facts.kill.state in (KillState.TRIPPED, KillState.HALTED):
+        found.append(f"kill switch {facts.kill.state.value}: {facts.kill.cause or 'no cause given'}")
+    found += [
+        f"{leg.leg.value} {short(item.instrument)}: {leg.qty:f} without its stop at the venue"
+        for item, leg in facts.legs
+        if leg.qty > 0 and not leg.stop_resting
+    ]
+    if facts.venue is not None and not facts.venue.connected:
+        found.append("not connected to the venue")
+    if facts.desk is not None:
+        if not facts.desk.reconciled:
+            found.append("not reconciled with the venue")
+        residual = facts.desk.ledger.residual_usdt
+        if residual is not None and abs(residual) >= Decimal("0.01"):
+            found.append(f"our ledger and the venue's wallet differ by {residual:f} USDT")
+        found += [
+            f"{short(item.instrument)}: no entries, {reason}"
+            for item in facts.desk.instruments
+            for reason in item.why_no_entries
+        ]
+    return tuple(found)
+
+
+def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
+    """The fourth answer: what a person can do now; empty: nothing."""
+    if state == "UNKNOWN":
+        return ("journalctl -u hedgegridd -n 50",)
+    if state == "STARTING":
+        return ("wait",)
+    if state == "HALTED":
+        return ('hedgegridctl rearm --reason "…"',)
+    if state == "TRIPPED":
+        return ("wait: it goes on until the venue reports nothing", "hedgegridctl status")
+    ways = []
+    if safe == "no":
+        ways.append("hedgegridctl reconcile")
+        ways.append("hedgegridctl flatten both")
+    if state == "HELD" and facts.desk is not None:
+        if any(item.paused for item in facts.desk.instruments) or any(leg.latched for _, leg in facts.legs):
+            ways.append("hedgegridctl resume")
+        if any(item.throttle == 0 for item in facts.desk.instruments):
+            ways.append("hedgegridctl throttle 1")
+        if any(not item.trading for item in facts.desk.instruments):
+            ways.append("hedgegridctl start")
+    return tuple(ways)
+
+
+def judge(facts: Facts) -> Verdict:
+    """All four answers."""
+    state = state_of(facts)
+    safe, why = safe_of(facts)
+    return Verdict(state, safe, why, doing_of(facts, state), wrong_of(facts), do_of(facts, state, safe))

@@ -1,0 +1,143 @@
+"""The command line, made from the operations' fields: one command per operation, one argument or option per field."""
+
+import argparse
+import types
+import typing
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from hedgegridd.control.operation import Operation, Registry, summary
+
+DEFAULT_SOCKET = "/run/hedgegridd/control.sock"
+
+
+def build(registry: Registry) -> argparse.ArgumentParser:
+    """The parser of `hedgegridctl`; `operation` in its result is the chosen operation, absent for local commands."""
+    common = argparse.ArgumentParser(add_help=False)
+    _common(common, suppress=True)
+    parser = argparse.ArgumentParser(
+        prog="hedgegridctl",
+        description="Steer a running hedgegridd.",
+        epilog="exit codes: 0 done, 1 refused or failed, 2 usage, 3 no daemon, 4 deadline passed and the work goes on, "
+        "5 ended without verification",
+    )
+    _common(parser, suppress=False)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for verb, kind in registry.verbs.items():
+        sub = commands.add_parser(
+            verb,
+            help=summary(kind),
+            description=kind.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            parents=[common],
+        )
+        sub.set_defaults(operation=kind)
+        for item in msgspec.structs.fields(kind):
+            _add(sub, kind, item)
+    _local(commands, common)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
+    """The options that stand before or after the command (after it, they must not undo what stood before)."""
+    group = parser.add_argument_group("general")
+    hidden = argparse.SUPPRESS
+    group.add_argument(
+        "--socket",
+        metavar="PATH",
+        default=hidden if suppress else None,
+        help=f"control socket (default: $HEDGEGRIDD_SOCKET or {DEFAULT_SOCKET})",
+    )
+    group.add_argument(
+        "--json", action="store_true", default=hidden if suppress else False, help="the answer as JSON"
+    )
+    group.add_argument(
+        "--yes",
+        action="store_true",
+        default=hidden if suppress else False,
+        help="do not ask for confirmation",
+    )
+
+
+def _local(commands: Any, common: argparse.ArgumentParser) -> None:
+    """Commands that need no daemon."""
+    key = commands.add_parser("key", help="Make an API key.", parents=[common])
+    actions = key.add_subparsers(dest="action", metavar="ACTION", required=True)
+    new = actions.add_parser(
+        "new", help="Make one, show it once and print the lines for the config.", parents=[common]
+    )
+    new.add_argument("name", help="whose key it is; kept in the journal with every command")
+    new.add_argument("--role", choices=("viewer", "operator", "admin"), default="viewer")
+    top = commands.add_parser("top", help="A live screen of what the daemon does.", parents=[common])
+    top.add_argument(
+        "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default 1)"
+    )
+
+
+def _add(parser: argparse.ArgumentParser, kind: type[Operation], item: msgspec.structs.FieldInfo) -> None:
+    base, choices, text = _unwrap(item.type)
+    options: dict[str, Any] = {"help": text}
+    if base is not bool:
+        options["type"] = _reader(base)
+        if choices:
+            options["choices"] = choices
+    else:
+        options["type"] = _truth
+        options["metavar"] = "true|false"
+    if item.name in kind.positional:
+        if not item.required:
+            options["nargs"] = "?"
+        parser.add_argument(item.name, default=argparse.SUPPRESS, **options)
+        return
+    flag = "--" + item.name.replace("_", "-")
+    parser.add_argument(flag, dest=item.name, required=item.required, default=argparse.SUPPRESS, **options)
+
+
+def _unwrap(kind: Any) -> tuple[Any, tuple[str, ...], str]:
+    """Base type, choices and description of a field's annotation."""
+    text = ""
+    choices: tuple[str, ...] = ()
+    while True:
+        origin = typing.get_origin(kind)
+        if origin is typing.Annotated:
+            for meta in kind.__metadata__:
+                text = getattr(meta, "description", None) or text
+            kind = kind.__origin__
+        elif origin in (typing.Union, types.UnionType):
+            kind = next(item for item in typing.get_args(kind) if item is not type(None))
+        elif origin is typing.Literal:
+            return str, tuple(typing.get_args(kind)), text
+        elif isinstance(kind, type) and issubclass(kind, Enum):
+            return str, tuple(str(item.value) for item in kind), text
+        else:
+            return kind, choices, text
+
+
+def _reader(base: Any) -> Any:
+    return {Decimal: _decimal, int: int, float: float}.get(base, str)
+
+
+def _decimal(text: str) -> str:
+    """A number as text, so that it stays exact on its way."""
+    try:
+        Decimal(text)
+    except InvalidOperation as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from error
+    return text
+
+
+def _truth(text: str) -> bool:
+    words = {"true": True, "on": True, "yes": True, "false": False, "off": False, "no": False}
+    try:
+        return words[text.lower()]
+    except KeyError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false") from error
+
+
+def fields_of(kind: type[Operation], parsed: argparse.Namespace) -> dict[str, Any]:
+    """The fields that were given on the command line."""
+    given = vars(parsed)
+    return {name: given[name] for name in kind.__struct_fields__ if name in given}

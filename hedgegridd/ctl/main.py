@@ -1,0 +1,116 @@
+"""`hedgegridctl`: client of the control socket; exit codes 0 done, 1 refused, 2 usage, 3 no daemon, 4 late, 5 unverified.
+
+It never imports nautilus_trader or a web server, so that it starts at once.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from hedgegridd.control.operation import Operation
+from hedgegridd.ctl import arguments, keys
+from hedgegridd.ctl.client import Client, NoAnswer, NoDaemon, Reply
+from hedgegridd.ctl.confirm import confirmed
+from hedgegridd.ctl.tables import render
+from hedgegridd.ctl.text import Paint
+from hedgegridd.operations import REGISTRY
+
+DONE, REFUSED, USAGE, NO_DAEMON, LATE, UNVERIFIED = 0, 1, 2, 3, 4, 5
+MARGIN_S = 2.0  # over the daemon's own deadline
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    parsed = arguments.build(REGISTRY).parse_args(argv)
+    path = parsed.socket or os.environ.get("HEDGEGRIDD_SOCKET") or arguments.DEFAULT_SOCKET
+    if parsed.command == "key":
+        return keys.new(parsed.name, parsed.role, as_json=parsed.json)
+    client = Client(path)
+    try:
+        if parsed.command == "top":
+            from hedgegridd.ctl.top import top  # noqa: PLC0415  # rich and asyncio are slow to import
+
+            return top(path, parsed.interval)
+        return _operation(client, parsed)
+    except NoDaemon as error:
+        return _no_daemon(path, error, as_json=parsed.json)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return UNVERIFIED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone: nothing more to tell
+        return REFUSED
+    finally:
+        client.close()
+
+
+def _operation(client: Client, parsed: argparse.Namespace) -> int:
+    kind: type[Operation] = parsed.operation
+    fields = arguments.fields_of(kind, parsed)
+    try:
+        operation = msgspec.convert(fields, kind, strict=False)
+    except msgspec.ValidationError as error:
+        print(f"hedgegridctl {kind.verb}: {error}", file=sys.stderr)
+        return USAGE
+    if kind.confirm and not parsed.yes and not confirmed(client, kind.verb, fields):
+        print("not confirmed; nothing was sent", file=sys.stderr)
+        return REFUSED
+    try:
+        reply = client.call(kind.verb, fields, operation.limit_s() + MARGIN_S)
+    except NoAnswer as error:
+        return _no_answer(kind, error, as_json=parsed.json)
+    return _show(kind.verb, reply, as_json=parsed.json)
+
+
+def _show(verb: str, reply: Reply, *, as_json: bool) -> int:
+    if as_json:
+        print(msgspec.json.encode(reply.result if reply.ok else reply.problem).decode())
+    elif reply.ok:
+        print("\n".join(render(verb, reply.result, Paint())))
+    else:
+        _refused(reply.problem)
+    if not reply.ok or reply.status >= 400:
+        return REFUSED
+    return LATE if reply.status == 202 else DONE
+
+
+def _refused(problem: dict[str, Any]) -> None:
+    word = "refused" if problem.get("status") in (403, 409) else problem.get("title", "failed")
+    print(f"{word}: {problem.get('detail', '')}".rstrip(": "), file=sys.stderr)
+    if problem.get("accepted"):
+        print(f"accepted now: {', '.join(problem['accepted'])}", file=sys.stderr)
+
+
+def _no_answer(kind: type[Operation], error: NoAnswer, *, as_json: bool) -> int:
+    """It was sent: a question just failed, a command may be carried out."""
+    if kind.method == "GET":
+        text, code = f"no answer to {kind.verb}: {error}", REFUSED
+    elif error.timed_out:
+        text, code = f"{kind.verb}: {error}; it was sent and may still be carried out", LATE
+    else:
+        text = f"{kind.verb} ENDED WITHOUT VERIFICATION: {error}; look at `hedgegridctl status` or the venue"
+        code = UNVERIFIED
+    if as_json:
+        print(msgspec.json.encode({"title": "no answer", "detail": text}).decode())
+    else:
+        print(text, file=sys.stderr)
+    return code
+
+
+def _no_daemon(path: str, error: NoDaemon, *, as_json: bool) -> int:
+    text = f"hedgegridd is not running (no answer on {path}: {error}); positions unknown."
+    if as_json:
+        print(msgspec.json.encode({"title": "no daemon", "detail": text}).decode())
+    else:
+        print(text, file=sys.stderr)
+        print("start    systemctl start hedgegridd    why  journalctl -u hedgegridd -n 50", file=sys.stderr)
+        print("get out  the venue's own app", file=sys.stderr)
+    return NO_DAEMON
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""What the operations answered, as people read it: four answers first, figures with their age, the verdict last."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from hedgegridd.ctl.text import (
+    DASH,
+    MARKS,
+    SAFE_COLOURS,
+    STATE_COLOURS,
+    Paint,
+    age,
+    columns,
+    figure,
+    money,
+    percent,
+    short,
+)
+
+Body = dict[str, Any]
+
+
+def status(body: Body, paint: Paint) -> list[str]:
+    """The state line, the four answers, legs, money, limits."""
+    state = body["state"]
+    names = ", ".join(short(item["instrument"]) for item in body["instruments"] or [])
+    clock = (body["time"] or "")[11:19]
+    head = f"{MARKS.get(state, '')} {paint(state, STATE_COLOURS.get(state))}"
+    venue = f"Binance {body['environment'].upper()}"
+    lines = [
+        f"{head}  {' · '.join(item for item in (body['account'], venue, names, f'{clock} UTC') if item)}"
+    ]
+    lines += answers(body, paint)
+    for item in body["instruments"] or []:
+        lines += [leg_line(item, leg, paint) for leg in item["legs"].values()]
+    lines += _money_lines(body)
+    kill = body["kill_switch"]
+    if kill is not None and kill["state"] not in ("ARMED", "STARTING"):
+        since = f"since {(kill['since'] or DASH)[11:19]} by {kill['trip_id'] or DASH}"
+        lines.append(
+            f"kill   {paint(kill['state'], STATE_COLOURS['HALTED'])} {since}: {kill['cause'] or DASH}"
+        )
+    return lines
+
+
+def answers(body: Body, paint: Paint) -> list[str]:
+    """Safe, doing, wrong, do."""
+    safe = paint(body["safe"], SAFE_COLOURS.get(body["safe"]))
+    wrong = body["wrong"] or ["nothing"]
+    return [
+        f"safe   {safe}: {body['safe_reason']}",
+        f"doing  {body['doing']}",
+        *[("wrong  " if at == 0 else "       ") + text for at, text in enumerate(wrong)],
+        f"do     {' · '.join(body['do']) or 'nothing'}",
+    ]
+
+
+def leg_line(item: Body, leg: Body, paint: Paint) -> str:
+    """One leg in one line; a missing stop is told in red, and in words."""
+    name = f"{leg['leg']:5}{'▲' if leg['leg'] == 'LONG' else '▼'}"
+    if float(leg["quantity"]) == 0:
+        text = f"{name} {short(item['instrument'])} flat, {item['rungs_resting'][leg['leg']]} entries rest"
+    else:
+        stop = f"stop {figure(leg['stop_price'])}"
+        if not leg["stop_resting"]:
+            stop = paint("NO STOP AT THE VENUE", STATE_COLOURS["TRIPPED"])
+        text = (
+            f"{name} {short(item['instrument'])} {figure(leg['quantity'])}  {money(leg['inventory_usdt'])} USDT "
+            f"@{figure(leg['average_entry'])}  {money(leg['unrealized_usdt'], sign=True)}  {stop}  "
+            f"liq {figure(leg['liquidation_price'])}"
+        )
+    notes = [leg["mode"]] if leg["mode"] != "normal" else []
+    notes += ["latched: no entries until resume"] if leg["latched"] else []
+    return text + (f"  [{', '.join(notes)}]" if notes else "")
+
+
+def _money_lines(body: Body) -> list[str]:
+    pnl, balances, feeds = body["pnl"], body["balances"], body["feeds"]
+    lines = []
+    if pnl is not None:
+        lines.append(
+            f"today  {money(pnl['day_usdt'], sign=True)} USDT   total {money(pnl['total_usdt'], sign=True)} = realised "
+            f"{money(pnl['realized_usdt'], sign=True)} (fees {money(pnl['fees_usdt'], sign=True)}, funding "
+            f"{money(pnl['funding_usdt'], sign=True)} inside) + unrealised {money(pnl['unrealized_usdt'], sign=True)}"
+        )
+    if balances is not None:
+        lines.append(
+            f"wallet {money(balances['wallet_usdt'])} USDT, available {money(balances['available_usdt'])}, "
+            f"margin ratio {percent(body['margin_ratio'])}, read {age(balances['age_s'])} ago"
+        )
+    if feeds is not None:
+        lines.append(
+            f"venue  {'connected' if feeds['connected'] else 'NOT CONNECTED'}, user stream "
+            f"{age(feeds['user_stream_age_s'])} ago, calls {feeds['calls']} ({feeds['calls_failed']} failed), "
+            f"{feeds['in_flight']} in flight"
+        )
+    return lines
+
+
+def ladders(body: Body, paint: Paint) -> list[str]:
+    """Rungs from the highest price to the lowest, with the mid between."""
+    lines: list[str] = []
+    for item in body["ladders"]:
+        lines.append(
+            f"{short(item['instrument'])}  centre {figure(item['centre'])}  mid {figure(item['mid_price'])}"
+        )
+        shorts = sorted(item["short_ladder"], key=lambda rung: -float(rung["price"]))
+        longs = sorted(item["long_ladder"], key=lambda rung: -float(rung["price"]))
+        rows = [_rung("SHORT▼", rung) for rung in shorts]
+        rows.append(["mid", "", "", figure(item["mid_price"]), "", "", ""])
+        rows += [_rung("LONG ▲", rung) for rung in longs]
+        lines += columns(("leg", "rung", "side", "price", "qty", "state", "why"), rows)
+    return lines or ["No ladders: no instrument has been started."]
+
+
+def _rung(leg: str, rung: Body) -> list[str]:
+    return [
+        leg,
+        str(rung["level"]),
+        rung["side"],
+        figure(rung["price"]),
+        figure(rung["qty"]),
+        rung["state"],
+        rung["reason"] or "",
+    ]
+
+
+def orders(body: Body, paint: Paint) -> list[str]:
+    """All open orders."""
+    rows = [
+        [
+            item["client_order_id"],
+            item["leg"],
+            item["purpose"],
+            item["side"],
+            figure(item["price"] or item["stop_price"]),
+            figure(item["quantity"]) if item["quantity"] is not None else "whole leg",
+            figure(item["filled"]),
+            item["status"],
+            age(item["age_s"]),
+        ]
+        for item in body["orders"]
+    ]
+    head = ("order", "leg", "purpose", "side", "price", "qty", "filled", "status", "age")
+    return [*columns(head, rows), f"{body['count']} orders"] if rows else ["No open orders."]
+
+
+def positions(body: Body, paint: Paint) -> list[str]:
+    """Legs and their lots."""
+    lines: list[str] = []
+    for item in body["positions"]:
+        stop = f"stop {figure(item['stop_price'])}" if item["stop_resting"] else "no stop rests"
+        lines.append(
+            f"{item['leg']:5} {short(item['instrument'])}  {figure(item['quantity'])}  "
+            f"{money(item['inventory_usdt'])} USDT @{figure(item['average_entry'])}  "
+            f"{money(item['unrealized_usdt'], sign=True)}  {stop}"
+        )
+        rows = [
+            [
+                lot["lot_id"],
+                str(lot["level"]),
+                figure(lot["quantity"]),
+                figure(lot["price"]),
+                figure(lot["take_profit"]),
+                figure(lot["stop"]),
+                age(lot["age_s"]),
+            ]
+            for lot in item["lots"]
+        ]
+        if rows:
+            lines += [
+                "  " + line for line in columns(("lot", "rung", "qty", "price", "tp", "stop", "age"), rows)
+            ]
+    return lines or ["No positions: no instrument is traded."]
+
+
+def flatten(body: Body, paint: Paint) -> list[str]:
+    """What was cancelled and closed, and FLAT, VERIFIED with the proof; or what is left."""
+    lines = []
+    if "cancelled_orders" in body:
+        lines.append(f"cancelled {body['cancelled_orders']} orders")
+        lines += [f"{leg:5} closed {what}" for leg, what in body["closed"].items()]
+    if body["verified"]:
+        lines.append(f"FLAT, VERIFIED  {body['after_s']} s  {body['flatten_id']}")
+        lines += [f"  {line}" for line in body["proof"]]
+    else:
+        left = [f"{leg} {qty}" for leg, qty in (body.get("residuals") or {}).items()]
+        if body.get("residual_orders"):
+            left.append(f"{body['residual_orders']} orders")
+        after = f" after {body['after_s']} s" if "after_s" in body else ""
+        verdict = paint("NOT VERIFIED", STATE_COLOURS["TRIPPED"])
+        lines.append(f"{verdict}{after}: {', '.join(left) or 'what is left is not known'}. Still working.")
+    return lines + _journal(body)
+
+
+def throttle(body: Body, paint: Paint) -> list[str]:
+    """Old and new of each instrument."""
+    lines = [
+        f"{short(name)}  throttle {_plain(item['old'])} → {_plain(item['new'])}"
+        for name, item in body["changed"].items()
+    ]
+    return lines + _ending(body)
+
+
+def health(body: Body, paint: Paint) -> list[str]:
+    """One word and the reasons."""
+    return [f"{body['health']}", *[f"  {reason}" for reason in body["reasons"]]]
+
+
+def ready(body: Body, paint: Paint) -> list[str]:
+    """The stage and what it waits for."""
+    lines = [f"{'READY' if body['ready'] else 'NOT READY'}  stage {body['stage'] or DASH}"]
+    return lines + [f"  {reason}" for reason in body["reasons"]]
+
+
+def facts(body: Body, paint: Paint) -> list[str]:
+    """Any other answer: its facts line by line, the outcome last."""
+    hidden = ("outcome", "journal_late", "detail")
+    lines = [
+        f"{name.replace('_', ' ')}  {_plain(value)}" for name, value in body.items() if name not in hidden
+    ]
+    return lines + _ending(body)
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return DASH
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _ending(body: Body) -> list[str]:
+    late = f"NOT CONFIRMED: {body.get('detail', '')}" if body.get("outcome") == "working" else "done"
+    return [*_journal(body), late]
+
+
+def _journal(body: Body) -> list[str]:
+    return ["the journal is late: this is not on disk yet"] if body.get("journal_late") else []
+
+
+TABLES: dict[str, Callable[[Body, Paint], list[str]]] = {
+    "status": status,
+    "ladders": ladders,
+    "orders": orders,
+    "positions": positions,
+    "flatten": flatten,
+    "throttle": throttle,
+    "health": health,
+    "ready": ready,
+}
+
+
+def render(verb: str, body: Body, paint: Paint) -> list[str]:
+    """The lines of an operation's answer."""
+    return TABLES.get(verb, facts)(body, paint)

@@ -1,0 +1,54 @@
+"""`kill`: trip the kill switch."""
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from hedgegridd.control.operation import Context, Operation, Outcome, Problem, Role
+from hedgegridd.messages import Command, Rearm
+from hedgegridd.messages import Kill as KillCommand
+
+CONFIRM_S = 10.0
+
+
+class Kill(Operation, frozen=True, kw_only=True):
+    """Trip the kill switch: the configured action (flatten or halt), latched over restarts until you rearm.
+
+    `{"enabled": false}` (trading off) is the same as no field; `{"enabled": true}` (trading on) is a rearm, which needs
+    a reason. The answer's `asked` says which it was.
+
+    Example: hedgegridctl kill --reason "strange fills"
+    """
+
+    verb: ClassVar[str] = "kill"
+    paths: ClassVar[tuple[str, ...]] = ("/kill",)
+    role: ClassVar[Role] = Role.OPERATOR
+    safety: ClassVar[bool] = True
+    confirm: ClassVar[bool] = True
+
+    reason: Annotated[str, Meta(max_length=500, description="kept in the journal")] = ""
+    action: Annotated[
+        Literal["flatten", "halt"] | None, Meta(description="instead of the configured action")
+    ] = None
+    enabled: Annotated[bool | None, Meta(description="false: trip; true: rearm")] = None
+
+    async def run(self, context: Context) -> Outcome:
+        """Tell the kill switch.
+
+        Raises:
+            Problem: 422, a rearm without a reason or with an action.
+        """
+        command: Command
+        if self.enabled:
+            if not self.reason.strip():
+                raise Problem(422, "reason needed", "`reason`: a rearm needs one", field="reason")
+            if self.action is not None:
+                raise Problem(422, "no action here", "`action`: a rearm takes none", field="action")
+            command = Rearm(reason=self.reason)
+        else:
+            command = KillCommand(
+                reason=self.reason or f"asked by {context.caller.actor}", action=self.action
+            )
+        outcome = await context.carried_out(command, CONFIRM_S)
+        outcome.body["asked"] = "rearm" if self.enabled else "kill"
+        return outcome

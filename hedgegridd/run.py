@@ -1,0 +1,96 @@
+"""`hedgegridd run`: the daemon as systemd starts it."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+import uvloop
+
+from hedgegridd import __version__, log
+from hedgegridd.app import EXIT_FAILED, EXIT_UNVERIFIED, Daemon
+from hedgegridd.config import Config, Key
+from hedgegridd.config_load import load
+from hedgegridd.control.keys import fingerprint
+from hedgegridd.errors import ConfigError, HedgegridError
+from hedgegridd.venue.secrets import Secrets
+
+_log = structlog.get_logger("hedgegridd")
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"must be 0 to 65535, not {text}")
+    return int(text)
+
+
+def _run(config: Config, secrets: Secrets) -> int:
+    daemon = Daemon(config, secrets)
+
+    async def live() -> int:
+        try:
+            daemon.open()
+        except (HedgegridError, OSError, ValueError) as error:
+            print(f"hedgegridd: cannot start: {error}", file=sys.stderr)  # noqa: T201
+            daemon.folder.close()
+            return EXIT_FAILED
+        try:
+            code = await daemon.run()
+        finally:
+            durable = daemon.close()
+        return code if code or durable else EXIT_UNVERIFIED
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(live())
+
+
+def with_flags(config: Config, args: argparse.Namespace) -> Config:
+    """The config with what the command line overrides.
+
+    Raises:
+        OSError: the key file cannot be read.
+        ConfigError: it is empty.
+    """
+    control, metrics, daemon = config.control, config.metrics, config.daemon
+    replace = msgspec.structs.replace
+    if args.api_port is not None:
+        control = replace(control, http_port=args.api_port)
+    if args.prometheus_port is not None:
+        metrics = replace(metrics, port=args.prometheus_port)
+    if args.log_level is not None:
+        daemon = replace(daemon, log_level=args.log_level)
+    if args.api_key_file is not None:
+        key = args.api_key_file.read_text().strip()
+        if not key:
+            raise ConfigError(f"--api-key-file {args.api_key_file}: the file is empty")
+        made = Key(name="api-key-file", role="operator", sha256=fingerprint(key))
+        control = replace(control, keys=(*control.keys, made))
+    return replace(config, control=control, metrics=metrics, daemon=daemon)
+
+
+def main(argv: Sequence[str]) -> int:
+    """`hedgegridd run -c FILE`; 0 only when the venue confirmed that no entry is left."""
+    line = argparse.ArgumentParser(prog="hedgegridd run", description="The daemon.")
+    line.add_argument(
+        "-c", "--config", type=Path, required=True, help="the config file (etc/hedgegridd.toml)"
+    )
+    line.add_argument("--api-port", type=_port, help="overrides [control] http_port")
+    line.add_argument("--prometheus-port", type=_port, help="overrides [metrics] port")
+    line.add_argument("--log-level", choices=("debug", "info", "warning", "error"), help="overrides [daemon]")
+    line.add_argument(
+        "--api-key-file", type=Path, help="a file with one API key: an operator's, beside the config's"
+    )
+    args = line.parse_args(argv)
+    try:
+        config = with_flags(load(args.config), args)
+        log.configure(config.daemon)
+        secrets = Secrets.load(config.venue, os.environ)
+    except (ConfigError, OSError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return EXIT_FAILED
+    _log.info("start", version=__version__, environment=config.venue.environment, config=str(args.config))
+    return _run(config, secrets)

@@ -1,0 +1,126 @@
+"""The few private places of NautilusTrader and its Binance adapter that we touch, each checked before use.
+
+    _setup_loop        the kernel would take our signal handlers
+    _ws_client         of the execution client: we see each raw user message the adapter sees, before it does
+    _stream_client     its socket: is it alive? and the flag that says the adapter has given up
+    _clients           of the execution engine: how the client is found
+
+A test fails when one of them moves.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from nautilus_trader.adapters.binance import BINANCE, BinanceLiveExecClientFactory
+from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
+from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
+from nautilus_trader.live.factories import LiveExecClientFactory
+from nautilus_trader.model.identifiers import ClientId
+from nautilus_trader.system.kernel import NautilusKernel
+
+from hedgegridd.errors import VenueError
+
+
+class AdapterMoved(VenueError):  # noqa: N818  # reads as the event it is
+    """The adapter is not built as this module needs it; another version is installed."""
+
+
+def _needs(owner: object, *names: str) -> None:
+    for name in names:
+        if not hasattr(owner, name):
+            raise AdapterMoved(f"{owner!r} has no {name}")
+
+
+def keep_our_signals() -> None:
+    """Keep the kernel from installing its signal handlers on our loop; before a node is made.
+
+    Raises:
+        AdapterMoved: the kernel has no such hook.
+    """
+    _needs(NautilusKernel, "_setup_loop")
+    NautilusKernel._setup_loop = _leave_loop  # noqa: SLF001  # checked above
+
+
+def _leave_loop(_kernel: NautilusKernel) -> None:
+    """Our loop keeps its own signal handlers."""
+
+
+def tap(client: BinanceFuturesExecutionClient, hear: Callable[[bytes], None]) -> None:
+    """Let `hear` see each raw user-stream message just before the adapter handles it.
+
+    Raises:
+        AdapterMoved: the adapter hands messages on in another way.
+    """
+    _needs(client, "_ws_client", "_handle_user_ws_message")
+    stream = client._ws_client  # noqa: SLF001  # checked above
+    _needs(stream, "_handler", "_handle_stream_message")
+    adapters = stream._handler  # noqa: SLF001  # checked above
+    if adapters != client._handle_user_ws_message:  # noqa: SLF001  # checked above
+        raise AdapterMoved("the user stream's handler is not the execution client's")
+
+    def both(raw: bytes) -> None:
+        hear(raw)
+        adapters(raw)
+
+    stream._handler = both  # noqa: SLF001  # checked above
+
+
+def exec_factory(hear: Callable[[bytes], None]) -> type[LiveExecClientFactory]:
+    """The adapter's own factory, its client tapped."""
+
+    class TappedFactory(LiveExecClientFactory):
+        @staticmethod
+        def create(**options: Any) -> BinanceFuturesExecutionClient:
+            client = BinanceLiveExecClientFactory.create(**options)
+            tap(client, hear)
+            return client
+
+    return TappedFactory
+
+
+def exec_client(kernel: NautilusKernel) -> BinanceFuturesExecutionClient:
+    """The kernel's Binance execution client.
+
+    Raises:
+        AdapterMoved: the engine keeps its clients elsewhere.
+    """
+    engine = kernel.exec_engine
+    _needs(engine, "_clients")
+    client = engine._clients.get(ClientId(BINANCE))  # noqa: SLF001  # checked above
+    if client is None:
+        raise AdapterMoved("the execution engine has no Binance client")
+    return client
+
+
+def stream_up(client: BinanceFuturesExecutionClient) -> bool:
+    """Whether the user stream's socket is open and the adapter has not given it up."""
+    stream: BinanceUserDataWebSocketClient = client._ws_client  # noqa: SLF001  # checked by tap
+    _needs(stream, "_stream_client", "_is_recovery_failed")
+    socket = stream._stream_client  # noqa: SLF001  # checked above
+    return socket is not None and not stream._is_recovery_failed and bool(socket.is_active())  # noqa: SLF001
+
+
+async def revive(client: BinanceFuturesExecutionClient) -> None:
+    """Open the user stream anew, as the adapter does at connect, with its own reconciliation afterwards."""
+    stream: BinanceUserDataWebSocketClient = client._ws_client  # noqa: SLF001  # checked by tap
+    _needs(stream, "_recovery_lock", "_disconnect_stream", "_cancel_keepalive")
+    _needs(client, "_reconcile_after_resubscribe")
+    async with stream._recovery_lock:  # noqa: SLF001  # checked above
+        stream._cancel_keepalive()  # noqa: SLF001  # checked above
+        await stream._disconnect_stream()  # noqa: SLF001  # checked above
+        await stream.connect()
+        await stream.session_logon()
+        hook = client._reconcile_after_resubscribe  # noqa: SLF001  # checked above
+        await stream.subscribe_user_data_stream(pre_dispatch_hook=hook)
+
+
+def leaked_tasks() -> list["asyncio.Task[Any]"]:
+    """Tasks of NautilusTrader that are still there; after a stop each is a leak."""
+    here = asyncio.current_task()
+    found = []
+    for task in asyncio.all_tasks():
+        code = getattr(task.get_coro(), "cr_code", None)
+        if task is not here and code is not None and "nautilus_trader" in code.co_filename:
+            found.append(task)
+    return found

@@ -1,0 +1,273 @@
+"""A signed HTTP client of the venue: signature, clock offset, rate budget, one clear failure per failed call.
+
+Used by the daemon for venue truth and safety calls and by the out-of-process panic; it imports no
+NautilusTrader. It never retries: whether a call may be sent again is the caller's decision.
+"""
+
+import hashlib
+import hmac
+from collections import Counter, deque
+from collections.abc import Callable
+from decimal import Decimal
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from hedgegridd.errors import VenueError
+from hedgegridd.venue.failures import Failure, Kind, of_answer
+
+WEIGHT_PER_MINUTE = 2_400  # the venue's, until exchangeInfo says otherwise
+RESERVED_SHARE = Decimal("0.2")  # of the weight budget, kept for cancels, closes and questions about orders
+BODY_MAX = 32 * 1024 * 1024
+ROUND_TRIPS_MAX = 4_096
+_NS_PER_S = 1_000_000_000
+_NS_PER_MS = 1_000_000
+
+type Params = dict[str, str | int | Decimal | bool]
+
+
+class VenueCallError(VenueError):
+    """A venue call failed; `failure` says how sure that is."""
+
+    def __init__(self, endpoint: str, failure: Failure) -> None:
+        super().__init__(f"{endpoint}: {failure.kind.value} {failure.code or ''} {failure.reason}".strip())
+        self.endpoint = endpoint
+        self.failure = failure
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """API key and HMAC secret; never shown by `repr`."""
+
+    key: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return "Credentials(***)"
+
+
+class RestStats:
+    """Counters of one client, read by metrics and `GetVenue`."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[tuple[str, str]] = Counter()  # (endpoint, outcome): outcome "ok" or a Kind
+        self.total = 0
+        self.failed = 0
+        self.failed_in_a_row = 0  # transport failures and 5xx only: a refusal shows that the venue answers
+        self.round_trip_ns: deque[int] = deque(maxlen=ROUND_TRIPS_MAX)
+
+
+def sign(payload: str, secret: str) -> str:
+    """HMAC-SHA256 of the query string, lower-case hex."""
+    return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+
+
+def query_string(params: Params) -> str:
+    """Parameters in their order as the venue reads them: plain decimals, `true`/`false`."""
+    return urlencode({name: _text(value) for name, value in params.items()})
+
+
+def _text(value: str | int | Decimal | bool) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return str(value)
+
+
+class RestClient:
+    """One HTTP session with the venue; use as an async context manager.
+
+    Args:
+        base_url: such as `https://fapi.binance.com`, no trailing slash.
+        credentials: of the account; None allows public calls only.
+        wall_ns: the wall clock, for signatures.
+        mono_ns: the monotonic clock, for waits and round trips.
+        recv_window_ms: how old a request may be when the venue gets it.
+        timeout_s: bound of one call, connecting included.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        credentials: Credentials | None,
+        *,
+        wall_ns: Callable[[], int],
+        mono_ns: Callable[[], int],
+        recv_window_ms: int = 5_000,
+        timeout_s: float = 5.0,
+    ) -> None:
+        self._base = base_url.rstrip("/")
+        self._credentials = credentials
+        self._wall_ns = wall_ns
+        self._mono_ns = mono_ns
+        self._timeout_s = timeout_s
+        self._session: aiohttp.ClientSession | None = None
+        self._blocked_until_ns = 0  # monotonic
+        self._weight_minute = -1
+        self._weight_mark_ns = 0
+        self.recv_window_ms = recv_window_ms
+        self.weight_limit = WEIGHT_PER_MINUTE
+        self.used_weight_1m: int | None = None
+        self.clock_offset_ms: int | None = None
+        self.stats = RestStats()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Open the session; no connection is made before the first call."""
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=self._timeout_s)
+            connector = aiohttp.TCPConnector(limit=64, keepalive_timeout=30)
+            self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)
+
+    async def close(self) -> None:
+        """Close the session and its connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def now_ms(self) -> int:
+        """Wall time as the venue's clock has it: ours plus the measured offset."""
+        return self._wall_ns() // _NS_PER_MS + (self.clock_offset_ms or 0)
+
+    async def sync_clock(self) -> int:
+        """Measure the venue's clock against ours by `/fapi/v1/time`; returns the offset in ms (venue - ours)."""
+        before_ns = self._wall_ns()
+        answer = await self.call("GET", "/fapi/v1/time", kind=_Time)
+        middle_ms = (before_ns + self._wall_ns()) // 2 // _NS_PER_MS
+        self.clock_offset_ms = answer.serverTime - middle_ms
+        return self.clock_offset_ms
+
+    async def call[T](
+        self,
+        method: str,
+        path: str,
+        params: Params | None = None,
+        *,
+        kind: type[T],
+        signed: bool = False,
+        keyed: bool = False,
+        safety: bool = False,
+    ) -> T:
+        """One call, its JSON answer decoded as `kind`.
+
+        `signed` adds timestamp, recvWindow and signature; `safety` calls may use the reserved budget.
+
+        Raises:
+            VenueCallError: with the failure, whatever it was.
+            RuntimeError: the client is not open, or a signed call has no credentials.
+        """
+        endpoint = f"{method} {path}"
+        if self._session is None:
+            raise RuntimeError("the venue client is not open")
+        self._check_budget(endpoint, safety=safety)
+        query = query_string(params or {})
+        headers = {}
+        if signed or keyed:
+            if self._credentials is None:
+                raise RuntimeError(f"{endpoint} needs credentials")
+            headers["X-MBX-APIKEY"] = self._credentials.key
+        if signed:
+            query = self._signed(query)
+        url = URL(f"{self._base}{path}{'?' + query if query else ''}", encoded=True)
+        started_ns = self._mono_ns()
+        try:
+            async with self._session.request(method, url, headers=headers) as response:
+                body = await response.content.read(BODY_MAX)
+                self._read_weight(response.headers.get("X-MBX-USED-WEIGHT-1M"))
+                status, retry_after = response.status, response.headers.get("Retry-After")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._failed(endpoint, _transport_failure(error)) from error
+        self.stats.round_trip_ns.append(self._mono_ns() - started_ns)
+        if status >= 400:
+            raise self._failed(endpoint, of_answer(status, body, retry_after))
+        try:
+            answer = msgspec.json.decode(body, type=kind, strict=False)
+        except msgspec.MsgspecError as error:
+            # It was processed, but what came of it is not readable: as good as no answer.
+            reason = f"unreadable answer: {error}"
+            raise self._failed(
+                endpoint, Failure(kind=Kind.AMBIGUOUS, reason=reason, status=status)
+            ) from error
+        self._count(endpoint, "ok")
+        self.stats.failed_in_a_row = 0
+        return answer
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _signed(self, query: str) -> str:
+        assert self._credentials is not None, "checked by call"
+        stamp = f"recvWindow={self.recv_window_ms}&timestamp={self.now_ms()}"
+        payload = f"{query}&{stamp}" if query else stamp
+        return f"{payload}&signature={sign(payload, self._credentials.secret)}"
+
+    def _check_budget(self, endpoint: str, *, safety: bool) -> None:
+        """Refuse what the venue would refuse, so that a limit does not become a ban."""
+        now_ns = self._mono_ns()
+        if now_ns < self._blocked_until_ns:
+            wait_s = (self._blocked_until_ns - now_ns) / _NS_PER_S
+            raise self._limited(endpoint, f"the venue asked us to wait {wait_s:.1f} s more", wait_s)
+        if safety or self.used_weight_1m is None:
+            return
+        if now_ns - self._weight_mark_ns > 60 * _NS_PER_S:
+            self.used_weight_1m = None  # the figure is of a window that is over
+            return
+        if self.used_weight_1m >= self.weight_limit * (1 - RESERVED_SHARE):
+            wait_s = 60 - (self.now_ms() // 1000) % 60
+            if self.now_ms() // 60_000 != self._weight_minute:
+                self.used_weight_1m = None
+                return
+            raise self._limited(endpoint, f"weight {self.used_weight_1m} of {self.weight_limit} used", wait_s)
+
+    def _limited(self, endpoint: str, reason: str, wait_s: float) -> VenueCallError:
+        failure = Failure(kind=Kind.LIMITED, reason=reason, retry_after_s=wait_s)
+        self._count(endpoint, "held")
+        return VenueCallError(endpoint, failure)
+
+    def _read_weight(self, text: str | None) -> None:
+        if text is not None and text.isascii() and text.isdigit():
+            self.used_weight_1m = int(text)
+            self._weight_mark_ns = self._mono_ns()
+            self._weight_minute = self.now_ms() // 60_000
+
+    def _failed(self, endpoint: str, failure: Failure) -> VenueCallError:
+        self._count(endpoint, failure.kind.value)
+        self.stats.failed += 1
+        if failure.kind is Kind.LIMITED:
+            until_ns = self._mono_ns() + int(failure.retry_after_s * _NS_PER_S)
+            self._blocked_until_ns = max(self._blocked_until_ns, until_ns)
+        if failure.kind is Kind.REFUSED and failure.status < 500:
+            self.stats.failed_in_a_row = 0
+        else:
+            self.stats.failed_in_a_row += 1
+        return VenueCallError(endpoint, failure)
+
+    def _count(self, endpoint: str, outcome: str) -> None:
+        self.stats.calls[endpoint, outcome] += 1
+        if outcome != "held":
+            self.stats.total += 1
+
+
+class _Time(msgspec.Struct):
+    serverTime: int  # noqa: N815  # the venue's name
+
+
+def _transport_failure(error: Exception) -> Failure:
+    """Connecting failed: never sent. Anything later: the venue may have it."""
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL):
+        return Failure(kind=Kind.UNSENT, reason=f"cannot connect: {error}")
+    text = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        text = "no answer in time"
+    return Failure(kind=Kind.AMBIGUOUS, reason=text)
