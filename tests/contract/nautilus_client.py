@@ -1,7 +1,8 @@
 """A TradingNode with the unmodified Binance adapter that trades on the exchange and says what it saw.
 
 Run by test_exchange_nautilus.py in a process of its own (one node per process is what upstream supports):
-`python nautilus_client.py trade|adopt REST_URL WS_URL KEY SECRET`. The last line of stdout is a JSON object.
+`python nautilus_client.py trade|adopt|survive REST_URL WS_URL KEY SECRET`. The last line of stdout is a JSON object;
+`survive` says RESTING on a line before, when its order rests and quotes come in.
 """
 
 import asyncio
@@ -204,6 +205,39 @@ class Adopter(Strategy):
             self._done.set()
 
 
+class Survivor(Strategy):
+    """Rests one order and waits for its fill and for quotes, whatever happens to the connections meanwhile."""
+
+    def __init__(self, done: asyncio.Event) -> None:
+        super().__init__(StrategyConfig(strategy_id="SURVIVE-1", oms_type="HEDGING"))
+        self._done = done
+        self._order: Any = None
+        self.seen: dict[str, Any] = {"quotes": 0, "quotes_after_fill": 0, "filled": "0"}
+
+    def on_start(self) -> None:
+        self.subscribe_quote_ticks(INSTRUMENT)
+
+    def on_quote_tick(self, quote: Any) -> None:
+        self.seen["quotes"] += 1
+        if self._order is None:
+            instrument = self.cache.instrument(INSTRUMENT)
+            price = instrument.make_price(quote.bid_price.as_decimal() * Decimal("0.97"))
+            self._order = self.order_factory.limit(INSTRUMENT, OrderSide.BUY, instrument.make_qty(QTY), price)
+            self.submit_order(self._order, position_id=PositionId(f"{INSTRUMENT}-LONG"))
+        if Decimal(self.seen["filled"]) == QTY:
+            self.seen["quotes_after_fill"] += 1
+            self._done.set()
+
+    def on_order_accepted(self, event: Any) -> None:
+        print("RESTING", flush=True)
+
+    def on_order_filled(self, event: Any) -> None:
+        self.seen["filled"] = str(Decimal(self.seen["filled"]) + event.last_qty.as_decimal())
+
+
+PROBES = {"trade": Probe, "adopt": Adopter, "survive": Survivor}
+
+
 async def run(mode: str, rest: str, ws: str, key: str, secret: str) -> dict[str, Any]:
     NautilusKernel._setup_loop = lambda self: None  # type: ignore[method-assign]  # the signals stay ours
     common: dict[str, Any] = {
@@ -237,7 +271,7 @@ async def run(mode: str, rest: str, ws: str, key: str, secret: str) -> dict[str,
     node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
     node.add_exec_client_factory(BINANCE, BinanceLiveExecClientFactory)
     done = asyncio.Event()
-    probe = Probe(done) if mode == "trade" else Adopter(done)
+    probe = PROBES[mode](done)
     node.trader.add_strategy(probe)
     node.build()
     running = asyncio.create_task(node.run_async())

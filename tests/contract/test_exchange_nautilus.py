@@ -2,6 +2,8 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,24 +21,35 @@ QTY = Decimal("0.010")
 LONG, SHORT = "BTCUSDT-PERP.BINANCE-LONG", "BTCUSDT-PERP.BINANCE-SHORT"
 
 
-async def nautilus(mode: str, exchange: PaperExchange) -> dict[str, Any]:
-    """What the node saw, after it has ended by itself with code 0."""
+@asynccontextmanager
+async def node(mode: str, exchange: PaperExchange) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The node's process, killed at the end if it still runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(CLIENT), mode,
         exchange.base_url, exchange.ws_url, exchange.api_key, exchange.api_secret,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        out, err = await asyncio.wait_for(process.communicate(), DEADLINE_S)
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def result(process: asyncio.subprocess.Process) -> dict[str, Any]:
+    """What the node saw, after it has ended by itself with code 0."""
+    out, err = await asyncio.wait_for(process.communicate(), DEADLINE_S)
     log = out.decode() + err.decode()
     assert process.returncode == 0, log
     seen: dict[str, Any] = msgspec.json.decode(out.splitlines()[-1])
     assert "timeout" not in seen, log
     return seen
+
+
+async def nautilus(mode: str, exchange: PaperExchange) -> dict[str, Any]:
+    async with node(mode, exchange) as process:
+        return await result(process)
 
 
 def figures(values: dict[str, str]) -> dict[str, Decimal]:
@@ -93,3 +106,33 @@ async def test_adapter_adopts_what_it_finds_amends_cancels_and_closes() -> None:
         truth = (await client.admin("GET", "/truth")).body
         assert [Decimal(leg["qty"]) for leg in truth["legs"].values()] == [0, 0]
         assert (truth["open_orders"], truth["algo_orders"], truth["invariant"]) == ([], [], "ok")
+
+
+@pytest.mark.e2e
+async def test_adapter_comes_back_after_cut_streams_and_learns_of_the_fill_it_missed() -> None:
+    async with PaperExchange(Options(seed=7)) as exchange, Client(exchange) as client:
+        async with node("survive", exchange) as process:
+            assert process.stdout is not None
+            assert (
+                await asyncio.wait_for(process.stdout.readline(), DEADLINE_S)
+            ).decode().strip() == "RESTING"
+            # The user stream goes, and stays away while the price falls through the order.
+            refuse = {"target": "user", "kind": "refuse"}
+            rule = (await client.admin("POST", "/faults", refuse)).body["id"]
+            for target in ("user", "market"):
+                assert (await client.admin("POST", "/faults", {"target": target, "kind": "cut"})).body[
+                    "hits"
+                ] > 0
+            await client.admin("POST", "/jump", {"symbol": "BTCUSDT", "factor": "0.95"})
+            async with asyncio.timeout(20):
+                while (
+                    Decimal((await client.admin("GET", "/truth")).body["legs"]["BTCUSDT:LONG"]["qty"]) != QTY
+                ):
+                    continue
+                while (await client.admin("GET", "/faults")).body[0]["hits"] == 0:
+                    continue
+            await client.admin("DELETE", f"/faults?id={rule}")
+            seen = await result(process)
+        assert Decimal(seen["filled"]) == QTY
+        assert seen["quotes_after_fill"] > 0
+        assert figures(seen["positions"]) == {LONG: QTY}
