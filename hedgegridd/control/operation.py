@@ -114,7 +114,7 @@ class Services:
     """What all operations share.
 
     `instruments` are the configured ids; `time_ns` the wall clock; `durable(timeout_s)` returns when everything posted
-    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first.
+    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns` and `text`.
     """
 
     bus: Bus
@@ -192,8 +192,10 @@ class Context:
         facts = cast(dict[str, object], msgspec.to_builtins(answer))
         facts.pop("to", None)
         facts.pop("type", None)
-        detail = facts.pop("detail", {})
-        return await self.finished({"outcome": "done", **facts, **cast(dict[str, object], detail)})
+        detail = cast(dict[str, object], facts.pop("detail", {}))
+        if detail.get("verified") is False:  # it answers at its deadline, and the work goes on
+            return await self.finished({"outcome": "working", **facts, **detail}, status=202)
+        return await self.finished({"outcome": "done", **facts, **detail})
 
     async def finished(self, body: dict[str, object], status: int = 200) -> Outcome:
         """An outcome of a command, after the journal has it.

@@ -7,6 +7,7 @@ On a terminal a screen that is redrawn; elsewhere one plain line every few secon
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -32,7 +33,7 @@ STALE_S = 5.0
 class LiveView:
     """Polls and draws until stopped or cancelled; the terminal is left as it was.
 
-    `poll(verb)` answers an operation's JSON and may raise: then the last figures stay, dimmed, with their age.
+    `poll(verb)` answers an operation's JSON; when it raises or answers nothing, the last figures stay, dimmed, with their age.
     `header` are lines that always stand on top (addresses).
     """
 
@@ -70,8 +71,10 @@ class LiveView:
         """Take new figures; when that fails keep the old ones and say so."""
         try:
             async with asyncio.timeout(STALE_S):
-                self._status = await self._poll("status")
-                self._ladders = await self._poll("ladders")
+                status, ladders = await self._poll("status"), await self._poll("ladders")
+                if not status or not ladders:
+                    raise ConnectionError("no answer")
+                self._status, self._ladders = status, ladders
         except Exception as error:  # noqa: BLE001  # whatever the way to the daemon raises: shown, and tried again
             self._lost = str(error) or type(error).__name__
         else:
@@ -243,8 +246,12 @@ def _pnl(body: Body) -> Text:
     return Text(text)
 
 
+def _clock(line: Body) -> str:
+    return f"{datetime.fromtimestamp(line['time_ns'] // 1_000_000_000, UTC):%H:%M:%S}"
+
+
 def _events(body: Body) -> Text:
     lines = body["recent"][-EVENTS_SHOWN:]
     if not lines:
         return Text("nothing has happened yet", style="dim")
-    return Text("\n".join(f"{line['time'][11:19]}  {line['what']}" for line in reversed(lines)))
+    return Text("\n".join(f"{_clock(line)}  {line['text']}" for line in reversed(lines)))
