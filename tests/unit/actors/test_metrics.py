@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from collections import Counter
 from decimal import Decimal
 
 import pytest
@@ -15,6 +16,7 @@ from hedgegridd.config import Metrics
 from hedgegridd.model import KillState, Leg, LegMode, Regime
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
+from hedgegridd.venue.stats import Stats
 
 BTC = "BTCUSDT-PERP.BINANCE"
 FIFTEEN = {
@@ -204,7 +206,7 @@ class Bench:
     """The actor on a real bus, with parts that answer."""
 
     def __init__(self, *, silent: tuple[type, ...] = ()):
-        self.actor = MetricsActor(Metrics(port=0), Meters(), started_ns=0)
+        self.actor = MetricsActor(Metrics(port=0), Meters(Stats(), Counter()), started_ns=0)
         vocabulary = (*self.actor.events, m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot)
         self.bus = Bus(RealClock(), vocabulary + m.ANSWERS)
         self.actor.register(self.bus)
@@ -279,11 +281,11 @@ def fed(actor: MetricsActor) -> MetricsActor:
             )
         )
     )
-    actor._meters.ticks[BTC] += 3
-    actor._meters.submitted["E"] += 2
+    actor._meters.venue.ticks_total += 3
+    actor._meters.venue.orders_submitted["E"] += 2
+    actor._meters.venue.tick_to_order_ns.append(2_000_000)
     actor._meters.commands[("flatten", "done")] += 1
     actor._meters.loop_lag.observe(0.001)
-    actor._meters.tick_to_order.observe(0.002)
     return actor
 
 
@@ -294,7 +296,7 @@ async def test_a_scrape_has_all_fifteen_and_the_counts():
     families = {f.name: f for f in text_string_to_metric_families(text)}
     assert set(families) >= FIFTEEN
     samples = {(s.name, *s.labels.values()): s.value for f in families.values() for s in f.samples}
-    assert samples[("hedgegrid_ticks_total", BTC)] == 3
+    assert samples[("hedgegrid_ticks_total",)] == 3
     assert samples[("hedgegrid_orders_submitted_total", "E")] == 2
     assert samples[("hedgegrid_orders_rejected_total", "-5022")] == 2
     assert samples[("hedgegrid_orders_refused_total", "latched")] == 1
@@ -328,7 +330,7 @@ async def test_promtool_finds_nothing_wrong():
 
 
 def test_reasons_are_bounded():
-    actor = MetricsActor(Metrics(port=0), Meters(), started_ns=0)
+    actor = MetricsActor(Metrics(port=0), Meters(Stats(), Counter()), started_ns=0)
     for code in range(100):
         actor.handle(event(m.OrderRejected(instrument=BTC, client_order_id="x", code=code, reason="no")))
     assert len(actor._rejected) == REASONS_MAX + 1
