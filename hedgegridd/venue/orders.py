@@ -71,6 +71,7 @@ class Orders:
         self._spawn = spawn
         self._latched: set[tuple[str, Leg]] = set()
         self._waiting: dict[str, deque[PlaceOrder]] = {name: deque() for name in symbols}
+        self._unsent: set[str] = set()  # taken, and neither sent nor refused yet
         self._withdrawn: set[str] = set()
         self._draining: set[str] = set()
         self._stopping = ""
@@ -116,6 +117,7 @@ class Orders:
             self._refuse(order, f"{WAITING_MAX} orders wait already")
             return
         waiting.append(order)
+        self._unsent.add(order.client_order_id)
         if order.instrument not in self._draining:
             self._draining.add(order.instrument)
             self._spawn(self._drain(order.instrument))
@@ -132,7 +134,7 @@ class Orders:
         """Send what waits now. Reducing orders overtake entries only when the journal is late or broken."""
         batch = len(waiting)
         problem = await self._durable_within(REDUCING_WAIT_S)
-        stops: list[asyncio.Task[None]] = []
+        stops: list[asyncio.Future[None]] = []
         if problem:
             held = deque(waiting.popleft() for _ in range(batch))
             for order in [order for order in held if order.purpose.reduces]:
@@ -165,15 +167,16 @@ class Orders:
             return f"broken: {error}"
         return ""
 
-    async def _send_entry(self, order: PlaceOrder, stops: list["asyncio.Task[None]"]) -> None:
+    async def _send_entry(self, order: PlaceOrder, stops: "list[asyncio.Future[None]]") -> None:
         if stops:
             await asyncio.wait(stops, timeout=STOP_ANSWER_S)
             stops.clear()
         self._send(order, stops)
 
-    def _send(self, order: PlaceOrder, stops: list["asyncio.Task[None]"]) -> None:
+    def _send(self, order: PlaceOrder, stops: "list[asyncio.Future[None]]") -> None:
         """Everything from the last check to the wire happens in one go."""
         coid = order.client_order_id
+        self._unsent.discard(coid)
         if coid in self._withdrawn:
             self._withdrawn.discard(coid)
             reason = "withdrawn before it was sent"
@@ -203,7 +206,9 @@ class Orders:
         try:
             if raw:
                 self._remember(order)
-                stops.append(asyncio.create_task(self._send_raw(order)))
+                answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                stops.append(answered)
+                self._spawn(self._send_raw(order, answered))
             else:
                 self._trading.submit(order)
         except VenueError as error:
@@ -214,13 +219,16 @@ class Orders:
         if self._trading.connected:
             self._trading.remember(order)
 
-    async def _send_raw(self, order: PlaceOrder) -> None:
+    async def _send_raw(self, order: PlaceOrder, answered: "asyncio.Future[None]") -> None:
         coid = order.client_order_id
         try:
             venue_order_id = await self._calls.place(self._symbols[order.instrument], order)
         except VenueCallError as error:
             self.order_failed(order.instrument, coid, error.failure)
             return
+        finally:
+            if not answered.done():
+                answered.set_result(None)
         self._teller.tell(
             OrderAccepted(
                 instrument=order.instrument,
@@ -253,8 +261,7 @@ class Orders:
     def cancel(self, command: CancelOrder) -> None:
         """Cancel one order; a cancel never waits for the journal."""
         coid = command.client_order_id
-        waiting = self._waiting.get(command.instrument, ())
-        if any(order.client_order_id == coid for order in waiting):
+        if coid in self._unsent:
             self._withdrawn.add(coid)
             return
         self._stats.cancels_total += 1
@@ -304,6 +311,8 @@ class Orders:
             self._spawn(self._resolver.resolve(item))
 
     def _refuse(self, order: PlaceOrder, reason: str) -> None:
+        self._unsent.discard(order.client_order_id)
+        self._withdrawn.discard(order.client_order_id)
         self._teller.tell(
             OrderRefused(
                 instrument=order.instrument,
