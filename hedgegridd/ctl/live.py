@@ -71,15 +71,19 @@ class LiveView:
         """Take new figures; when that fails keep the old ones and say so."""
         try:
             async with asyncio.timeout(STALE_S):
-                status, ladders = await self._poll("status"), await self._poll("ladders")
-                if not status or not ladders:
-                    raise ConnectionError("no answer")
+                status, ladders = await self._ask("status"), await self._ask("ladders")
                 self._status, self._ladders = status, ladders
         except Exception as error:  # noqa: BLE001  # whatever the way to the daemon raises: shown, and tried again
             self._lost = str(error) or type(error).__name__
         else:
             self._lost = ""
             self._seen_s = self._now_s()
+
+    async def _ask(self, verb: str) -> Body:
+        body = await self._poll(verb)
+        if not body:
+            raise ConnectionError("no answer")
+        return body
 
     async def _plain(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

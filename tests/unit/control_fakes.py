@@ -182,6 +182,7 @@ class FakeBus:
         self.asked: list[m.Message] = []
         self.actors: list[str] = []
         self.gate: asyncio.Event | None = None  # commands wait for it when set
+        self.commanded = asyncio.Event()
         self.throttle = D(1)
         ladder = m.LadderView(
             instrument=BTC,
@@ -216,6 +217,8 @@ class FakeBus:
     async def ask(self, message: m.Message, deadline_s: float, *, actor: str = "") -> m.Answer:
         self.asked.append(message)
         self.actors.append(actor)
+        if isinstance(message, m.Command):
+            self.commanded.set()
         if self.gate is not None and isinstance(message, m.Command):
             try:
                 async with asyncio.timeout(deadline_s):
