@@ -222,7 +222,10 @@ class AlgoService:
         return price >= algo.trigger if algo.fires_up else price <= algo.trigger
 
     def on_tick(self, tick: Tick, now_ms: int) -> None:
-        """Triggers what the tick's mark, or the range of its trades, has reached; in order of placing."""
+        """Triggers what the tick's mark, or the range of its trades, has reached; in order of placing.
+
+        A priceProtect order waits while mark and last are further apart than triggerProtect.
+        """
         waiting = self._open[tick.symbol]
         if not waiting:
             return
@@ -236,8 +239,9 @@ class AlgoService:
                 else (tick.high if algo.fires_up else tick.low),
             )
         ]
+        protected = filters.protected(tick.mark, tick.last)
         for algo in reached:
-            if algo.open:
+            if algo.open and not (protected and algo.price_protect):
                 self._trigger(algo, now_ms)
 
     def _trigger(self, algo: Algo, now_ms: int) -> None:

@@ -229,3 +229,14 @@ def test_a_conditional_entry_needs_its_notional() -> None:
     made = engine()
     assert code_of(made.new_algo_order, stop("BUY", "LONG", "51000", quantity="0.001"), 2_000) == -4164
     assert code_of(made.new_algo_order, stop("SELL", "LONG", "49000", quantity="0.001"), 2_000) == 0
+
+
+@pytest.mark.parametrize(("protect", "fires"), [("true", False), ("false", True)])
+def test_price_protect_waits_while_mark_and_last_are_apart(protect: str, fires: bool) -> None:
+    made = engine()
+    made.new_order(order("BUY", "LONG", "0.02"), 2_000)
+    made.new_algo_order(stop(*SELL_STOP, priceProtect=protect), 2_000)
+    made.on_tick(tick("52000", mark="49000"), 3_000)
+    assert (not made.open_algo_orders()) is fires
+    made.on_tick(tick("49000", mark="49000"), 3_001)
+    assert made.open_algo_orders() == []
