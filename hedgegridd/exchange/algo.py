@@ -28,7 +28,7 @@ class AlgoService:
 
     `allow_flat_stop`: a closePosition order may be placed and rest while its leg is flat; without it the venue
     refuses it (-4509) and expires it when the leg goes flat. `single_close_position`: a second closePosition order of
-    the same kind and leg is refused (-4130).
+    the same kind and leg is refused (-4130), as the venue was seen to do whatever the timeInForce.
     """
 
     def __init__(

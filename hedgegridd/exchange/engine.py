@@ -52,7 +52,7 @@ class Engine:
         partial_fills: bool = True,
         countdown_cancels_algo: bool = False,
         allow_flat_stop: bool = True,
-        single_close_position: bool = False,
+        single_close_position: bool = True,
         start_ms: int = 0,
     ) -> None:
         self._rules = {r.symbol: r for r in rules}
