@@ -201,10 +201,6 @@ class AlgoService:
                 rows.append(self._json(algo))
         return rows[::-1]
 
-    def count_open(self, symbol: str) -> int:
-        """How many algo orders of a symbol wait."""
-        return len(self._open[symbol])
-
     def _json(self, algo: Algo) -> dict[str, Any]:
         order = self._desk.state.orders.get(algo.order_id)
         return algo_json(algo, self._desk.rules_of(algo.symbol), order)
