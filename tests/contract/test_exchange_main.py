@@ -85,7 +85,7 @@ def test_every_option_of_the_command_line_arrives() -> None:
         "--host", "127.0.0.2", "--port", "1", "--admin-port", "2", "--market", "replay", "--data", "f.csv", "--seed", "3",
         "--speed", "2.5", "--symbols", "ethusdt, btcusdt", "--deposit", "5", "--tick-rate", "7", "--history-bars", "9",
         "--api-key", "k", "--api-secret", "s", "--start-paused", "--no-rate-limits",
-        "--regime", "crash", "--latency-ms", "4", "--jitter-ms", "6", "--no-partial-fills",
+        "--start-ms", "8", "--regime", "crash", "--latency-ms", "4", "--jitter-ms", "6", "--no-partial-fills",
         "--countdown-cancels-algo", "--no-flat-stop",
     )  # fmt: skip
     options, plain = options_of(argv), options_of(())
