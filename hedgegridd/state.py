@@ -1,7 +1,7 @@
 """What survives a restart: the state of every machine, from the last snapshot and the journal's tail.
 
-Machines are fed the tail's records again and what they return is thrown away: it has happened already. Then each takes
-up its own state once more, which settles what a restart means to it (an open trip is finished, ARMED starts over).
+Machines are fed the tail's records again and what they return is thrown away: it has happened already. Then each is
+told of the restart, which settles what that means to it (an open trip is finished, ARMED starts over).
 """
 
 from collections.abc import Iterable
@@ -69,7 +69,7 @@ class Machines:
                 continue
             machine.handle(_envelope(record))
             count += 1
-        self.desk.restore(self.desk.snapshot())
+        self.desk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
         return count

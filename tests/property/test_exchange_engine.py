@@ -70,7 +70,8 @@ class Run:
         self.events += [event.body for event in self.engine.take_events()]
         self.check()
 
-    def do_new(self, side: str, leg: str, qty: str, offset: int, tif: str, name: str) -> None:
+    def do_new(self, *step: Any) -> None:
+        side, leg, qty, offset, tif, name = step
         kind = (
             {"type": "LIMIT", "timeInForce": tif, "price": self.price(offset)} if tif else {"type": "MARKET"}
         )
@@ -83,13 +84,15 @@ class Run:
         }
         self.engine.new_order({**request, **kind}, self.wall_ms)
 
-    def do_algo(self, side: str, leg: str, qty: str | None, offset: int, kind: str, name: str) -> None:
+    def do_algo(self, *step: Any) -> None:
+        side, leg, qty, offset, kind, name = step
         request = {"symbol": "BTCUSDT", "algoType": "CONDITIONAL", "type": kind, "side": side}
         size = {"closePosition": "true"} if qty is None else {"quantity": qty}
         rest = {"positionSide": leg, "triggerPrice": self.price(offset), "clientAlgoId": name}
         self.engine.new_algo_order({**request, **size, **rest, "workingType": "MARK_PRICE"}, self.wall_ms)
 
-    def do_tick(self, move: int, down: int, up: int, volume: int, levels: int, ms: int) -> None:
+    def do_tick(self, *step: Any) -> None:
+        move, down, up, volume, levels, ms = step
         self.last = max(TICK * 400, self.last + TICK * move)
         self.ts_ms += ms
         book = [(TICK * n, D(n) / 10) for n in range(1, levels + 1)]
@@ -103,8 +106,8 @@ class Run:
                 volume=D(volume) / 1000,
                 mark=self.last + TICK,
                 index=self.last,
-                bids=tuple((self.last - step, qty) for step, qty in book),
-                asks=tuple((self.last + step, qty) for step, qty in book),
+                bids=tuple((self.last - away, qty) for away, qty in book),
+                asks=tuple((self.last + away, qty) for away, qty in book),
             ),
             self.wall_ms,
         )

@@ -256,3 +256,28 @@ def test_a_snapshot_goes_on_where_it_was_taken() -> None:
 def test_an_engine_that_makes_no_sense_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"rules|deposit"):
         Engine(**{"rules": [RULES], **bad})  # type: ignore[arg-type]
+
+
+def test_exits_hold_no_margin() -> None:
+    made = engine()
+    made.new_order(order("BUY", "LONG", "0.02"), 2_000)
+    made.new_order(order("SELL", "LONG", "0.02", "50500"), 2_001)
+    assert D(made.account_v2()["totalOpenOrderInitialMargin"]) == 0
+
+
+def test_the_funding_rate_is_capped() -> None:
+    made = engine()
+    for ms in range(2, 9):
+        made.on_tick(tick("50000", ts_ms=ms, mark="60000", index="50000"), 2_000)
+    assert made.funding("BTCUSDT")[0] == D("0.02")
+
+
+def test_client_ids_are_known_after_a_restart() -> None:
+    made = engine()
+    made.new_order(order("BUY", "LONG", "0.01", "49000", newClientOrderId="a"), 2_000)
+    made.new_algo_order(stop("SELL", "LONG", "48000", clientAlgoId="s"), 2_000)
+    made.restore(made.snapshot())
+    again = order("BUY", "LONG", "0.01", "49000", newClientOrderId="a")
+    assert code_of(made.new_order, again, 2_001) == -4116
+    assert made.query_order({"symbol": "BTCUSDT", "origClientOrderId": "a"})["status"] == "NEW"
+    assert made.query_algo_order({"clientAlgoId": "s"})["algoStatus"] == "NEW"

@@ -198,3 +198,34 @@ def test_gtd_of_an_algo_order() -> None:
     made.new_algo_order(request, 2_000)
     made.on_wall(700_000)
     assert made.query_algo_order({"clientAlgoId": "s"})["algoStatus"] == "EXPIRED"
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"timeInForce": "GTX", "price": "48000"}, "Due to the order could not be executed as maker"),
+        ({"price": "49500"}, "Reach max open order limit."),
+    ],
+)
+def test_a_stop_limit_is_checked_at_its_trigger_like_any_order(more: dict[str, str], reason: str) -> None:
+    from hedgegridd.exchange.engine import Engine
+    from hedgegridd.exchange.types import SymbolRules
+
+    made = Engine([SymbolRules(max_orders=1 if reason.startswith("Reach") else 5)])
+    made.on_tick(tick("50000"), 1_000)
+    made.new_order(order("BUY", "LONG", "0.02"), 2_000)
+    made.new_order(order("BUY", "LONG", "0.01", "47600"), 2_000)
+    made.new_algo_order(
+        {**stop("SELL", "LONG", "49000", type="STOP", quantity="0.02", clientAlgoId="s"), **more}, 2_000
+    )
+    made.take_events()
+    made.on_tick(tick("48900"), 3_000)
+    last = made.take_events()[-1].body["o"]
+    assert last["X"] == "REJECTED"
+    assert last["rm"].startswith(reason)
+
+
+def test_a_conditional_entry_needs_its_notional() -> None:
+    made = engine()
+    assert code_of(made.new_algo_order, stop("BUY", "LONG", "51000", quantity="0.001"), 2_000) == -4164
+    assert code_of(made.new_algo_order, stop("SELL", "LONG", "49000", quantity="0.001"), 2_000) == 0

@@ -487,7 +487,7 @@ def test_slow_handlers_are_counted_and_queue_waits_sampled() -> None:
 
 
 def test_slow_handlers_are_counted_without_a_hook_too() -> None:
-    bus = Bus(_StepClock(), VOCABULARY, handler_budget_ns=1)
+    bus = Bus(_StepClock(), VOCABULARY, handler_budget_ns=50_000)
     bus.register("one", handler=Log(), commands=(Do,), queries=(Look,))
     bus.start()
     bus.tell(Do())
@@ -590,3 +590,9 @@ async def test_a_fault_in_a_slice_does_not_stop_the_scheduler() -> None:
     bus.tell(Do(n=2))
     await asyncio.wait_for(done.wait(), 5)
     assert [type(error) for error in raised] == [ActorFault]
+
+
+@pytest.mark.parametrize(("slice_ns", "budget_ns"), [(0, 1), (2, 1)])
+def test_a_slice_fits_the_handler_budget(slice_ns: int, budget_ns: int) -> None:
+    with pytest.raises(ValueError, match="a slice must be positive"):
+        Bus(VirtualClock(), VOCABULARY, slice_ns=slice_ns, handler_budget_ns=budget_ns)

@@ -1,0 +1,355 @@
+"""The strategy desk: one pure machine for all grids, fed envelopes, giving messages (design/architecture.md).
+
+Same envelopes, same messages, byte for byte. It owns the ledger, the pre-trade gate's figures, the comparison with the
+venue and everybody who waits for an outcome; each instrument's decisions are in `grid.py`.
+
+Account-wide limits of `[grid.position]` (max_balance_pct, max_leverage) are shared among grids by `weight`: each has
+its weight over the sum of weights of them. Per-leg limits (max_inventory_usdt, max_qty) are each grid's own.
+"""
+
+from datetime import tzinfo
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from hedgegridd import messages as m
+from hedgegridd.config import Config
+from hedgegridd.core import views
+from hedgegridd.core.context import SECOND_NS, Context
+from hedgegridd.core.fills import book_fill
+from hedgegridd.core.grid import GridMachine
+from hedgegridd.core.operator import OperatorDesk, weight_share
+from hedgegridd.core.reconcile import compare
+from hedgegridd.core.state import DeskState, GridState, Waiter, new_grid_state
+from hedgegridd.model import KillState, Nanos, OrderStatus
+
+VIEW_NS = SECOND_NS // 2
+TRUTH_RETRY_NS = SECOND_NS // 2
+TRUTH_RETRY_MAX_NS = 10 * SECOND_NS
+TRUTH_LOST_NS = 60 * SECOND_NS
+
+
+class Desk:
+    """The machine. `epoch` of the state folder is in every order id; `zone` (None: the config's) begins the day."""
+
+    def __init__(self, config: Config, epoch: str, zone: tzinfo | None = None) -> None:
+        self._config = config
+        self._epoch = epoch
+        self._zone = ZoneInfo(config.daemon.timezone) if zone is None else zone
+        self._load(DeskState())
+
+    def _load(self, state: DeskState) -> None:
+        for grid in self._config.grid:
+            if grid.instrument_id not in state.grids:
+                state.grids[grid.instrument_id] = new_grid_state(trading=grid.enabled)
+        self._state = state
+        self._ctx = Context(self._config, self._epoch, state, self._zone)
+        weights = tuple(grid.weight for grid in self._config.grid)
+        self._grids = {
+            grid.instrument_id: GridMachine(
+                grid, weight_share(grid.weight, weights), state.grids[grid.instrument_id], self._ctx
+            )
+            for grid in self._config.grid
+        }
+        self._operator = OperatorDesk(self._ctx, self._grids)
+
+    # --------------------------------------------------------------------------------------------- persistence
+
+    def snapshot(self) -> DeskState:
+        """A copy of everything; `restore` of it goes on as if nothing had happened."""
+        return msgspec.json.decode(msgspec.json.encode(self._state), type=DeskState)
+
+    def restore(self, state: DeskState) -> None:
+        """Continue from a snapshot of a desk with the same config (the journal's tail may follow)."""
+        self._load(msgspec.json.decode(msgspec.json.encode(state), type=DeskState))
+
+    def new_session(self) -> None:
+        """A new process begins after a restore and the journal's tail: nothing is known of now, all must be read.
+
+        What was in flight is UNKNOWN, nobody waits any more, monotonic times of the old process mean nothing.
+        """
+        state = self._state
+        state.reconciled = False
+        state.stopping = None
+        if state.kill in (KillState.ARMED, KillState.REARMING):
+            state.kill = KillState.STARTING  # until the kill switch says what is true now
+        state.feeds_down.clear()
+        state.waiters.clear()
+        state.recent.clear()
+        state.view_due, state.view_mono = False, None
+        truth = state.truth
+        truth.asked = truth.wanted = truth.again_mono = None
+        truth.delay_ns = truth.asked_mono = 0
+        state.ledger.money_mono = 0
+        self._ctx.ledger.new_session()
+        for grid in state.grids.values():
+            _forget_times(grid)
+
+    # ------------------------------------------------------------------------------------------------- messages
+
+    def handle(self, env: m.Envelope) -> list[m.Message]:
+        """One envelope in, its consequences out."""
+        ctx = self._ctx
+        ctx.begin(env)
+        message = env.message
+        match message:
+            case m.GetStatus() | m.GetPositions():
+                return [m.StatusAnswer(to=env.seq, view=views.desk_view(ctx, self._grids))]
+            case m.GetLadders():
+                return [views.ladders_answer(env.seq, ctx, self._grids)]
+            case m.GetOrders():
+                return [views.orders_answer(env.seq, self._grids)]
+            case (
+                m.SetThrottle()
+                | m.PauseEntries()
+                | m.ResumeEntries()
+                | m.StartTrading()
+                | m.StopTrading()
+                | m.SetMode()
+            ):
+                due = tuple(self._grids) if self._operator.handle(env.seq, message) else ()
+            case m.Reconcile():
+                self._wait_reconciled(env.seq, message.cause)
+                due = ()
+            case m.BarClosed() | m.MarkPrice() | m.PriceCrossed() | m.InstrumentReady():
+                due = self._market(message)
+            case m.Woke():
+                due = self._woke(message.token)
+            case m.VenueTruth():
+                due = self._truth(message)
+            case m.VenueFailed():
+                self._truth_failed(message)
+                due = ()
+            case m.IncomeBooked():
+                ctx.ledger.income(message, ctx.mono)
+                due = ()
+            case (
+                m.KillStateChanged() | m.HaltEntries() | m.Stopping() | m.FeedChanged() | m.FlattenFinished()
+            ):
+                due = self._account_event(message)
+            case _:
+                due = self._order_event(message)
+        for name in due:
+            self._grids[name].decide()
+        self._operator.settle()
+        self._ask_truth()
+        self._show(message)
+        return ctx.out
+
+    def _market(
+        self, message: m.BarClosed | m.MarkPrice | m.PriceCrossed | m.InstrumentReady
+    ) -> tuple[str, ...]:
+        if isinstance(message, m.InstrumentReady):
+            grid = self._grids.get(message.instrument.id)
+            if grid is None:
+                return ()
+            grid.on_ready(message.instrument)
+            ready = all(each.instrument is not None for each in self._state.grids.values())
+            if ready and not self._state.reconciled and self._state.truth.asked is None:
+                self._ctx.want_truth("start")
+            return (grid.id,)
+        grid = self._grids.get(message.instrument)
+        if grid is None:
+            return ()
+        if isinstance(message, m.BarClosed):
+            due = grid.on_bar(message)
+        elif isinstance(message, m.MarkPrice):
+            due = grid.on_mark(message)
+        else:
+            due = grid.on_crossed(message)
+        return (grid.id,) if due else ()
+
+    def _woke(self, token: str) -> tuple[str, ...]:
+        kind, _, name = token.partition(":")
+        if kind == "view":
+            self._state.view_due = False
+            self._state.view_mono = self._ctx.mono
+            self._ctx.say(views.desk_view(self._ctx, self._grids))
+        elif kind == "grid" and name in self._grids:
+            self._state.grids[name].wake_mono = None
+            return (name,)
+        return ()
+
+    def _account_event(self, message: m.Message) -> tuple[str, ...]:
+        state = self._state
+        names = tuple(self._grids)
+        match message:
+            case m.KillStateChanged():
+                state.kill = message.state
+                if message.state is KillState.ARMED:
+                    state.halt = None
+            case m.HaltEntries():
+                state.halt = f"{message.trip_id}: {message.cause}"
+                self._operator.wait_gone(0, names, message.trip_id, {})
+            case m.Stopping():
+                state.stopping = message.reason
+                self._operator.wait_gone(0, names, "stopping", {})
+            case m.FeedChanged():
+                if not message.up:
+                    state.feeds_down[message.channel] = message.detail
+                elif state.feeds_down.pop(message.channel, None) is not None and message.channel == "user":
+                    self._ctx.want_truth("user stream is back")
+            case _:
+                pass  # FlattenFinished: each leg has been told by LegFlat
+        return names
+
+    def _order_event(self, message: m.Message) -> tuple[str, ...]:
+        name: str = getattr(message, "instrument", "")
+        grid = self._grids.get(name)
+        if grid is None:
+            return ()
+        mono = self._ctx.mono
+        match message:
+            case m.OrderAccepted():
+                grid.on_accepted(message)
+            case m.OrderRejected():
+                grid.on_rejected(message.client_order_id, message.code, message.reason)
+            case m.OrderRefused():
+                grid.on_rejected(message.client_order_id, 0, message.reason)
+            case m.OrderUnknown():
+                grid.book.unknown(message.client_order_id, mono)
+            case m.OrderClosed():
+                grid.on_closed(message)
+            case m.CancelRejected():
+                grid.on_cancel_rejected(message)
+            case m.OrderTriggered():
+                grid.book.triggered(message.client_order_id, mono)
+            case m.Fill():
+                book_fill(message, grid, self._ctx)
+            case m.LegsLatched():
+                grid.on_latched(message)
+            case m.LegFlat():
+                grid.on_flat(message.leg)
+            case m.VenueAction():
+                if message.kind in ("ADL", "LIQUIDATION"):
+                    grid.state.halted = f"{message.kind} by the venue {message.detail}".rstrip()
+                    self._ctx.want_truth(message.kind)
+            case _:
+                raise TypeError(f"the desk has no row for {type(message).__name__}")
+        return (name,)
+
+    # ---------------------------------------------------------------------------------------------- venue truth
+
+    def _wait_reconciled(self, seq: int, cause: str) -> None:
+        self._state.waiters.append(
+            Waiter(
+                to=seq,
+                kind="reconcile",
+                instruments=tuple(self._grids),
+                cause=cause,
+                since_mono=self._ctx.mono,
+            )
+        )
+        self._ctx.want_truth(cause)
+
+    def _ask_truth(self) -> None:
+        """Send the question that is due, or a wake for when it is."""
+        truth, ctx = self._state.truth, self._ctx
+        if truth.asked is not None and ctx.mono - truth.asked_mono > TRUTH_LOST_NS:
+            truth.asked = None  # no answer ever came
+            ctx.want_truth(truth.cause)
+        if truth.wanted is None or truth.asked is not None:
+            return
+        if truth.again_mono is not None and truth.again_mono > ctx.mono:
+            if truth.wake_mono != truth.again_mono:
+                truth.wake_mono = truth.again_mono
+                ctx.say(m.WakeAt(at_ns=truth.again_mono, token="truth"))
+            return
+        truth.count += 1
+        truth.asked = f"desk:{self._epoch}:{truth.count}"
+        truth.cause, truth.wanted, truth.again_mono, truth.wake_mono = truth.wanted, None, None, None
+        truth.asked_mono = ctx.mono
+        truth.fills = 0
+        ctx.say(
+            m.ReadTruth(
+                token=truth.asked,
+                instruments=tuple(self._grids),
+                trades_from=dict(truth.trade_cursor),
+                income_from_ms=truth.income_cursor_ms,
+            )
+        )
+
+    def _truth(self, report: m.VenueTruth) -> tuple[str, ...]:
+        state, truth, ctx = self._state, self._state.truth, self._ctx
+        if report.token != truth.asked:
+            return ()
+        truth.asked = None
+        truth.delay_ns = 0
+        first = not state.reconciled
+        outcome = compare(report, self._grids, ctx)
+        if outcome.again:
+            ctx.want_truth(truth.cause, after_ns=TRUTH_RETRY_NS // 5)
+            if first:
+                return ()
+        state.reconciled = True
+        # At the first comparison the books take what the venue says: that is adoption, not disagreement.
+        ok = not outcome.again and (first or not outcome.differences)
+        waiting = [
+            waiter
+            for waiter in state.waiters
+            if waiter.kind == "reconcile" and waiter.since_mono <= truth.asked_mono and not outcome.again
+        ]
+        state.waiters = [waiter for waiter in state.waiters if waiter not in waiting]
+        told = (*outcome.differences, *outcome.notes)
+        for cause in dict.fromkeys((truth.cause, *(waiter.cause for waiter in waiting))):
+            ctx.say(
+                m.Reconciled(
+                    ok=ok,
+                    cause=cause,
+                    orders_adopted=outcome.adopted,
+                    fills_applied=truth.fills,
+                    differences=told,
+                    asked_ns=report.asked_ns,
+                )
+            )
+        detail: dict[str, object] = {
+            "ok": ok,
+            "orders_adopted": outcome.adopted,
+            "fills_applied": truth.fills,
+            "differences": list(told),
+        }
+        for waiter in waiting:
+            ctx.say(m.Done(to=waiter.to, detail=detail))
+        if waiting and truth.wanted in {waiter.cause for waiter in waiting}:
+            truth.wanted = None if not outcome.again else truth.wanted
+        return tuple(self._grids)
+
+    def _truth_failed(self, failure: m.VenueFailed) -> None:
+        truth = self._state.truth
+        if failure.token != truth.asked:
+            return
+        truth.asked = None
+        truth.delay_ns = min(max(truth.delay_ns * 2, TRUTH_RETRY_NS), TRUTH_RETRY_MAX_NS)
+        wait = max(truth.delay_ns, int(failure.retry_after_s * SECOND_NS))
+        truth.wanted, truth.again_mono = truth.cause, None
+        self._ctx.want_truth(truth.cause, after_ns=wait)
+
+    # ---------------------------------------------------------------------------------------------------- view
+
+    def _show(self, message: m.Message) -> None:
+        """A fresh view is due at most twice a second, after anything that may have changed it."""
+        if self._state.view_due or (isinstance(message, m.Woke) and message.token == "view"):
+            return
+        self._state.view_due = True
+        last = self._state.view_mono
+        at: Nanos = self._ctx.mono if last is None else max(self._ctx.mono, last + VIEW_NS)
+        self._ctx.say(m.WakeAt(at_ns=at, token="view"))
+
+
+def _forget_times(grid: GridState) -> None:
+    """Drop what a past process's monotonic clock said."""
+    grid.bar_mono = grid.wake_mono = None
+    grid.watching = ((), ())
+    grid.spent.clear()
+    for order in grid.book.live.values():
+        order.touched_mono = order.no_cancel_before = 0
+        if order.status is not OrderStatus.WORKING:
+            order.status = OrderStatus.UNKNOWN
+    for order in grid.book.closed.values():
+        order.touched_mono = 0
+    for leg in grid.legs.values():
+        leg.waits.clear()
+        leg.backoffs.clear()
+        for lot in leg.lots.values():
+            if lot.stopping_since is not None:
+                lot.stopping_since = 0

@@ -1,0 +1,225 @@
+"""What an operator's commands do to the desk; each is obeyed or refused, and answered when its outcome is true."""
+
+from decimal import Decimal
+
+from hedgegridd import messages as m
+from hedgegridd.core import views
+from hedgegridd.core.context import Context
+from hedgegridd.core.grid import GridMachine
+from hedgegridd.core.state import Waiter
+from hedgegridd.model import LEGS, KillState, Leg, LegMode, OrderStatus, Purpose
+
+WAITERS_MAX = 256
+
+type Grids = dict[str, GridMachine]
+
+
+class OperatorDesk:
+    """Commands of the operator. `handle` returns True when a pass of all grids is due."""
+
+    def __init__(self, ctx: Context, grids: Grids) -> None:
+        self._ctx = ctx
+        self._grids = grids
+
+    def handle(self, seq: int, command: m.Message) -> bool:
+        """Obey or refuse one command; `seq` is whom to answer."""
+        named: str | None = getattr(command, "instrument", None)
+        if named is not None and named not in self._grids:
+            reason = f"instrument {named!r} is not traded here"
+            self._refuse(seq, reason, tuple(self._grids))
+            return False
+        if len(self._ctx.state.waiters) >= WAITERS_MAX:
+            self._refuse(seq, f"{WAITERS_MAX} commands are waiting for their outcome", ())
+            return False
+        names = tuple(self._grids) if named is None else (named,)
+        match command:
+            case m.SetThrottle():
+                return self._throttle(seq, command, names)
+            case m.PauseEntries():
+                return self._pause(seq, command, names)
+            case m.ResumeEntries():
+                return self._resume(seq, names)
+            case m.StartTrading():
+                return self._start(seq, names)
+            case m.StopTrading():
+                for name in names:
+                    self._grids[name].state.trading = False
+                self.wait_gone(seq, names, "stop", {"trading": "false"})
+                return True
+            case m.SetMode():
+                return self._mode(seq, command, names)
+            case _:
+                raise TypeError(f"the desk has no row for {type(command).__name__}")
+
+    def _refuse(self, seq: int, reason: str, accepted: tuple[str, ...]) -> None:
+        self._ctx.say(m.Refused(to=seq, reason=reason, accepted=accepted))
+
+    def wait_gone(
+        self,
+        to: int,
+        names: tuple[str, ...],
+        cause: str,
+        detail: dict[str, str],
+        legs: tuple[Leg, ...] = LEGS,
+    ) -> None:
+        """Answer `to` (0: nobody) and publish `EntriesGone` when the venue has confirmed that no entry rests."""
+        self._ctx.state.waiters.append(
+            Waiter(
+                to=to,
+                kind="gone",
+                instruments=names,
+                legs=legs,
+                cause=cause,
+                detail=detail,
+                since_mono=self._ctx.mono,
+            )
+        )
+
+    def _throttle(self, seq: int, command: m.SetThrottle, names: tuple[str, ...]) -> bool:
+        if not command.throttle.is_finite() or not 0 <= command.throttle <= 1:
+            self._refuse(seq, f"throttle must be from 0 to 1, not {command.throttle}", ())
+            return False
+        old = {name: str(self._grids[name].state.throttle) for name in names}
+        for name in names:
+            self._grids[name].state.throttle = command.throttle
+        distinct = sorted(set(old.values()))
+        detail: dict[str, object] = {
+            "old": distinct[0] if len(distinct) == 1 else "mixed",
+            "new": str(command.throttle),
+            "instruments": old,
+        }
+        self._ctx.say(m.Done(to=seq, detail=detail))
+        return True
+
+    def _pause(self, seq: int, command: m.PauseEntries, names: tuple[str, ...]) -> bool:
+        for name in names:
+            self._grids[name].state.paused = command.reason or "by the operator"
+        self.wait_gone(seq, names, "pause", {"paused": "true"})
+        return True
+
+    def _resume(self, seq: int, names: tuple[str, ...]) -> bool:
+        state = self._ctx.state
+        if state.kill is not KillState.ARMED:
+            self._refuse(seq, f"kill switch is {state.kill}; nothing changed", ("flatten", "status", "rearm"))
+            return False
+        if state.stopping is not None:
+            self._refuse(seq, f"stopping: {state.stopping}", ("status",))
+            return False
+        owned = [f"{name} {leg}" for name in names for leg in LEGS if self._grids[name].state.legs[leg].owned]
+        if owned:
+            self._refuse(seq, f"still being flattened: {', '.join(owned)}", ("flatten", "status"))
+            return False
+        unlatched: list[str] = []
+        was_paused = any(self._grids[name].state.paused is not None for name in names)
+        for name in names:
+            grid = self._grids[name].state
+            grid.paused = grid.halted = None
+            legs = tuple(leg for leg in LEGS if grid.legs[leg].latched)
+            for leg in legs:
+                grid.legs[leg].latched = False
+                grid.legs[leg].flatten_id = ""
+                if grid.legs[leg].mode is LegMode.PANIC:
+                    grid.legs[leg].mode = LegMode.NORMAL
+            if legs:
+                self._ctx.say(m.LegsUnlatched(instrument=name, legs=legs))
+                unlatched += [f"{name} {leg}" for leg in legs]
+        detail: dict[str, object] = {"old": was_paused, "new": False, "unlatched": unlatched}
+        self._ctx.say(m.Done(to=seq, detail=detail))
+        return True
+
+    def _start(self, seq: int, names: tuple[str, ...]) -> bool:
+        state = self._ctx.state
+        if state.stopping is not None:
+            self._refuse(seq, f"stopping: {state.stopping}", ("status",))
+            return False
+        if state.kill is not KillState.ARMED:
+            self._refuse(seq, f"kill switch is {state.kill}; nothing changed", ("flatten", "status", "rearm"))
+            return False
+        for name in names:
+            self._grids[name].state.trading = True
+        state.waiters.append(
+            Waiter(to=seq, kind="start", instruments=names, since_mono=self._ctx.mono, cause="start")
+        )
+        return True
+
+    def _mode(self, seq: int, command: m.SetMode, names: tuple[str, ...]) -> bool:
+        legs = LEGS if command.leg is None else (command.leg,)
+        old = {f"{name} {leg}": str(self._grids[name].state.legs[leg].mode) for name in names for leg in legs}
+        for name in names:
+            for leg in legs:
+                self._grids[name].state.legs[leg].mode = command.mode
+        detail = {"new": str(command.mode), **{f"old {key}": value for key, value in old.items()}}
+        if command.mode is LegMode.PANIC:
+            for name in names:
+                self._ctx.say(m.Flatten(legs=legs, instrument=name, reason="mode panic"))
+        if command.mode in (LegMode.NORMAL, LegMode.MANUAL, LegMode.PANIC) or command.mode is LegMode.GRACEFUL_STOP:
+            self._ctx.say(m.Done(to=seq, detail=dict(detail)))
+        else:
+            self.wait_gone(seq, names, "mode", detail, legs)
+        return True
+
+    # ------------------------------------------------------------------------------------------------- outcomes
+
+    def settle(self) -> None:
+        """Answer every waiter whose outcome is true now."""
+        state = self._ctx.state
+        if not state.waiters:
+            return
+        left = []
+        for waiter in state.waiters:
+            if waiter.kind == "gone":
+                done = self._gone(waiter)
+            elif waiter.kind == "start":
+                done = self._started(waiter)
+            else:
+                done = False  # answered by the comparison it waits for
+            if not done:
+                left.append(waiter)
+        state.waiters = left
+
+    def _gone(self, waiter: Waiter) -> bool:
+        if not self._ctx.state.reconciled:
+            return False
+        for name in waiter.instruments:
+            for order in self._grids[name].book.live(purpose=Purpose.ENTRY):
+                if order.leg in waiter.legs:
+                    return False
+        if waiter.cause != "mode":
+            self._ctx.say(m.EntriesGone(cause=waiter.cause))
+        if waiter.to:
+            self._ctx.say(m.Done(to=waiter.to, detail={"entries_resting": 0, **waiter.detail}))
+        return True
+
+    def _started(self, waiter: Waiter) -> bool:
+        detail: dict[str, object] = {"trading": True}
+        resting = 0
+        why: list[str] = []
+        for name in waiter.instruments:
+            grid = self._grids[name]
+            live = list(grid.book.live())
+            if any(order.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN) for order in live):
+                return False
+            count = views.entries_resting(grid)
+            resting += count
+            if not count:
+                why += [f"{name}: {reason}" for reason in self._nothing_rests(grid)]
+        detail["entries_resting"] = resting
+        if why:
+            detail["why_no_entries"] = why
+        self._ctx.say(m.Done(to=waiter.to, detail=detail))
+        return True
+
+    def _nothing_rests(self, grid: GridMachine) -> list[str]:
+        reasons = list(views.why(grid, self._ctx))
+        if not reasons:
+            reasons = sorted(
+                f"{leg} rung {level}: {reason}"
+                for leg in LEGS
+                for level, reason in grid.state.legs[leg].dropped.items()
+            )
+        return reasons or ["the policy leaves no rung"]
+
+
+def weight_share(weight: Decimal, weights: tuple[Decimal, ...]) -> Decimal:
+    """A grid's part of the account-wide limits."""
+    return weight / sum(weights, Decimal(0))

@@ -1,0 +1,252 @@
+"""What the desk remembers: plain mutable Structs, JSON-able, so that a snapshot is a copy and a restore an assignment.
+
+Times: `*_ns` wall or market nanoseconds, `*_mono` monotonic nanoseconds of the process that runs.
+"""
+
+from decimal import Decimal
+
+import msgspec
+
+from hedgegridd.core.pretrade import Recent
+from hedgegridd.core.regime import RegimeState
+from hedgegridd.messages import VenueAccount
+from hedgegridd.model import (
+    LEGS,
+    ZERO,
+    Instrument,
+    KillState,
+    Leg,
+    LegMode,
+    Nanos,
+    OrderKind,
+    OrderStatus,
+    Purpose,
+    Regime,
+    Side,
+    TimeInForce,
+)
+
+ONE = Decimal(1)
+
+
+class Order(msgspec.Struct, kw_only=True):
+    """One order of ours. `filled` counts the fills we were told, `final` what it has filled by its closing report.
+
+    `rung_price` is where an entry was meant to rest (its `price` may be ticks further after post-only rejects),
+    `part` its number within a split rung, `step` the grid's step when it was placed, `lot` the lot an exit closes.
+    """
+
+    client_order_id: str
+    leg: Leg
+    purpose: Purpose
+    level: int
+    side: Side
+    kind: OrderKind
+    time_in_force: TimeInForce = TimeInForce.GTC
+    qty: Decimal | None = None
+    price: Decimal | None = None
+    stop_price: Decimal | None = None
+    close_position: bool = False
+    algo: bool = False
+    status: OrderStatus = OrderStatus.PENDING
+    filled: Decimal = ZERO
+    final: Decimal | None = None
+    triggered: bool = False
+    created_ns: Nanos
+    touched_mono: int
+    no_cancel_before: int = 0
+    part: int = 0
+    rung_price: Decimal = ZERO
+    step: Decimal = ZERO
+    generation: int = 0
+    lot: str = ""
+
+    @property
+    def remaining(self) -> Decimal:
+        """What it may still fill; 0 for orders without quantity."""
+        return ZERO if self.qty is None else max(ZERO, self.qty - self.filled)
+
+
+class Lot(msgspec.Struct, kw_only=True):
+    """What one entry order filled and has not been closed yet; `price` is the weighted price of its fills."""
+
+    lot_id: str
+    level: int
+    qty: Decimal
+    price: Decimal
+    step: Decimal
+    opened_ns: Nanos
+    bought: Decimal = ZERO
+    cost: Decimal = ZERO
+    generation: int = 0  # number of the centre under which its entry rested
+    combine: bool = False  # its take-profits are too small one by one: cancel them, place one
+    stopping_since: int | None = None  # monotonic; its stop was crossed: it is being closed at market
+
+
+class RungWait(msgspec.Struct, kw_only=True):
+    """A rung whose entry was rejected: `ticks` further at `at_mono`, or (None) not before the next bar."""
+
+    ticks: int
+    at_mono: int | None
+    reason: str = ""
+    wake: bool = True  # False: whatever pass comes after `at_mono` is soon enough
+
+
+class Backoff(msgspec.Struct, kw_only=True):
+    """A refused exit is tried again at `until_mono`, each time after twice the delay."""
+
+    delay_ns: int
+    until_mono: int
+    reason: str = ""
+
+
+class LegState(msgspec.Struct, kw_only=True):
+    """One leg of one instrument. `owned`: a flatten has its orders and inventory, we keep our hands off."""
+
+    mode: LegMode = LegMode.NORMAL
+    latched: bool = False
+    owned: bool = False
+    flat_told: bool = False  # the flatten is done, its last fills have not all come yet
+    flatten_id: str = ""
+    lots: dict[str, Lot] = {}
+    waits: dict[str, RungWait] = {}
+    backoffs: dict[str, Backoff] = {}
+    dropped: dict[int, str] = {}
+    closing: bool = False  # its stop was refused or passed: everything goes at market
+    stop_needs_position: bool = False  # the venue refused the leg stop while the leg was flat
+    one_stop_only: bool = False  # the venue refused a second closePosition stop (-4130)
+    peak_lots: int = 0
+    liquidation_price: Decimal | None = None
+
+
+class BookState(msgspec.Struct, kw_only=True):
+    """Orders of an instrument: live ones, the latest closed ones (late fills), and trade ids already booked."""
+
+    live: dict[str, Order] = {}
+    closed: dict[str, Order] = {}
+    trades: dict[str, bool] = {}
+
+
+class GridState(msgspec.Struct, kw_only=True):
+    """One instrument. `recentres` numbers the centre: the generation of entries and lots."""
+
+    trading: bool = True
+    paused: str | None = None  # why
+    halted: str | None = None  # by the venue's act on our position
+    refused: str | None = None  # inventory that is not ours
+    throttle: Decimal = ONE
+    instrument: Instrument | None = None
+    legs: dict[Leg, LegState] = {}
+    book: BookState = msgspec.field(default_factory=BookState)
+    regime: RegimeState = RegimeState()
+    shown_regime: Regime = Regime.SIDEWAYS
+    centre: Decimal | None = None
+    close: Decimal | None = None
+    bar_ns: Nanos | None = None
+    bar_mono: int | None = None
+    bid: Decimal | None = None
+    ask: Decimal | None = None
+    book_ns: Nanos = 0
+    mark: Decimal | None = None
+    mark_ns: Nanos | None = None
+    funding_rate: Decimal | None = None
+    next_funding_ns: Nanos | None = None
+    watching: tuple[tuple[Decimal, ...], tuple[Decimal, ...]] = ((), ())
+    spent: list[Decimal] = []
+    wake_mono: int | None = None
+    recentres: int = 0
+    fills: int = 0
+    maker_fills: int = 0
+    entries_dropped: int = 0
+
+    @property
+    def mid(self) -> Decimal | None:
+        """The last close, or the book's mid when that is fresher (market's clock)."""
+        if self.bid is not None and self.ask is not None and self.book_ns >= (self.bar_ns or 0):
+            return (self.bid + self.ask) / 2
+        return self.close
+
+    @property
+    def market_ns(self) -> Nanos:
+        """The latest time the market has told."""
+        return max(self.mark_ns or 0, self.bar_ns or 0, self.book_ns)
+
+
+def new_grid_state(*, trading: bool) -> GridState:
+    """An instrument of which nothing is known yet."""
+    return GridState(trading=trading, legs={leg: LegState() for leg in LEGS})
+
+
+class LegAccount(msgspec.Struct, kw_only=True):
+    """A leg in our ledger: base quantity (never negative), average entry as the venue computes it, USDT sums."""
+
+    qty: Decimal = ZERO
+    average: Decimal = ZERO
+    gross: Decimal = ZERO
+    fees: Decimal = ZERO
+    funding: Decimal = ZERO
+
+
+class LedgerState(msgspec.Struct, kw_only=True):
+    """The account in our books, USDT. `*_base` is what `total` was when that period began."""
+
+    legs: dict[str, dict[Leg, LegAccount]] = {}
+    marks: dict[str, Decimal] = {}
+    opening: Decimal | None = None
+    transfers: Decimal = ZERO
+    other_assets: dict[str, Decimal] = {}
+    incomes: dict[str, bool] = {}
+    peak: Decimal | None = None
+    residual: Decimal | None = None
+    day: str = ""
+    day_base: Decimal | None = None
+    session_base: Decimal | None = None
+    inception_base: Decimal | None = None
+    money_mono: int = 0  # when the last fill or income was booked
+
+
+class Waiter(msgspec.Struct, kw_only=True):
+    """An asker (or a listener of `EntriesGone`) whose outcome is not true yet."""
+
+    to: int  # 0: publish EntriesGone(cause) instead of answering
+    kind: str  # "gone", "start", "reconcile"
+    instruments: tuple[str, ...]
+    legs: tuple[Leg, ...] = LEGS
+    cause: str = ""
+    detail: dict[str, str] = {}
+    since_mono: int = 0
+
+
+class TruthState(msgspec.Struct, kw_only=True):
+    """The comparison with the venue: `asked` is the token under way, `again_mono` when to ask (again)."""
+
+    asked: str | None = None
+    count: int = 0
+    cause: str = ""
+    wanted: str | None = None  # cause of the comparison that must follow the running one
+    again_mono: int | None = None
+    asked_mono: int = 0
+    wake_mono: int | None = None
+    fills: int = 0  # booked while the comparison ran
+    delay_ns: int = 0
+    trade_cursor: dict[str, int] = {}
+    income_cursor_ms: int | None = None
+    account: VenueAccount | None = None
+
+
+class DeskState(msgspec.Struct, kw_only=True):
+    """All of it."""
+
+    next_order: int = 1
+    grids: dict[str, GridState] = {}
+    ledger: LedgerState = msgspec.field(default_factory=LedgerState)
+    kill: KillState = KillState.STARTING
+    halt: str | None = None  # trip that latched a halt
+    stopping: str | None = None
+    reconciled: bool = False
+    feeds_down: dict[str, str] = {}
+    waiters: list[Waiter] = []
+    truth: TruthState = msgspec.field(default_factory=TruthState)
+    recent: list[Recent] = []  # approved orders of the last 10 s
+    view_due: bool = False
+    view_mono: int | None = None

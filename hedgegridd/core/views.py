@@ -1,0 +1,229 @@
+"""Pictures of the desk for people and metrics; they read the state and change nothing."""
+
+from decimal import Decimal
+
+from hedgegridd import messages as m
+from hedgegridd.core import lots as lot_book
+from hedgegridd.core.context import Context
+from hedgegridd.core.entries import why_leg_has_none
+from hedgegridd.core.grid import GridMachine
+from hedgegridd.core.ladder import build_ladder
+from hedgegridd.core.state import Order
+from hedgegridd.model import LEGS, ZERO, Leg, LegMode, OrderStatus, Purpose
+
+_RESTS = (OrderStatus.WORKING, OrderStatus.CANCELING)
+
+
+def settled(ctx: Context, grids: dict[str, GridMachine]) -> bool:
+    """Nothing in flight, nothing waited for, every lot covered exactly, a stop under every inventory."""
+    state = ctx.state
+    if state.waiters or state.truth.asked is not None or state.truth.wanted is not None:
+        return False
+    return all(_grid_settled(grid, ctx) for grid in grids.values())
+
+
+def _grid_settled(grid: GridMachine, ctx: Context) -> bool:
+    if any(order.status is not OrderStatus.WORKING for order in grid.book.live()):
+        return False
+    for leg in LEGS:
+        state = grid.state.legs[leg]
+        if state.owned:
+            return False
+        if state.mode is LegMode.MANUAL:
+            continue
+        if state.closing or any(wait.until_mono > ctx.mono for wait in state.backoffs.values()):
+            return False
+        if any(wait.at_mono is not None and wait.wake for wait in state.waits.values()):
+            return False
+        covered = sum((o.remaining for o in grid.book.live(leg, Purpose.TAKE_PROFIT)), ZERO)
+        if covered != lot_book.total(state.lots) or any(x.stopping_since for x in state.lots.values()):
+            return False
+        if state.lots and not _leg_stops(grid, leg):
+            return False
+    return True
+
+
+def _leg_stops(grid: GridMachine, leg: Leg) -> list[Order]:
+    return [o for o in grid.book.live(leg, Purpose.STOP) if o.close_position and o.status in _RESTS]
+
+
+def leg_view(grid: GridMachine, leg: Leg, ctx: Context) -> m.LegView:
+    """One leg."""
+    state = grid.state.legs[leg]
+    account = ctx.ledger.leg(grid.id, leg)
+    price = grid.state.mark or grid.state.mid or account.average
+    stops = _leg_stops(grid, leg)
+    lots = sorted(state.lots.values(), key=lambda lot: (-leg.sign * lot.price, lot.lot_id))
+    return m.LegView(
+        leg=leg,
+        mode=state.mode,
+        latched=state.latched,
+        qty=account.qty,
+        average_entry=account.average if account.qty else None,
+        inventory_usdt=account.qty * price,
+        realized_usdt=account.gross - account.fees + account.funding,
+        unrealized_usdt=ctx.ledger.unrealized_of(grid.id, leg),
+        fees_usdt=-account.fees,
+        funding_usdt=account.funding,
+        take_profit_qty=sum((o.remaining for o in grid.book.live(leg, Purpose.TAKE_PROFIT)), ZERO),
+        stop_price=stops[0].stop_price if stops else None,
+        stop_resting=bool(stops),
+        liquidation_price=state.liquidation_price,
+        lots=tuple(
+            m.LotView(
+                lot_id=lot.lot_id,
+                level=lot.level,
+                qty=lot.qty,
+                price=lot.price,
+                take_profit=lot_book.take_profit_price(lot, leg, grid.grid.tp_steps),
+                stop=lot_book.stop_price(lot, leg, grid.grid.sl_steps),
+                opened_ns=lot.opened_ns,
+            )
+            for lot in lots
+        ),
+        peak_lots=state.peak_lots,
+    )
+
+
+def why(grid: GridMachine, ctx: Context) -> tuple[str, ...]:
+    """Every reason for no entries, of the instrument and of each leg."""
+    reasons = grid.why()
+    for leg in LEGS:
+        reason = why_leg_has_none(grid.state, leg, ctx.ledger.leg(grid.id, leg).qty)
+        if reason is not None:
+            reasons.append(reason)
+    return tuple(reasons)
+
+
+def entries_resting(grid: GridMachine, leg: Leg | None = None) -> int:
+    """Entries that the venue has confirmed and that still rest."""
+    return sum(1 for order in grid.book.live(leg, Purpose.ENTRY) if order.status in _RESTS)
+
+
+def instrument_view(grid: GridMachine, ctx: Context) -> m.InstrumentView:
+    """One instrument."""
+    state = grid.state
+    reading = grid.filter.reading
+    return m.InstrumentView(
+        instrument=grid.id,
+        trading=state.trading,
+        paused=state.paused is not None,
+        throttle=state.throttle,
+        why_no_entries=why(grid, ctx),
+        regime=reading.regime,
+        warm=reading.warm,
+        centre=state.centre,
+        mid=state.mid,
+        mark=state.mark,
+        legs=tuple(leg_view(grid, leg, ctx) for leg in LEGS),
+        open_orders=len(grid.book),
+        rungs_resting_long=entries_resting(grid, Leg.LONG),
+        rungs_resting_short=entries_resting(grid, Leg.SHORT),
+        funding_rate=state.funding_rate,
+        next_funding_ns=state.next_funding_ns,
+        last_bar_ns=state.bar_ns,
+        mark_ns=state.mark_ns,
+        recentres=state.recentres,
+        fills=state.fills,
+        maker_fills=state.maker_fills,
+        entries_dropped=state.entries_dropped,
+    )
+
+
+def desk_view(ctx: Context, grids: dict[str, GridMachine]) -> m.DeskView:
+    """Everything."""
+    return m.DeskView(
+        instruments=tuple(instrument_view(grid, ctx) for grid in grids.values()),
+        ledger=ctx.ledger.view(),
+        reconciled=ctx.state.reconciled,
+        settled=settled(ctx, grids),
+        stopping=ctx.state.stopping is not None,
+    )
+
+
+def orders_answer(to: int, grids: dict[str, GridMachine]) -> m.OrdersAnswer:
+    """All live orders."""
+    return m.OrdersAnswer(
+        to=to,
+        orders=tuple(
+            m.OrderView(
+                instrument=grid.id,
+                client_order_id=order.client_order_id,
+                leg=order.leg,
+                purpose=order.purpose,
+                level=order.level,
+                side=order.side,
+                kind=order.kind,
+                price=order.price,
+                stop_price=order.stop_price,
+                qty=order.qty,
+                filled_qty=order.filled,
+                status=order.status,
+                algo=order.algo,
+                created_ns=order.created_ns,
+            )
+            for grid in grids.values()
+            for order in grid.book.live()
+        ),
+    )
+
+
+def _rungs(grid: GridMachine, leg: Leg, held: str) -> tuple[m.Rung, ...]:
+    """The nominal ladder with what became of each rung, and resting entries of levels that it has no more."""
+    state = grid.state.legs[leg]
+    live = {order.level: order for order in grid.book.live(leg, Purpose.ENTRY)}
+    filled = {lot.level for lot in state.lots.values() if lot.generation == grid.state.recentres}
+    rungs = []
+    nominal = () if grid.state.centre is None else build_ladder(leg, grid.state.centre, grid.grid)
+    for rung in nominal:
+        order = live.pop(rung.level, None)
+        price: Decimal = rung.price
+        qty: Decimal = rung.qty
+        reason = ""
+        if order is not None:
+            price, qty = order.price or price, order.remaining
+            rung_state = "resting" if order.status in _RESTS else "pending"
+        elif rung.level in filled:
+            rung_state = "filled"
+        elif rung.level in state.dropped:
+            rung_state, reason = "dropped", state.dropped[rung.level]
+        else:
+            rung_state, reason = "off", held
+        rungs.append(_rung(leg, rung.level, price, qty, rung_state, reason, order))
+    rungs += [
+        _rung(leg, order.level, order.price or ZERO, order.remaining, "resting", "not of this ladder", order)
+        for order in live.values()
+    ]
+    return tuple(rungs)
+
+
+def _rung(
+    leg: Leg, level: int, price: Decimal, qty: Decimal, state: str, reason: str, order: Order | None
+) -> m.Rung:
+    return m.Rung(
+        leg=leg,
+        level=level,
+        side=leg.entry_side,
+        price=price,
+        qty=qty,
+        state=state,
+        reason=reason,
+        client_order_id="" if order is None else order.client_order_id,
+    )
+
+
+def ladders_answer(to: int, ctx: Context, grids: dict[str, GridMachine]) -> m.LaddersAnswer:
+    """Both ladders of each instrument."""
+    ladders = []
+    for grid in grids.values():
+        held = "; ".join(why(grid, ctx))
+        ladders.append(
+            m.LadderView(
+                instrument=grid.id,
+                mid_price=grid.state.mid,
+                centre=grid.state.centre,
+                long_ladder=_rungs(grid, Leg.LONG, held),
+                short_ladder=_rungs(grid, Leg.SHORT, held),
+            )
+        )
+    return m.LaddersAnswer(to=to, ladders=tuple(ladders))
