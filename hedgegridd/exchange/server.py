@@ -141,6 +141,7 @@ class PaperExchange:
         for task in self._tasks:
             task.cancel()
         ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.venue.faults.clear()  # ends hanging requests
         await self._sockets.close()
         for runner in self._runners:
             await runner.cleanup()
