@@ -13,7 +13,7 @@ from hedgegridd.runtime.mailbox import Mailbox
 SLICE_NS = 50_000
 HANDLER_BUDGET_NS = 5_000_000
 DRAIN_MAX = 10_000_000
-_WAIT_SAMPLE_MASK = 63  # of each mailbox one delivery in 64 tells its queue wait
+_WAIT_SAMPLE_MASK = 7
 
 Recorder = Callable[[str, Envelope], object]
 Router = Callable[[Mailbox, Envelope, Sequence[Message]], None]
@@ -33,7 +33,7 @@ class Fault:
 class Probes:
     """Where the scheduler tells its health; every hook is optional and must not raise.
 
-    `on_wait(seconds)` hears of one delivery in 64 of each mailbox; `on_slow(actor, message type, nanoseconds)` of
+    `on_wait(seconds)` hears of the first delivery of every eighth slice; `on_slow(actor, message type, nanoseconds)` of
     every handler that took longer than the budget.
     """
 
@@ -72,6 +72,7 @@ class Scheduler:
         self._paused: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._armed = False
+        self._slices = 0
 
     def start(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Run on this loop from now on; None: only `drain` runs anything."""
@@ -153,7 +154,10 @@ class Scheduler:
     def _run(self, limit: int) -> int:
         """One slice, the hot loop: everything is local, one clock reading per message; the deliveries."""
         control, data = self._control, self._data
-        mono_ns, recorder, on_wait = self._clock.mono_ns, self._recorder, self._probes.on_wait
+        mono_ns, recorder = self._clock.mono_ns, self._recorder
+        self._slices += 1
+        # The first delivery of every eighth slice tells its queue wait: cheap, and busy or idle alike.
+        on_wait = None if self._slices & _WAIT_SAMPLE_MASK else self._probes.on_wait
         now_ns = mono_ns()
         end_ns = now_ns + self._slice_ns
         for delivered in range(limit):
@@ -175,7 +179,6 @@ class Scheduler:
                     box.data_queued = False
             else:
                 return delivered
-            box.handled = handled = box.handled + 1
             try:
                 if recorder is not None and type(envelope.message) in box.recorded:
                     recorder(box.name, envelope)
@@ -184,8 +187,9 @@ class Scheduler:
                     self._route(box, envelope, outputs)
             except Exception as error:  # noqa: BLE001  # whatever a machine raises is its fault, and reported
                 self._fault(Fault(box.name, box.essential, error, envelope))
-            if not handled & _WAIT_SAMPLE_MASK and on_wait is not None:
+            if on_wait is not None:
                 on_wait((now_ns - envelope.mono_ns) / 1e9)
+                on_wait = None
             started_ns, now_ns = now_ns, mono_ns()
             if now_ns >= end_ns:
                 # A budget is at least a slice, so a slow handler always ends one: no check per message.

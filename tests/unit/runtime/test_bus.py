@@ -178,7 +178,7 @@ def test_market_data_conflates_to_the_latest_of_each_key_in_its_place() -> None:
     bus.publish(Bar(n=9))
     bus.drain()
     assert log.messages == [Tick(instrument="A", n=2), Tick(instrument="B", n=3), Bar(n=9)]
-    assert bus.stats()["one"] == {"handled": 3, "waiting": 0, "conflated": 2, "slow": 0}
+    assert bus.stats()["one"] == {"waiting": 0, "conflated": 2, "slow": 0}
 
 
 def test_overflow_of_control_is_a_fault_of_the_reader_and_told_to_the_poster() -> None:
@@ -481,7 +481,7 @@ def test_slow_handlers_are_counted_and_queue_waits_sampled() -> None:
         bus.tell(Do())
     bus.drain()
     assert slow == [("one", "Do")] * 130
-    assert len(waits) == 2, "one delivery in 64"
+    assert len(waits) == 130 // 8, "a slice takes one message on this clock; every eighth tells"
     assert min(waits) > 0
     assert bus.stats()["one"]["slow"] == 130
 
