@@ -117,6 +117,8 @@ class Gateway(Actor, Listener):
         self._told_ns: dict[str, int] = {}  # when the market last told the machines something
         self._polling_income = False
         self._connected = False
+        self._closing = asyncio.Event()
+        self._watch: Watch | None = None
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -127,6 +129,9 @@ class Gateway(Actor, Listener):
     async def stop(self) -> None:
         """Take the connection down, whatever its state."""
         self._connected = False
+        self._closing.set()
+        if self._watch is not None:
+            self._watch.close()
         await self._trading.disconnect()
         await self.http.close()
 
@@ -136,7 +141,7 @@ class Gateway(Actor, Listener):
         Ends with `InstrumentReady` and warm-up bars of every grid, then `VenueUp`.
         """
         attempt = 0
-        while True:
+        while not self._closing.is_set():
             attempt += 1
             self._out(m.StageReached(stage="venue", waits_for=f"the venue, try {attempt}"))
             try:
@@ -153,12 +158,14 @@ class Gateway(Actor, Listener):
                 await asyncio.sleep(pause_s)
                 continue
             break
+        if self._closing.is_set():
+            return
         self._connected = True
         for rule in self._rules.values():
             self._out(m.InstrumentReady(instrument=rule))
         for grid in self._grids:
             await self._bars[grid.instrument_id].fill()
-        watch = Watch(
+        watch = self._watch = Watch(
             self._config, self._calls,
             channels=self._channels, trading=self._trading, orders=self._orders, stats=self.stats,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._take_account, on_rules=self._take_rule,

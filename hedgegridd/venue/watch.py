@@ -110,6 +110,11 @@ class Watch:
         self._on_rules = on_rules
         self._user_down_ns: int | None = None
         self._revived_ns = 0
+        self._closing = asyncio.Event()
+
+    def close(self) -> None:
+        """The connection goes down on purpose: do not bring it back."""
+        self._closing.set()
 
     def loops(self) -> list[Coroutine[None, None, None]]:
         """What must run while the venue is up."""
@@ -122,7 +127,7 @@ class Watch:
         ]
 
     async def _look_loop(self) -> None:
-        while True:
+        while not self._closing.is_set():
             await asyncio.sleep(LOOK_S)
             self._orders.ask_overdue()
             up = self._trading.connected and self._trading.user_stream_up()
@@ -133,8 +138,10 @@ class Watch:
 
     async def _connection_loop(self) -> None:
         """A dead node is built anew; a user stream that the adapter has given up is opened again."""
-        while True:
+        while not self._closing.is_set():
             await asyncio.sleep(LOOK_S)
+            if self._closing.is_set():
+                return
             if not self._trading.connected:
                 await self._reconnect()
             elif self._trading.user_stream_up():
