@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hedgegridd.check import main
+from hedgegridd.check import main, refuse_contradictions
+from hedgegridd.config_load import load_places
+from hedgegridd.errors import ConfigError
 
 EXAMPLE = str(Path(__file__).parents[2] / "etc" / "hedgegridd.toml")
 
@@ -95,3 +97,15 @@ def test_a_bare_price_needs_a_single_grid(tmp_path: Path, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         main(["-c", path, "--price", "5"])
     assert "BTCUSDT-PERP=5" in capsys.readouterr().err
+
+
+def test_a_start_is_refused_by_contradictions_and_hears_of_warnings() -> None:
+    assert refuse_contradictions(load_places(Path(EXAMPLE).read_text(), "example")) == ()
+    told = refuse_contradictions(load_places("[[grid]]\nlevels_long = 9\n", "grid.toml"))
+    assert told[0].startswith("[[grid]] levels_long: LONG rung 9 is dead")
+    assert len(told) == 4
+    with pytest.raises(ConfigError) as caught:
+        refuse_contradictions(load_places("[[grid]]\ntp_steps = 16\nlevels_long = 9\n", "grid.toml"))
+    assert "grid.toml:2 | tp_steps = 16" in str(caught.value)
+    assert "dead" not in str(caught.value)
+    assert len(caught.value.problems) == 1
