@@ -345,7 +345,7 @@ class Gateway(Actor, Listener):
             account_age_s=None if self._account_ns is None else (now_ns - self._account_ns) / _NS_PER_S,
             user_stream_age_s=self._channels.user_age_s(now_ns),
             market_age_s=self._channels.market_ages_s(now_ns),
-            in_flight=len(self._inflight),
+            in_flight=len(self._inflight) + self._polling_income,
             calls=rest.stats.total,
             calls_failed=rest.stats.failed,
             used_weight_1m=rest.used_weight_1m,
