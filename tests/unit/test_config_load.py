@@ -230,6 +230,8 @@ socket_group = """
 step_bps = 2
 """
 http_host = 'x'  # "
+socket = """/run \\""" [[grid]]
+"""
 [[grid]]
 "step_bps" = 3
 execution = { maker_only = 1 }
@@ -238,9 +240,9 @@ regime.adx_len = 1
     with pytest.raises(ConfigError) as caught:
         load_text(text, "g.toml")
     shown = str(caught.value)
-    assert 'g.toml:13 | "step_bps" = 3' in shown
-    assert "g.toml:14 | execution = { maker_only = 1 }" in shown
-    assert "g.toml:15 | regime.adx_len = 1" in shown
+    assert 'g.toml:15 | "step_bps" = 3' in shown
+    assert "g.toml:16 | execution = { maker_only = 1 }" in shown
+    assert "g.toml:17 | regime.adx_len = 1" in shown
     assert "3 errors" in shown
 
 
