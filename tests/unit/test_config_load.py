@@ -265,6 +265,25 @@ def test_files_that_are_no_config(text: str, told: str) -> None:
     assert told in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1e9999999999999999999",
+        "1" * 5000,
+        "[" * 50_000,
+        "{a=" * 3000,
+        "1e-999999",
+        "1e13",
+        "1e-13",
+        "9" * 4000,
+    ],
+    ids=lambda value: value[:8],
+)
+def test_numbers_and_nesting_that_no_config_has(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"x\.toml"):
+        load_text(f"[[grid]]\nbase_qty = {value}", "x.toml")
+
+
 def test_numbers_are_exact() -> None:
     grid = load_text("[[grid]]\nbase_qty = 0.1\nqty_scale = 1.0500000000000000001", "x").grid[0]
     assert (grid.base_qty, grid.qty_scale) == (Decimal("0.1"), Decimal("1.0500000000000000001"))

@@ -239,6 +239,11 @@ def test_an_entry_exactly_at_a_limit_is_approved(seen: dict[str, object], within
     assert refused_by(ENTRY, view(**seen), limits(**within)) is None
 
 
+def test_the_smallest_order_and_the_whole_leg_are_approved() -> None:
+    assert refused_by(order(price=D(50_000), qty=D("0.002"))) is None  # the minimum quantity and notional
+    assert refused_by(order(EXIT, qty=D("0.05"))) is None
+
+
 def test_missing_limits_refuse_every_entry_by_default() -> None:
     assert refused_by(ENTRY, VIEW, config.Pretrade()) == "max_order_notional_usdt"
 
