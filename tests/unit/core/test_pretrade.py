@@ -278,6 +278,12 @@ def test_the_venues_own_rules_for_entries(what: PlaceOrder, limit: str) -> None:
     assert refused_by(what, VIEW, limits(price_collar_bps=D(5_000))) == limit
 
 
+def test_the_edge_of_the_venues_band_is_inside() -> None:
+    wide = limits(price_collar_bps=D(5_000))
+    assert refused_by(order(price=D(52_500)), VIEW, wide) is None
+    assert refused_by(order(leg=Leg.SHORT, side=Side.SELL, price=D(47_500)), VIEW, wide) is None
+
+
 def test_the_venue_bounds_a_buy_from_above_only() -> None:
     assert refused_by(order(price=D(47_000)), VIEW, limits(price_collar_bps=D(5_000))) is None
 
@@ -291,12 +297,14 @@ def test_the_venue_bounds_a_buy_from_above_only() -> None:
         (order(qty=D(0)), "qty"),
         (order(EXIT, qty=D("-0.01")), "qty"),
         (order(EXIT, qty=None), "qty"),
+        (order(EXIT, qty=D(0)), "qty"),
         (order(EXIT, qty=D("0.051")), "qty"),  # more than the leg holds
         (order(EXIT, qty=D("0.0105")), "qty"),  # off the lot step
         (order(price=None), "price"),
         (order(EXIT, price=D(0)), "price"),
         (order(EXIT, price=D("50500.05")), "price"),
         (order(STOP, stop_price=None), "stop_price"),
+        (order(STOP, stop_price=D(0)), "stop_price"),
         (order(STOP, stop_price=D(-1)), "stop_price"),
         (order(STOP, stop_price=D("45000.01")), "stop_price"),
         (order(STOP, qty=D("0.01")), "close_position"),
