@@ -15,7 +15,8 @@ from hedgegridd.config_load import expected, load, load_secret, load_text
 from hedgegridd.errors import ConfigError
 from hedgegridd.problems import Problem
 
-EXAMPLE = Path(__file__).parents[2] / "etc" / "hedgegridd.toml"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "etc" / "hedgegridd.toml"
 
 TABLES: dict[str, type[config.Table]] = {
     "[daemon]": config.Daemon,
@@ -312,6 +313,11 @@ def test_the_example_has_every_key_with_its_range(table: str, field: str, kind: 
     comment = line.split(" # ", 1)[1]
     words = expected(kind)
     assert words == "a string" or words in comment
+    # The manual's page says the same.
+    value = line.split(" = ", 1)[1].split(" # ")[0].strip()
+    default = "—" if line.startswith("# ") or "required" in comment else f"`{value}`"
+    page = (ROOT / "docs" / "manual" / "config.md").read_text().split(f"### `{table}`\n")[1]
+    assert f"| `{field}` | {default} | {comment} |" in page.split("\n### ")[0]
 
 
 # ------------------------------------------------------------------------------------------------------------ files
