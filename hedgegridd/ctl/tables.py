@@ -199,7 +199,7 @@ def throttle(body: Body, _paint: Paint) -> list[str]:
     """Old and new of each instrument."""
     lines = [
         f"{short(name)}  throttle {_plain(item['old'])} → {_plain(item['new'])}"
-        for name, item in body["changed"].items()
+        for name, item in body.get("instruments", {}).items()
     ]
     return lines + _ending(body)
 

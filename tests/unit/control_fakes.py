@@ -226,7 +226,9 @@ class FakeBus:
             except TimeoutError as error:
                 raise AskTimeout("late") from error
         if isinstance(message, m.SetThrottle) and m.SetThrottle not in self.table:
-            self.throttle = message.throttle
+            old, self.throttle = self.throttle, message.throttle
+            facts = {"old": str(old), "new": str(self.throttle), "instruments": {BTC: str(old)}}
+            return m.Done(to=0, detail=facts)
         answer = self.table.get(type(message))
         if answer is None and isinstance(message, m.GetStatus | m.GetPositions):
             return m.StatusAnswer(to=0, view=desk(instrument(throttle=self.throttle)))

@@ -17,7 +17,7 @@ from hedgegridd.control.operation import Role
 from hedgegridd.errors import AskTimeout, JournalFailed
 from hedgegridd.model import KillState, Leg
 from hedgegridd.operations import REGISTRY
-from tests.unit.control_fakes import FLAT, FakeBus, dispatcher
+from tests.unit.control_fakes import BTC, FLAT, FakeBus, dispatcher
 
 KEYS = {"viewer": "hgd_v", "operator": "hgd_o", "admin": "hgd_a"}
 CONFIG = Control(
@@ -209,6 +209,28 @@ async def test_the_journal_is_waited_for_by_all_and_its_failure_told() -> None:
         assert (status, body["journal_late"], waited) == (200, True, [0.1])
         status, body = await send(session, "resume", "operator")
         assert (status, body["title"]) == (503, "not durable")
+
+
+async def test_throttle_tells_old_and_new() -> None:
+    bus = FakeBus()
+    async with served(bus) as (session, _):
+        await send(session, "throttle", "operator")
+        async with session.post(
+            "/set-throttle", json={"throttle": "0"}, headers=headers("operator")
+        ) as response:
+            body = await response.json()
+        assert (body["old"], body["new"], body["instruments"]) == (0.5, 0.0, {BTC: {"old": 0.5, "new": 0.0}})
+        bus.table[m.SetThrottle] = m.Done(to=0, detail={"old": "mixed", "instruments": {BTC: "1"}})
+        assert (await send(session, "throttle", "operator"))[1]["old"] is None
+
+
+async def test_kill_is_done_when_it_is_verified() -> None:
+    bus = FakeBus()
+    async with served(bus) as (session, _):
+        for verified, status, outcome in [(True, 200, "done"), (False, 202, "working")]:
+            bus.table[m.Kill] = m.Done(to=0, detail={"verified": verified, "state": "TRIPPED"})
+            got, body = await send(session, "kill", "operator")
+            assert (got, body["outcome"], body["verified"]) == (status, outcome, verified)
 
 
 async def test_kill_understands_enabled() -> None:
