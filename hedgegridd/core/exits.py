@@ -306,18 +306,19 @@ class _Planner:
             return
         if good:
             return  # on its way
+        if view.qty == ZERO and state.stop_needs_position:
+            for order in alive:
+                self.cancel(order)  # it stands where no entry needs it, and cannot be replaced before a fill
+            plan.stop_ok = True
+            return
         if alive and state.one_stop_only:
             for order in alive:
                 self.cancel(order)
             return
         if any(order.status is not OrderStatus.WORKING for order in alive):
             return  # an earlier replacement is on its way: one at a time
-        if not alive:
-            if view.qty == ZERO and state.stop_needs_position:
-                plan.stop_ok = True
-                return
-            if stops and state.one_stop_only:
-                return  # its cancel is awaited
+        if stops and not alive and state.one_stop_only:
+            return  # its cancel is awaited
         placed = self.place(
             ExitOrder(
                 purpose=Purpose.STOP,
@@ -336,6 +337,9 @@ class _Planner:
 
 def plan_exits(state: LegState, view: ExitView) -> ExitPlan:
     """The plan for one leg; marks lots and leg as being closed when their stop is crossed."""
+    old = [key for key, each in state.backoffs.items() if view.mono - each.until_mono > FORGET_NS]
+    for key in old:
+        del state.backoffs[key]
     planner = _Planner(state, view)
     planner.look_for_crossings()
     planner.leg_stop()

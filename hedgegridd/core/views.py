@@ -33,7 +33,7 @@ def _grid_settled(grid: GridMachine, ctx: Context) -> bool:
             continue
         if state.closing or any(wait.until_mono > ctx.mono for wait in state.backoffs.values()):
             return False
-        if any(wait.at_mono is not None and wait.wake for wait in state.waits.values()):
+        if any(wait.wake and (wait.at_mono or 0) > ctx.mono for wait in state.waits.values()):
             return False
         covered = sum((o.remaining for o in grid.book.live(leg, Purpose.TAKE_PROFIT)), ZERO)
         if covered != lot_book.total(state.lots) or any(x.stopping_since for x in state.lots.values()):

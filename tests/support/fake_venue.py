@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from hedgegridd import messages as m
 from hedgegridd.core.desk import Desk
-from hedgegridd.model import LEGS, ZERO, Instrument, KillState, Leg, OrderKind, Purpose, Side, TimeInForce
+from hedgegridd.model import LEGS, ZERO, Instrument, KillState, Leg, OrderKind, OrderStatus, Purpose, Side, TimeInForce
 
 BTC = "BTCUSDT-PERP.BINANCE"
 SECOND = 1_000_000_000
@@ -142,8 +142,16 @@ class FakeVenue:
             self.run(self.mono)
             if not any(kind != "timer" for _, _, kind, _ in self.heap) and self.view().settled:
                 return
-            assert self.mono < deadline, f"seed {self.seed}: not settled: {self.view()}"
+            assert self.mono < deadline, f"seed {self.seed}: not settled: {self.why()}"
             self.run(min(self.heap[0][0] if self.heap else deadline, deadline))
+
+    def why(self):
+        """What keeps the desk from settling, for a failing test."""
+        state = self.desk.snapshot()
+        grid = state.grids[BTC]
+        odd = [o for o in grid.book.live.values() if o.status is not OrderStatus.WORKING]
+        legs = [(leg, x.lots, x.waits, x.backoffs, x.closing, x.owned) for leg, x in grid.legs.items()]
+        return "\n".join(map(str, (odd, legs, state.waiters, state.truth)))
 
     def feed(self, message):
         """One envelope to the desk, its outputs on their way."""
