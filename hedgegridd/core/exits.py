@@ -87,7 +87,14 @@ def back_off(state: LegState, key: str, mono: int, reason: str, *, at_once: bool
 
 
 def refused(
-    state: LegState, order: Order, code: int, reason: str, qty: Decimal, book: OrderBook, ctx: Context
+    state: LegState,
+    order: Order,
+    *,
+    code: int,
+    reason: str,
+    qty: Decimal,
+    book: OrderBook,
+    ctx: Context,
 ) -> None:
     """What a refused exit means: too small, already through, one stop only, or: later again."""
     mono = ctx.mono

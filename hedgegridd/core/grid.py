@@ -129,7 +129,13 @@ class GridMachine:
             self._entry_refused(order, code, reason)
         else:
             exits.refused(
-                self.state.legs[order.leg], order, code, reason, self._leg_qty(order.leg), self.book, self.ctx
+                self.state.legs[order.leg],
+                order,
+                code=code,
+                reason=reason,
+                qty=self._leg_qty(order.leg),
+                book=self.book,
+                ctx=self.ctx,
             )
 
     def _entry_refused(self, order: Order, code: int, reason: str) -> None:
@@ -217,7 +223,12 @@ class GridMachine:
             wanted = Wanted(targets=dict.fromkeys(LEGS, ()), dropped={}, step=ZERO)
         else:
             wanted = wanted_entries(
-                self.grid, self.state, instrument, self.book, self.filter.reading, self.ctx
+                self.grid,
+                self.state,
+                instrument,
+                book=self.book,
+                reading=self.filter.reading,
+                ctx=self.ctx,
             )
         wakes: list[int] = []
         for leg in LEGS:
@@ -415,7 +426,15 @@ class GridMachine:
             stop_price=order.stop_price,
             close_position=order.close_position,
         )
-        verdict = judge(intent, self.grid, self.position, self.state, self.book, self.ctx, part=order.part)
+        verdict = judge(
+            intent,
+            grid=self.grid,
+            position=self.position,
+            state=self.state,
+            book=self.book,
+            ctx=self.ctx,
+            part=order.part,
+        )
         if isinstance(verdict, Refused):
             self.ctx.say(
                 m.OrderRefused(

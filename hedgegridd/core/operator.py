@@ -152,7 +152,10 @@ class OperatorDesk:
         if command.mode is LegMode.PANIC:
             for name in names:
                 self._ctx.say(m.Flatten(legs=legs, instrument=name, reason="mode panic"))
-        if command.mode in (LegMode.NORMAL, LegMode.MANUAL, LegMode.PANIC) or command.mode is LegMode.GRACEFUL_STOP:
+        if (
+            command.mode in (LegMode.NORMAL, LegMode.MANUAL, LegMode.PANIC)
+            or command.mode is LegMode.GRACEFUL_STOP
+        ):
             self._ctx.say(m.Done(to=seq, detail=dict(detail)))
         else:
             self.wait_gone(seq, names, "mode", detail, legs)

@@ -2,12 +2,14 @@
 
 from decimal import Decimal
 
+import msgspec
+
 from hedgegridd import messages as m
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import Context
 from hedgegridd.core.entries import why_leg_has_none
 from hedgegridd.core.grid import GridMachine
-from hedgegridd.core.ladder import build_ladder
+from hedgegridd.core.ladder import RungTarget, build_ladder
 from hedgegridd.core.state import Order
 from hedgegridd.model import LEGS, ZERO, Leg, LegMode, OrderStatus, Purpose
 
@@ -189,23 +191,26 @@ def _rungs(grid: GridMachine, leg: Leg, held: str) -> tuple[m.Rung, ...]:
             rung_state, reason = "dropped", state.dropped[rung.level]
         else:
             rung_state, reason = "off", held
-        rungs.append(_rung(leg, rung.level, price, qty, rung_state, reason, order))
+        rungs.append(_rung(msgspec.structs.replace(rung, price=price, qty=qty), rung_state, reason, order))
     rungs += [
-        _rung(leg, order.level, order.price or ZERO, order.remaining, "resting", "not of this ladder", order)
+        _rung(
+            RungTarget(leg, order.level, order.price or ZERO, order.remaining),
+            "resting",
+            "not of this ladder",
+            order,
+        )
         for order in live.values()
     ]
     return tuple(rungs)
 
 
-def _rung(
-    leg: Leg, level: int, price: Decimal, qty: Decimal, state: str, reason: str, order: Order | None
-) -> m.Rung:
+def _rung(rung: RungTarget, state: str, reason: str, order: Order | None) -> m.Rung:
     return m.Rung(
-        leg=leg,
-        level=level,
-        side=leg.entry_side,
-        price=price,
-        qty=qty,
+        leg=rung.leg,
+        level=rung.level,
+        side=rung.leg.entry_side,
+        price=rung.price,
+        qty=rung.qty,
         state=state,
         reason=reason,
         client_order_id="" if order is None else order.client_order_id,

@@ -12,7 +12,18 @@ from decimal import Decimal
 
 from hedgegridd import messages as m
 from hedgegridd.core.desk import Desk
-from hedgegridd.model import LEGS, ZERO, Instrument, KillState, Leg, OrderKind, OrderStatus, Purpose, Side, TimeInForce
+from hedgegridd.model import (
+    LEGS,
+    ZERO,
+    Instrument,
+    KillState,
+    Leg,
+    OrderKind,
+    OrderStatus,
+    Purpose,
+    Side,
+    TimeInForce,
+)
 
 BTC = "BTCUSDT-PERP.BINANCE"
 SECOND = 1_000_000_000
@@ -522,7 +533,8 @@ class FakeVenue:
     def check(self):
         """What must hold whenever everything has settled."""
         view = self.view()
-        assert view.settled and view.reconciled
+        assert view.settled
+        assert view.reconciled
         assert abs(view.ledger.wallet_usdt - self.wallet) < Decimal("0.0001"), (
             view.ledger.wallet_usdt,
             self.wallet,
