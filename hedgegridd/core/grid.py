@@ -11,7 +11,7 @@ from hedgegridd.core import exits
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.diff import LiveEntry, diff
 from hedgegridd.core.entries import Wanted, note_dropped, wanted_entries, why_leg_has_none, why_no_entries
-from hedgegridd.core.exits import ExitOrder, ExitPlan, ExitView
+from hedgegridd.core.exits import ExitOrder, ExitView
 from hedgegridd.core.gate import judge, shared_position
 from hedgegridd.core.ladder import RungTarget, should_recentre
 from hedgegridd.core.orders import OrderBook
@@ -134,7 +134,6 @@ class GridMachine:
                 code=code,
                 reason=reason,
                 qty=self._leg_qty(order.leg),
-                book=self.book,
                 ctx=self.ctx,
             )
 
@@ -255,7 +254,7 @@ class GridMachine:
     def _decide_leg(self, leg: Leg, instrument: Instrument, wanted: Wanted, wakes: list[int]) -> None:
         state = self.state.legs[leg]
         targets = wanted.targets[leg]
-        plan = self._plan(leg, instrument, targets, wanted.step)
+        plan = exits.plan_exits(state, self.exit_view(leg, instrument, targets, wanted.step))
         wakes += plan.wakes
         for order in plan.cancels:
             self._cancel(order)
@@ -294,9 +293,10 @@ class GridMachine:
                 else:
                     wakes.append(due)
 
-    def _plan(
+    def exit_view(
         self, leg: Leg, instrument: Instrument, targets: tuple[RungTarget, ...], step: Decimal
-    ) -> ExitPlan:
+    ) -> ExitView:
+        """What the plan of a leg's exits looks at; `targets` are the entries wanted on `step`."""
         state = self.state.legs[leg]
         needs = [(rung.price, step) for rung in targets]
         orders = []
@@ -305,7 +305,7 @@ class GridMachine:
                 needs.append((order.rung_price, order.step))
             else:
                 orders.append(order)
-        view = ExitView(
+        return ExitView(
             leg=leg,
             qty=self._leg_qty(leg),
             orders=tuple(orders),
@@ -316,7 +316,6 @@ class GridMachine:
             algo_orders=sum(1 for order in self.book.live() if order.algo),
             mono=self.ctx.mono,
         )
-        return exits.plan_exits(state, view)
 
     def _leg_qty(self, leg: Leg) -> Decimal:
         return self.ctx.ledger.leg(self.id, leg).qty

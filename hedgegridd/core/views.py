@@ -8,6 +8,7 @@ from hedgegridd import messages as m
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import Context
 from hedgegridd.core.entries import why_leg_has_none
+from hedgegridd.core.exits import too_small
 from hedgegridd.core.grid import GridMachine
 from hedgegridd.core.ladder import RungTarget, build_ladder
 from hedgegridd.core.state import Order
@@ -37,12 +38,24 @@ def _grid_settled(grid: GridMachine, ctx: Context) -> bool:
             return False
         if any(wait.wake and (wait.at_mono or 0) > ctx.mono for wait in state.waits.values()):
             return False
-        covered = sum((o.remaining for o in grid.book.live(leg, Purpose.TAKE_PROFIT)), ZERO)
-        if covered != lot_book.total(state.lots) or any(x.stopping_since for x in state.lots.values()):
-            return False
-        if state.lots and not _leg_stops(grid, leg):
+        if state.lots and not (_leg_stops(grid, leg) and _covered(grid, leg)):
             return False
     return True
+
+
+def _covered(grid: GridMachine, leg: Leg) -> bool:
+    """Every lot is covered exactly, but for what the venue takes no take-profit for."""
+    state, instrument = grid.state.legs[leg], grid.state.instrument
+    if instrument is None or any(lot.stopping_since is not None for lot in state.lots.values()):
+        return False
+    view = grid.exit_view(leg, instrument, (), ZERO)
+    missing = {lot.lot_id: lot.qty for lot in state.lots.values()}
+    for order in grid.book.live(leg, Purpose.TAKE_PROFIT):
+        missing[order.lot] = missing.get(order.lot, ZERO) - order.remaining
+    return all(
+        not qty or (lot_id in state.lots and too_small(state, state.lots[lot_id], qty, view))
+        for lot_id, qty in missing.items()
+    )
 
 
 def _leg_stops(grid: GridMachine, leg: Leg) -> list[Order]:
