@@ -15,6 +15,7 @@ from pathlib import Path
 
 import anyio
 import structlog
+from anyio.abc import TaskStatus
 
 from hedgegridd import messages as m
 from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
@@ -43,7 +44,8 @@ from hedgegridd.runtime.lag import LagProbe
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
 from hedgegridd.venue.gateway import Gateway
-from hedgegridd.venue.secrets import Secrets
+from hedgegridd.venue.nautilus import for_config
+from hedgegridd.venue.rest import Credentials
 
 EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
 ENTRIES_GONE_S = 15.0
@@ -59,7 +61,7 @@ class Daemon:
     """All parts of one running daemon."""
 
     config: Config
-    secrets: Secrets
+    credentials: Credentials
     clock: RealClock = field(default_factory=RealClock)
 
     def __post_init__(self) -> None:
@@ -107,7 +109,6 @@ class Daemon:
 
     def _join(self, next_seq: int) -> None:
         config = self.config
-        self.meters = Meters()
         self.bus = Bus(self.clock, m.ALL, recorder=self.journal.append, first_seq=next_seq)
         self.waiter = WaiterActor()
         recent = RecentActor()
@@ -121,7 +122,15 @@ class Daemon:
             account=config.venue.account,
         )
         dispatcher = Dispatcher(REGISTRY, services)
-        self.meters.commands = dispatcher.counts
+        self.gateway = Gateway(
+            config,
+            self.credentials,
+            make_trading=for_config(config, self.credentials),
+            durable=self._durable_now,
+            wall_ns=self.clock.wall_ns,
+            mono_ns=self.clock.mono_ns,
+        )
+        self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
         self.supervisor = Supervisor(
@@ -136,7 +145,7 @@ class Daemon:
                 DeskActor(self.machines.desk),
                 FlattenActor(self.machines.flatten),
                 self.metrics,
-                Gateway(config, self.secrets, durable=self._durable_now, meters=self.meters),
+                self.gateway,
                 ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
             ],
             on_incident=self._incident,
@@ -166,8 +175,8 @@ class Daemon:
                 group.start_soon(self._keep_snapshots)
                 group.start_soon(self._announce)
                 group.start_soon(self._stop_in_order)
-                await self.supervisor.run()
-                group.cancel_scope.cancel()
+                await group.start(self._supervise, group.cancel_scope)
+                self.gateway.spawn(self.gateway.connect)
         except* HedgegridError as errors:
             for error in errors.exceptions:
                 _log.error("broken", error=str(error))
@@ -177,6 +186,13 @@ class Daemon:
         for name in self.supervisor.overruns:
             _log.error("stop_overrun", actor=name)
         return code if code or self.confirmed else EXIT_UNVERIFIED
+
+    async def _supervise(self, scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
+        """The actors' whole life; when it is over, everything is."""
+        try:
+            await self.supervisor.run(task_status=task_status)
+        finally:
+            scope.cancel()
 
     def close(self) -> bool:
         """Last snapshot, journal closed, folder released; False when something did not reach the disk."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 
 from hedgegridd.config import Config
-from hedgegridd.config_load import load_file
+from hedgegridd.config_load import Loaded, load_file
 from hedgegridd.core.check import describe, find_problems
 from hedgegridd.errors import ConfigError
 from hedgegridd.model import Instrument
@@ -57,6 +57,19 @@ def main(argv: Sequence[str]) -> int:
         return 1
     _say(f"{loaded.name} is valid")
     return 0
+
+
+def refuse_contradictions(loaded: Loaded) -> tuple[str, ...]:
+    """What a start asks: the warnings in words, one each; the checks that need a price or filters are left out.
+
+    Raises:
+        ConfigError: the config contradicts itself; the text names each contradiction with its line.
+    """
+    problems = find_problems(loaded.config)
+    errors = tuple(problem for problem in problems if problem.severity == "error")
+    if errors:
+        raise ConfigError(render_all(errors, loaded.name, loaded.places), errors)
+    return tuple(f"{problem.table} {problem.field}: {problem.text}" for problem in problems)
 
 
 def _meaning(config: Config, prices: dict[str, Decimal]) -> list[str]:

@@ -25,7 +25,7 @@ from hedgegridd.toml_places import find_places
 _MAX_FILE_BYTES = 1 << 20
 _MAX_SECRET_BYTES = 1 << 16
 _ARRAYS: dict[object, str] = {Grid: "grid", Key: "control.keys"}
-_AT_LINE = re.compile(r"^(?P<what>.*) \(at line (?P<line>\d+), column (?P<column>\d+)\)$")
+_AT_LINE = re.compile(r"^line (?P<line>\d+), column (?P<column>\d+)\)$")
 _CREDENTIAL = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
 
 
@@ -91,19 +91,20 @@ def load_places(text: str, name: str) -> Loaded:
 
 
 def _syntax_error(text: str, name: str, message: str) -> str:
-    match = _AT_LINE.match(message)
-    if match is None:
-        return f"error: not TOML: {message}\n {name}"
-    number, column = int(match["line"]), int(match["column"])
-    lines = text.splitlines()
-    line = lines[number - 1] if number <= len(lines) else ""
+    what, _, where = message.rpartition(" (at ")
+    lines = text.rstrip().splitlines() or [""]
+    number, column = len(lines), len(lines[-1]) + 1  # "end of document"
+    match = _AT_LINE.match(where)
+    if match is not None and int(match["line"]) <= len(lines):
+        number, column = int(match["line"]), int(match["column"])
+    line = lines[number - 1]
     before_value = (
         line.index("=") + 1 if "=" in line else None
     )  # a line with a secret must not be shown in full
     place = Place(
         line=number, text=line, key_column=max(0, column - 1), key_length=1, value_column=before_value
     )
-    problem = Problem(path=("toml",), text=f"not TOML: {match['what']}", at="key")
+    problem = Problem(path=("toml",), text=f"not TOML: {what or message}", at="key")
     return render_all((problem,), name, {("toml",): place})
 
 

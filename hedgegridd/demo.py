@@ -7,20 +7,22 @@ reaches this process alone: it stops the daemon first, asks the exchange whether
 import argparse
 import asyncio
 import ctypes
-import hashlib
 import json
-import secrets
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hedgegridd.control.keys import fingerprint, make
 from hedgegridd.ctl.client import Client, NoAnswer, NoDaemon
 from hedgegridd.ctl.live import LiveView
+from hedgegridd.model import Purpose, parse_client_order_id
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
@@ -86,12 +88,15 @@ def free_port(preferred: int) -> int:
 class Program:
     """A child process with its output in a file."""
 
-    def __init__(self, name: str, arguments: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], folder: Path, secrets: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(  # noqa: S603  # our own program
                 [sys.executable, "-m", "hedgegridd", *arguments],
+                env={**os.environ, **(secrets or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -162,3 +167,150 @@ async def _truth(admin: str) -> dict[str, object]:
     writer.close()
     facts: dict[str, object] = json.loads(answer.partition(b"\r\n\r\n")[2])
     return facts
+
+
+def _field(lines: Sequence[str], name: str) -> str:
+    """The value that the exchange printed behind a name."""
+    for line in lines:
+        if line.startswith(name):
+            return line[len(name) :].strip()
+    raise DemoError(f"the exchange did not print its {name}")
+
+
+class Demo:
+    """One demo from start to end; `seconds` ends it by itself (0: Ctrl-C does)."""
+
+    def __init__(self, folder: Path, *, seed: int, speed: int, seconds: float) -> None:
+        self.folder = folder
+        self.seed = seed
+        self.speed = speed
+        self.seconds = seconds
+        self.stop = asyncio.Event()
+        self.key = make()
+        self.socket = str(folder / "control.sock")
+
+    async def run(self) -> int:
+        """0 when the exchange has confirmed that no entry is left."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop.set)
+        programs: list[Program] = []
+        try:
+            exchange = self._exchange()
+            programs.append(exchange)
+            lines = await _lines(exchange, "READY")
+            daemon = self._daemon(lines)
+            programs.append(daemon)
+            if not await self._until_ready(daemon):
+                return await self._end(programs, lines)
+            header = self._header()
+            print("\n".join(("READY", *header)), flush=True)
+            await self._show(header)
+            return await self._end(programs, lines)
+        except BaseException:
+            for program in reversed(programs):
+                if program.process.poll() is None:
+                    program.process.terminate()
+            raise
+
+    def _exchange(self) -> Program:
+        options = ["--market", "synthetic", "--seed", str(self.seed), "--speed", str(self.speed)]
+        return Program("exchange", ["exchange", *options], self.folder)
+
+    def _daemon(self, lines: Sequence[str]) -> Program:
+        self.http, self.metrics = free_port(8080), free_port(9090)
+        config = self.folder / "hedgegridd.toml"
+        config.write_text(
+            CONFIG.format(
+                folder=self.folder,
+                rest=_field(lines, "rest"),
+                ws=_field(lines, "websocket"),
+                http=self.http,
+                metrics=self.metrics,
+                sha256=fingerprint(self.key),
+            )
+        )
+        secrets = {
+            "HEDGEGRIDD_VENUE_API_KEY": _field(lines, "api key"),
+            "HEDGEGRIDD_VENUE_API_SECRET": _field(lines, "api secret"),
+        }
+        return Program("daemon", ["run", "-c", str(config)], self.folder, secrets)
+
+    async def _until_ready(self, daemon: Program) -> bool:
+        """False when Ctrl-C came first."""
+        ready = asyncio.ensure_future(_ready(daemon, Client(self.socket)))
+        stop = asyncio.ensure_future(self.stop.wait())
+        done, pending = await asyncio.wait((ready, stop), return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        if ready in done:
+            ready.result()
+        return ready in done
+
+    def _header(self) -> tuple[str, ...]:
+        return (
+            f"http     http://127.0.0.1:{self.http}   (X-API-Key: {self.key})",
+            f"metrics  http://127.0.0.1:{self.metrics}/metrics",
+            f"control  hedgegridctl --socket {self.socket} status",
+            f"logs     {self.folder}",
+        )
+
+    async def _show(self, header: tuple[str, ...]) -> None:
+        client = Client(self.socket)
+
+        async def poll(verb: str) -> dict[str, object]:
+            reply = await asyncio.to_thread(client.call, verb, {}, 2.0)
+            if not reply.ok:
+                raise DemoError(str(reply.problem))
+            return reply.result
+
+        if self.seconds:
+            asyncio.get_running_loop().call_later(self.seconds, self.stop.set)
+        await LiveView(poll, header=header).run(self.stop)
+
+    async def _end(self, programs: Sequence[Program], lines: Sequence[str]) -> int:
+        """Daemon first; then the exchange is asked what is left; then it goes too."""
+        print("stopping: entries are cancelled, exits and stops stay", flush=True)
+        code = 0
+        if len(programs) > 1:
+            code = await programs[1].stop(STOP_DEADLINE_S)
+        truth = await _truth(_field(lines, "admin"))
+        left = entries_left(truth)
+        await programs[0].stop(5.0)
+        print(f"stopped: {left} entries left at the exchange, daemon exit {code}", flush=True)
+        return code if code or not left else 1
+
+
+def entries_left(truth: Mapping[str, object]) -> int:
+    """Entries of ours that still rest at the exchange, by the purpose in their client order ids."""
+    orders = truth["open_orders"]
+    assert isinstance(orders, list)
+    tags = [parse_client_order_id(str(order["clientOrderId"])) for order in orders]
+    return sum(1 for tag in tags if tag is not None and tag.purpose is Purpose.ENTRY)
+
+
+def main(argv: Sequence[str]) -> int:
+    """`hedgegridd demo`: 0 after a clean end, 1 when something could not be started, stopped or confirmed."""
+    line = argparse.ArgumentParser(prog="hedgegridd demo", description=(__doc__ or "").partition("\n")[0])
+    line.add_argument("--seed", type=int, default=1, help="seed of the market (default %(default)s)")
+    line.add_argument(
+        "--speed", type=int, default=SPEED, help="market clock over wall clock (default %(default)s)"
+    )
+    line.add_argument(
+        "--seconds", type=float, default=0, help="end by itself after so long (default: Ctrl-C)"
+    )
+    line.add_argument("--keep", action="store_true", help="keep the temporary folder with state and logs")
+    args = line.parse_args(argv)
+    folder = Path(tempfile.mkdtemp(prefix="hedgegridd-demo-"))
+    try:
+        return asyncio.run(Demo(folder, seed=args.seed, speed=args.speed, seconds=args.seconds).run())
+    except (DemoError, OSError) as error:
+        print(f"hedgegridd demo: {error}", file=sys.stderr)
+        args.keep = True
+        return 1
+    finally:
+        if args.keep:
+            print(f"state and logs are kept in {folder}", file=sys.stderr)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)

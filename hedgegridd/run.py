@@ -14,10 +14,10 @@ import uvloop
 from hedgegridd import __version__, log
 from hedgegridd.app import EXIT_FAILED, EXIT_UNVERIFIED, Daemon
 from hedgegridd.config import Config, Key
-from hedgegridd.config_load import load
+from hedgegridd.config_load import load, load_secret
 from hedgegridd.control.keys import fingerprint
 from hedgegridd.errors import ConfigError, HedgegridError
-from hedgegridd.venue.secrets import Secrets
+from hedgegridd.venue.rest import Credentials
 
 _log = structlog.get_logger("hedgegridd")
 
@@ -28,8 +28,8 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _run(config: Config, secrets: Secrets) -> int:
-    daemon = Daemon(config, secrets)
+def _run(config: Config, credentials: Credentials) -> int:
+    daemon = Daemon(config, credentials)
 
     async def live() -> int:
         try:
@@ -72,6 +72,15 @@ def with_flags(config: Config, args: argparse.Namespace) -> Config:
     return replace(config, control=control, metrics=metrics, daemon=daemon)
 
 
+def _credentials(config: Config) -> Credentials:
+    """The venue's key and secret. Raises ConfigError when one is missing."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Credentials(
+        key=load_secret(config.venue.api_key, os.environ, folder),
+        secret=load_secret(config.venue.api_secret, os.environ, folder),
+    )
+
+
 def main(argv: Sequence[str]) -> int:
     """`hedgegridd run -c FILE`; 0 only when the venue confirmed that no entry is left."""
     line = argparse.ArgumentParser(prog="hedgegridd run", description="The daemon.")
@@ -88,9 +97,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         config = with_flags(load(args.config), args)
         log.configure(config.daemon)
-        secrets = Secrets.load(config.venue, os.environ)
+        credentials = _credentials(config)
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_FAILED
     _log.info("start", version=__version__, environment=config.venue.environment, config=str(args.config))
-    return _run(config, secrets)
+    return _run(config, credentials)

@@ -1,7 +1,9 @@
 """The metrics actor: counts what passes, and answers a scrape with figures asked for at that moment."""
 
 from collections import Counter as Counts
+from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_async.aio.web import server_stats
@@ -20,13 +22,21 @@ REASONS_MAX = 32  # label values of refusals; what comes after is "other", so th
 LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+class VenueStats(Protocol):
+    """What the venue's gateway counts while it works; its deques of nanoseconds are emptied at each scrape."""
+
+    ticks_total: int
+    orders_submitted: Counts[str]
+    tick_to_order_ns: deque[int]
+    submit_to_ack_ns: deque[int]
+
+
 class Meters:
     """Counters and histograms that other parts feed while they work."""
 
-    def __init__(self) -> None:
-        self.ticks: Counts[str] = Counts()
-        self.submitted: Counts[str] = Counts()
-        self.commands: Counts[tuple[str, str]] = Counts()
+    def __init__(self, venue: VenueStats, commands: Counts[tuple[str, str]]) -> None:
+        self.venue = venue
+        self.commands = commands
         self.loop_lag = Histogram(
             "hedgegrid_loop_lag_seconds", "Event-loop lag.", buckets=LATENCY_S, registry=None
         )
@@ -36,12 +46,21 @@ class Meters:
             buckets=LATENCY_S,
             registry=None,
         )
-        self.round_trip = Histogram(
-            "hedgegrid_venue_round_trip_seconds",
-            "Signed calls to the venue.",
+        self.submit_to_ack = Histogram(
+            "hedgegrid_submit_to_ack_seconds",
+            "From the sending of an order to the venue's word of it.",
             buckets=LATENCY_S,
             registry=None,
         )
+
+    def drain(self) -> None:
+        """Take the gateway's observations into the histograms."""
+        for waiting, histogram in (
+            (self.venue.tick_to_order_ns, self.tick_to_order),
+            (self.venue.submit_to_ack_ns, self.submit_to_ack),
+        ):
+            while waiting:
+                histogram.observe(waiting.popleft() / 1e9)
 
 
 class MetricsActor(Actor, Collector):
@@ -108,6 +127,7 @@ class MetricsActor(Actor, Collector):
         venue = await self._ask(m.GetVenue())
         kill = await self._ask(m.GetKillSwitch())
         boot = await self._ask(m.GetBoot())
+        self._meters.drain()
         families: list[Metric] = []
         if isinstance(desk, m.StatusAnswer):
             families += desk_families(desk.view)
@@ -131,15 +151,18 @@ class MetricsActor(Actor, Collector):
         """What the last refresh found, and the counts."""
         yield from self._families
         meters = self._meters
-        yield from counter("ticks", "Market data messages.", "instrument", meters.ticks)
-        yield from counter("orders_submitted", "Orders sent to the venue.", "purpose", meters.submitted)
+        ticks = CounterMetricFamily("hedgegrid_ticks", "Market data messages.")
+        ticks.add_metric([], float(meters.venue.ticks_total))
+        yield ticks
+        submitted = meters.venue.orders_submitted
+        yield from counter("orders_submitted", "Orders sent to the venue.", "purpose", submitted)
         yield from counter(
             "orders_rejected", "Orders refused by the venue, by its code.", "reason", self._rejected
         )
         yield from counter("orders_refused", "Orders refused before sending.", "reason", self._refused)
         yield from counter("fills", "Trades of the account.", "liquidity", self._fills)
         yield from self._commands()
-        for histogram in (meters.loop_lag, meters.tick_to_order, meters.round_trip):
+        for histogram in (meters.loop_lag, meters.tick_to_order, meters.submit_to_ack):
             yield from histogram.collect()
 
     def _commands(self) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ numbers; a figure that is not known is null, never 0.
 import enum
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, cast
+from typing import ClassVar, Protocol, cast
 
 import msgspec
 
@@ -61,7 +61,7 @@ class Caller:
     client: str
 
 
-class Problem(HedgegridError):
+class Problem(HedgegridError):  # noqa: N818  # named after its media type
     """A request that changed nothing: becomes `application/problem+json` (RFC 9457) or a socket's `problem`.
 
     `status` is the HTTP status; `field` the field at fault; `accepted` what would be accepted now.
@@ -114,7 +114,7 @@ class Services:
     """What all operations share.
 
     `instruments` are the configured ids; `time_ns` the wall clock; `durable(timeout_s)` returns when everything posted
-    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first.
+    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns` and `text`.
     """
 
     bus: Bus
@@ -192,8 +192,10 @@ class Context:
         facts = cast(dict[str, object], msgspec.to_builtins(answer))
         facts.pop("to", None)
         facts.pop("type", None)
-        detail = facts.pop("detail", {})
-        return await self.finished({"outcome": "done", **facts, **cast(dict[str, object], detail)})
+        detail = cast(dict[str, object], facts.pop("detail", {}))
+        if detail.get("verified") is False:  # it answers at its deadline, and the work goes on
+            return await self.finished({"outcome": "working", **facts, **detail}, status=202)
+        return await self.finished({"outcome": "done", **facts, **detail})
 
     async def finished(self, body: dict[str, object], status: int = 200) -> Outcome:
         """An outcome of a command, after the journal has it.
@@ -252,7 +254,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Seconds after which the front end gives up on `run`, whatever it waits for."""
         return 15.0
 
-    async def run(self, context: Context) -> Outcome:
+    async def run(self, context: Context) -> Outcome:  # noqa: ARG002  # the interface of all operations
         """Do it; return when the outcome is true or the deadline has passed."""
         raise Problem(404, "no such operation", f"{self.verb} has no run")
 
@@ -271,6 +273,8 @@ class Registry:
         for kind in operations:
             if not (kind.__doc__ or "").strip():
                 raise ValueError(f"operation {kind.__name__} has no help")
+            if kind.run is Operation.run:
+                raise ValueError(f"operation {kind.__name__} has no run")
             if kind.verb in self.verbs:
                 raise ValueError(
                     f"verb {kind.verb!r} twice: {self.verbs[kind.verb].__name__}, {kind.__name__}"
@@ -338,8 +342,3 @@ def _match(template: tuple[str, ...], parts: list[str]) -> dict[str, str] | None
 def summary(kind: type[Operation]) -> str:
     """First line of an operation's help."""
     return (kind.__doc__ or "").strip().partition("\n")[0]
-
-
-def fields_of(kind: type[Operation]) -> tuple[Any, ...]:
-    """The operation's fields as `msgspec.inspect` or `msgspec.structs` describe them."""
-    return msgspec.structs.fields(kind)

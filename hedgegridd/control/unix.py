@@ -6,7 +6,6 @@ Requests of one connection run side by side, so that a status does not wait behi
 """
 
 import asyncio
-import contextlib
 import os
 import socket
 import stat
@@ -67,7 +66,7 @@ class UnixServer:
         """
         claim(self._path)
         listener = listen(self._path, self._peers.group_id)
-        self._inode = Path(self._path).stat().st_ino
+        self._inode = _inode(self._path)
         self._server = await asyncio.start_unix_server(self._accepted, sock=listener, limit=LINE_MAX)
         _log.info("control_socket", path=self._path)
 
@@ -81,9 +80,8 @@ class UnixServer:
             task.cancel()
         if self._writers:
             await asyncio.wait(self._writers, timeout=WRITE_S)
-        with contextlib.suppress(FileNotFoundError):
-            if Path(self._path).stat().st_ino == self._inode:
-                Path(self._path).unlink()
+        if _inode(self._path) == self._inode:  # not the socket of a successor
+            _remove(self._path)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -147,14 +145,15 @@ class UnixServer:
         kind = self._dispatcher.registry.verbs.get(request.verb)
         try:
             if kind is None:
-                verbs = sorted(self._dispatcher.registry.verbs)
-                raise Problem(
-                    404, "unknown verb", f"no verb {request.verb[:50]!r}", field="verb", accepted=verbs
-                )
+                return _refusal(request.id, self._unknown(request.verb))
             outcome = await self._dispatcher.run_json(kind, bytes(request.args), caller)
         except Problem as problem:
             return _refusal(request.id, problem)
         return _line({"id": request.id, "ok": True, "status": outcome.status, "result": outcome.body})
+
+    def _unknown(self, verb: str) -> Problem:
+        verbs = sorted(self._dispatcher.registry.verbs)
+        return Problem(404, "unknown verb", f"no verb {verb[:50]!r}", field="verb", accepted=verbs)
 
 
 def _line(reply: dict[str, object]) -> bytes:
@@ -171,6 +170,18 @@ async def _send(writer: asyncio.StreamWriter, reply: bytes) -> None:
     writer.write(reply)
     async with asyncio.timeout(WRITE_S):
         await writer.drain()
+
+
+def _inode(path: str) -> int:
+    """The inode at `path`, 0 when nothing is there."""
+    try:
+        return Path(path).lstat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _remove(path: str) -> None:
+    Path(path).unlink(missing_ok=True)
 
 
 def claim(path: str) -> None:

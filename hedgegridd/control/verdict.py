@@ -83,6 +83,8 @@ def state_of(facts: Facts) -> str:
         return "STARTING"
     if any(item.paused or not item.trading or item.why_no_entries for item in facts.desk.instruments):
         return "HELD"
+    if any(leg.latched for _, leg in facts.legs):
+        return "HELD"
     return "TRADING"
 
 

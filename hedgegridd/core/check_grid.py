@@ -109,9 +109,10 @@ def _geometry(subject: Subject) -> Iterator[Problem]:
             )
         if reach > grid.recenter_trigger_bps:
             first = int(grid.recenter_trigger_bps / grid.step_bps) + 1
+            which = f"rung {first} is" if first == levels else f"rungs {first} to {levels} are"
             yield subject.warning(
                 key,
-                f"{leg} rungs {first} to {levels} are dead: a recentre at {grid.recenter_trigger_bps:f} bps overtakes them",
+                f"{leg} {which} dead: a recentre at {grid.recenter_trigger_bps:f} bps overtakes them",
                 f"{first - 1} can fill",
                 f"{key} = {first - 1}, or recenter_trigger_bps above {reach:f}",
             )
@@ -172,6 +173,11 @@ def _dead_policy(subject: Subject) -> Iterator[Problem]:
         for key in ("counter_levels", "counter_qty_scale"):
             if getattr(policy, key) != getattr(usual, key):
                 yield subject.warning(f"policy.{key}", f"{key} is dead: kind is symmetric")
+        for key in ("hysteresis_bps", "adx_trend"):
+            if getattr(grid.regime, key) != getattr(config.Regime(), key):
+                yield subject.warning(
+                    f"regime.{key}", f"{key} is dead: a symmetric policy knows no direction"
+                )
         return
     if policy.counter_levels == 0:
         if policy.counter_qty_scale != usual.counter_qty_scale:

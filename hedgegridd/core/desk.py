@@ -180,6 +180,8 @@ class Desk:
                 state.kill = message.state
                 if message.state is KillState.ARMED:
                     state.halt = None
+                    if message.previous is KillState.REARMING:
+                        self._operator.rearmed()
             case m.HaltEntries():
                 state.halt = f"{message.trip_id}: {message.cause}"
                 self._operator.wait_gone(0, names, message.trip_id, {})
@@ -268,6 +270,7 @@ class Desk:
                 instruments=tuple(self._grids),
                 trades_from=dict(truth.trade_cursor),
                 income_from_ms=truth.income_cursor_ms,
+                funding_from_ms=truth.funding_cursor_ms,
             )
         )
 

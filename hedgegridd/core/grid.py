@@ -188,7 +188,7 @@ class GridMachine:
         for leg in event.legs:
             each = self.state.legs[leg]
             each.latched, each.owned, each.flat_told = True, True, False
-            each.flatten_id = event.flatten_id
+            each.flatten_id, each.trip_id = event.flatten_id, event.origin
 
     def on_flat(self, leg: Leg) -> None:
         """The venue holds nothing on the leg; it is ours again once its last fills have been booked."""

@@ -59,6 +59,8 @@ def compare(truth: m.VenueTruth, grids: dict[str, GridMachine], ctx: Context) ->
     ctx.state.truth.trade_cursor.update(truth.trade_cursor)
     if truth.income_cursor_ms is not None:
         ctx.state.truth.income_cursor_ms = truth.income_cursor_ms
+    if truth.funding_cursor_ms is not None:
+        ctx.state.truth.funding_cursor_ms = truth.funding_cursor_ms
     return outcome
 
 

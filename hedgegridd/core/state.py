@@ -108,6 +108,7 @@ class LegState(msgspec.Struct, kw_only=True):
     owned: bool = False
     flat_told: bool = False  # the flatten is done, its last fills have not all come yet
     flatten_id: str = ""
+    trip_id: str = ""  # the trip whose flatten latched it
     lots: dict[str, Lot] = {}
     waits: dict[str, RungWait] = {}
     backoffs: dict[str, Backoff] = {}
@@ -232,6 +233,7 @@ class TruthState(msgspec.Struct, kw_only=True):
     delay_ns: int = 0
     trade_cursor: dict[str, int] = {}
     income_cursor_ms: int | None = None
+    funding_cursor_ms: int | None = None
     account: VenueAccount | None = None
 
 

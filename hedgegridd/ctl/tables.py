@@ -99,7 +99,7 @@ def _money_lines(body: Body) -> list[str]:
     return lines
 
 
-def ladders(body: Body, paint: Paint) -> list[str]:
+def ladders(body: Body, _paint: Paint) -> list[str]:
     """Rungs from the highest price to the lowest, with the mid between."""
     lines: list[str] = []
     for item in body["ladders"]:
@@ -127,7 +127,7 @@ def _rung(leg: str, rung: Body) -> list[str]:
     ]
 
 
-def orders(body: Body, paint: Paint) -> list[str]:
+def orders(body: Body, _paint: Paint) -> list[str]:
     """All open orders."""
     rows = [
         [
@@ -147,7 +147,7 @@ def orders(body: Body, paint: Paint) -> list[str]:
     return [*columns(head, rows), f"{body['count']} orders"] if rows else ["No open orders."]
 
 
-def positions(body: Body, paint: Paint) -> list[str]:
+def positions(body: Body, _paint: Paint) -> list[str]:
     """Legs and their lots."""
     lines: list[str] = []
     for item in body["positions"]:
@@ -195,7 +195,7 @@ def flatten(body: Body, paint: Paint) -> list[str]:
     return lines + _journal(body)
 
 
-def throttle(body: Body, paint: Paint) -> list[str]:
+def throttle(body: Body, _paint: Paint) -> list[str]:
     """Old and new of each instrument."""
     lines = [
         f"{short(name)}  throttle {_plain(item['old'])} → {_plain(item['new'])}"
@@ -204,18 +204,18 @@ def throttle(body: Body, paint: Paint) -> list[str]:
     return lines + _ending(body)
 
 
-def health(body: Body, paint: Paint) -> list[str]:
+def health(body: Body, _paint: Paint) -> list[str]:
     """One word and the reasons."""
     return [f"{body['health']}", *[f"  {reason}" for reason in body["reasons"]]]
 
 
-def ready(body: Body, paint: Paint) -> list[str]:
+def ready(body: Body, _paint: Paint) -> list[str]:
     """The stage and what it waits for."""
     lines = [f"{'READY' if body['ready'] else 'NOT READY'}  stage {body['stage'] or DASH}"]
     return lines + [f"  {reason}" for reason in body["reasons"]]
 
 
-def facts(body: Body, paint: Paint) -> list[str]:
+def facts(body: Body, _paint: Paint) -> list[str]:
     """Any other answer: its facts line by line, the outcome last."""
     hidden = ("outcome", "journal_late", "detail")
     lines = [

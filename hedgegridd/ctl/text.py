@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, TextIO
 
 DASH = "—"
-MINUS = "−"
+MINUS = "−"  # noqa: RUF001  # a real minus, as wide as the plus
 MARKS = {
     "TRADING": "●",
     "HELD": "◆",
@@ -96,4 +96,4 @@ def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _is_figure(text: str) -> bool:
-    return text == DASH or text.lstrip("+-−").replace(",", "").replace(".", "", 1).isdigit()
+    return text == DASH or text.lstrip(f"+-{MINUS}").replace(",", "").replace(".", "", 1).isdigit()

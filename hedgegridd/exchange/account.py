@@ -96,7 +96,7 @@ class Account:
 
         Raises VenueError -9000 when the amount is zero or a withdrawal is larger than `withdrawable`.
         """
-        amount = money(amount)
+        amount = money(amount) if amount.is_finite() else ZERO
         if not amount or (amount < 0 and -amount > self.withdrawable()):
             raise VenueError(-9000, "user have no available amount")
         self._state.wallet += amount

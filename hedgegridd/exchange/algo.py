@@ -28,7 +28,7 @@ class AlgoService:
 
     `allow_flat_stop`: a closePosition order may be placed and rest while its leg is flat; without it the venue
     refuses it (-4509) and expires it when the leg goes flat. `single_close_position`: a second closePosition order of
-    the same kind and leg is refused (-4130).
+    the same kind and leg is refused (-4130), as the venue was seen to do whatever the timeInForce.
     """
 
     def __init__(
@@ -201,10 +201,6 @@ class AlgoService:
                 rows.append(self._json(algo))
         return rows[::-1]
 
-    def count_open(self, symbol: str) -> int:
-        """How many algo orders of a symbol wait."""
-        return len(self._open[symbol])
-
     def _json(self, algo: Algo) -> dict[str, Any]:
         order = self._desk.state.orders.get(algo.order_id)
         return algo_json(algo, self._desk.rules_of(algo.symbol), order)
@@ -222,7 +218,10 @@ class AlgoService:
         return price >= algo.trigger if algo.fires_up else price <= algo.trigger
 
     def on_tick(self, tick: Tick, now_ms: int) -> None:
-        """Triggers what the tick's mark, or the range of its trades, has reached; in order of placing."""
+        """Triggers what the tick's mark, or the range of its trades, has reached; in order of placing.
+
+        A priceProtect order waits while mark and last are further apart than triggerProtect.
+        """
         waiting = self._open[tick.symbol]
         if not waiting:
             return
@@ -236,8 +235,9 @@ class AlgoService:
                 else (tick.high if algo.fires_up else tick.low),
             )
         ]
+        protected = filters.protected(tick.mark, tick.last)
         for algo in reached:
-            if algo.open:
+            if algo.open and not (protected and algo.price_protect):
                 self._trigger(algo, now_ms)
 
     def _trigger(self, algo: Algo, now_ms: int) -> None:

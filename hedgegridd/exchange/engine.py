@@ -52,7 +52,7 @@ class Engine:
         partial_fills: bool = True,
         countdown_cancels_algo: bool = False,
         allow_flat_stop: bool = True,
-        single_close_position: bool = False,
+        single_close_position: bool = True,
         start_ms: int = 0,
     ) -> None:
         self._rules = {r.symbol: r for r in rules}
@@ -316,8 +316,10 @@ class Engine:
         self._settled(wall_ms)
 
     def set_funding_rate(self, symbol: str, rate: Decimal | None) -> None:
-        """Sets the rate of the next settlement only (a fraction per 8 h); None: by premium again."""
+        """Sets the rate of the next settlement only (a fraction within -1..1); None: by premium again."""
         self._desk.rules_of(symbol)
+        if rate is not None and not (rate.is_finite() and -1 <= rate <= 1):
+            raise VenueError(-1130, "Data sent for parameter 'rate' is not valid.")
         self._state.markets[symbol].rate_override = rate
 
     def set_status(self, symbol: str, status: str) -> None:

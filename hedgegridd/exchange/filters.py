@@ -5,6 +5,7 @@ from decimal import Decimal
 from hedgegridd.exchange.numbers import decimals, text
 from hedgegridd.exchange.types import SymbolRules, VenueError
 
+TRIGGER_PROTECT = Decimal("0.05")  # how far mark and last may be apart when a priceProtect order triggers
 MAX_PRICE_FACTOR = 10_000_000  # PRICE_FILTER's maxPrice in ticks
 
 
@@ -61,6 +62,11 @@ def check_percent_price(rules: SymbolRules, side: str, price: Decimal, mark: Dec
         )
     if side == "SELL" and price < lowest:
         raise VenueError(-4024, f"Limit price can't be lower than {text(lowest // rules.tick * rules.tick)}.")
+
+
+def protected(mark: Decimal, last: Decimal) -> bool:
+    """Whether mark and last are too far apart for a priceProtect order to trigger."""
+    return mark > 0 and abs(last - mark) > mark * TRIGGER_PROTECT
 
 
 def market_bound(rules: SymbolRules, side: str, mark: Decimal) -> Decimal:

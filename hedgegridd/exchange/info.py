@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hedgegridd.exchange.filters import max_price
+from hedgegridd.exchange.filters import TRIGGER_PROTECT, max_price
 from hedgegridd.exchange.numbers import decimals, text
 from hedgegridd.exchange.state import Market
 from hedgegridd.exchange.types import SymbolRules
@@ -55,7 +55,7 @@ def symbol_info(rules: SymbolRules, status: str) -> dict[str, Any]:
         "quotePrecision": 8,
         "underlyingType": "COIN",
         "underlyingSubType": ["PoW"] if rules.base == "BTC" else [],
-        "triggerProtect": "0.0500",
+        "triggerProtect": f"{TRIGGER_PROTECT:.4f}",
         "liquidationFee": text(rules.taker_fee),
         "marketTakeBound": text(rules.percent_up - 1),
         "maxMoveOrderLimit": 10000,

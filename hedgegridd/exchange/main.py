@@ -32,7 +32,7 @@ def _port(text: str) -> int:
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 9:
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text}")
     return int(text)
 
@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--tick-rate", type=_decimal, default=Decimal(10), help="synthetic ticks a second of market time"
     )
+    line.add_argument("--start-ms", type=_count, help="market time of the synthetic start (default: now)")
     line.add_argument("--regime", default="demo", help="course of the synthetic market (default %(default)s)")
     line.add_argument("--latency-ms", type=_count, default=0, help="wall ms each way of a request")
     line.add_argument("--jitter-ms", type=_count, default=0, help="up to so many wall ms more, each way")
@@ -98,6 +99,7 @@ def options_of(argv: Sequence[str]) -> Options:
         rate_limits=not args.no_rate_limits,
         history_bars=args.history_bars,
         tick_rate=args.tick_rate,
+        start_ms=args.start_ms,
         regime=args.regime,
         latency_ms=args.latency_ms,
         jitter_ms=args.jitter_ms,

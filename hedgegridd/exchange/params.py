@@ -8,9 +8,9 @@ from hedgegridd.exchange.types import VenueError
 
 Params = Mapping[str, str]
 
-_CLIENT_ID = re.compile(r"^[.A-Za-z0-9:/_-]{1,36}$")
-_NUMBER = re.compile(r"^-?\d{1,20}(\.\d{1,20})?$")
-_INTEGER = re.compile(r"^-?\d{1,18}$")
+_CLIENT_ID = re.compile(r"[.A-Za-z0-9:/_-]{1,36}")
+_NUMBER = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,20})?")
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 
 
 def missing(name: str) -> VenueError:
@@ -34,7 +34,7 @@ def required(params: Params, name: str) -> str:
 def decimal(params: Params, name: str) -> Decimal:
     """The figure `name`; -1102 when absent or no plain decimal number."""
     value = required(params, name)
-    if not _NUMBER.match(value):
+    if not _NUMBER.fullmatch(value):
         raise missing(name)
     try:
         return Decimal(value)
@@ -47,7 +47,7 @@ def integer(params: Params, name: str, default: int | None = None) -> int:
     value = params.get(name, "")
     if not value and default is not None:
         return default
-    if not _INTEGER.match(value):
+    if not _INTEGER.fullmatch(value):
         raise missing(name)
     return int(value)
 
@@ -75,7 +75,7 @@ def client_id(params: Params, name: str, fallback: str) -> str:
         return fallback
     if len(value) > 36:
         raise VenueError(-4015, "Client order id length should not be more than 36 chars")
-    if not _CLIENT_ID.match(value):
+    if not _CLIENT_ID.fullmatch(value):
         raise VenueError(-4015, "Client order id is not valid.")
     return value
 

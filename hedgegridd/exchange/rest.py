@@ -108,7 +108,9 @@ class Rest:
             body, status = {"code": error.code, "msg": error.msg}, error.status
             if isinstance(error, RateError):
                 headers["Retry-After"] = str(error.retry_after_s)
-        except Exception:  # noqa: BLE001  # logged with its trace below
+        except Exception as error:  # noqa: BLE001  # logged with its trace below
+            if isinstance(error, AssertionError):
+                self._venue.breach = error
             # An answer of the venue's own kind, so that a client sees what it would see there; the trace is ours.
             _log.exception("handler failed", method=request.method, path=request.path)
             body, status = (

@@ -33,8 +33,8 @@ _log = structlog.get_logger("exchange")
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How an exchange is set up. Ports: 0 picks a free one. `deposit` in USDT, `speed` x wall clock.
 
-    `api_key`/`api_secret` are made up when empty. `tick_rate` (ticks per second of market time) is the synthetic
-    market's, `data` the replay's file; `history_bars` None leaves the market's own default. A client that is
+    `api_key`/`api_secret` are made up when empty. `tick_rate` (ticks per second of market time) and `start_ms` (market
+    time of its start; None: now) are the synthetic market's, `data` is the replay's file; `history_bars` None leaves the market's own default. A client that is
     `backlog_bytes` behind in reading a socket is dropped. A request takes `latency_ms` plus up to `jitter_ms`
     (wall) each way. `partial_fills`, `countdown_cancels_algo`, `allow_flat_stop`: see Engine.
     """
@@ -55,6 +55,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: bool = True
     history_bars: int | None = None
     tick_rate: Decimal = Decimal(10)
+    start_ms: int | None = None
     regime: str = "demo"
     latency_ms: int = 0
     jitter_ms: int = 0
@@ -79,7 +80,7 @@ class PaperExchange:
             symbols=rules,
             data=options.data,
             seed=options.seed,
-            start_ms=wall.now_ms(),
+            start_ms=wall.now_ms() if options.start_ms is None else options.start_ms,
             tick_rate=options.tick_rate,
             regime=options.regime,
             history_bars=options.history_bars,
@@ -123,7 +124,7 @@ class PaperExchange:
         )
         if not self.options.start_paused:
             venue.clock.resume()
-            if self.options.market == "synthetic":
+            if self.options.market == "synthetic" and self.options.start_ms is None:
                 # It began when this object was built; now is now, or its ticks would look old for ever.
                 venue.clock.slip_to(venue.wall.now_ms())
         self._tasks = [
@@ -140,6 +141,7 @@ class PaperExchange:
         for task in self._tasks:
             task.cancel()
         ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.venue.faults.clear()  # ends hanging requests
         await self._sockets.close()
         for runner in self._runners:
             await runner.cleanup()

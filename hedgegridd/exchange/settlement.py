@@ -116,6 +116,6 @@ class Settlement:
         """Auto-deleverages `qty` of a leg at mark (a drill); raises VenueError -4003 outside the leg."""
         self._desk.rules_of(symbol)
         leg = self._desk.state.leg(symbol, side)
-        if not 0 < qty <= leg.qty:
-            raise VenueError(-4003, f"qty must be above zero and at most the leg's {leg.qty}.")
+        if not qty.is_finite() or not 0 < qty <= leg.qty or qty % self._desk.rules[symbol].step:
+            raise VenueError(-4003, f"qty must be whole steps, above zero and at most {leg.qty}.")
         self.close_leg(leg, qty, now_ms, prefix="adl_autoclose", kind="ADL")

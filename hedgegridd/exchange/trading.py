@@ -266,10 +266,10 @@ class Trading:
             raise VenueError(-2013, "Order does not exist.")
         return order_json(order, self._desk.rules_of(order.symbol))
 
-    def cancel_all(self, symbol: str, now_ms: int, *, legs: tuple[str, ...] = ("LONG", "SHORT")) -> int:
+    def cancel_all(self, symbol: str, now_ms: int) -> int:
         """Cancels the ordinary orders of a symbol (algo orders stay); returns how many."""
         self._desk.rules_of(symbol)
-        orders = [o for o in self._desk.state_open(symbol) if o.leg in legs]
+        orders = self._desk.state_open(symbol)
         for order in orders:
             self._desk.end(order, "CANCELED", now_ms)
         return len(orders)

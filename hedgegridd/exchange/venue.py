@@ -41,6 +41,7 @@ class Venue:
         self.user = UserStream(self.hub, self.faults)
         self.ticks: dict[str, Tick] = {}
         self.streams = {symbol: SymbolStreams(symbol) for symbol in self.markets}
+        self.breach: AssertionError | None = None
         self.ticks_fed = 0
         self.slips = 0
         self._specs: dict[str, StreamSpec | None] = {}
@@ -96,7 +97,12 @@ class Venue:
         self.user.publish(self.engine.take_events())
 
     def on_wall(self) -> None:
-        """What happens by the wall clock alone: GTD and countdowns of the engine, the end of a listenKey."""
+        """What happens by the wall clock alone: GTD and countdowns of the engine, the end of a listenKey.
+
+        Raises the AssertionError of an invariant that a request broke: a venue whose books are wrong must not go on.
+        """
+        if self.breach is not None:
+            raise self.breach
         wall_ms = self.wall.now_ms()
         self.engine.on_wall(wall_ms)
         self.publish_user_events()

@@ -61,6 +61,7 @@ class ReadTruth(Command, frozen=True, kw_only=True):
     history: bool = True
     trades_from: dict[str, int] = {}
     income_from_ms: int | None = None
+    funding_from_ms: int | None = None  # FUNDING_FEE apart: in a replay it is on the market's clock
 
 
 class VenueTruth(Event, frozen=True, kw_only=True):
@@ -74,6 +75,7 @@ class VenueTruth(Event, frozen=True, kw_only=True):
     in_flight: tuple[str, ...] = ()
     trade_cursor: dict[str, int] = {}  # per instrument: the newest trade id that has been told
     income_cursor_ms: int | None = None
+    funding_cursor_ms: int | None = None
     asked_ns: Nanos
     asked_mono_ns: int
     answered_ns: Nanos

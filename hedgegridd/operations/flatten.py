@@ -52,7 +52,7 @@ class Flatten(Operation, frozen=True, kw_only=True):
         try:
             answer = await context.command(command, self.deadline_s + ANSWER_MARGIN_S)
         except StillWorking as late:
-            unknown = {"residuals": None, "residual_orders": None, "proof": []}
+            unknown: dict[str, object] = {"residuals": None, "residual_orders": None, "proof": []}
             body = {"outcome": "working", "verified": False, **asked, **unknown, "detail": str(late)}
             return await context.finished(body, status=202)
         if not isinstance(answer, FlattenAnswer):

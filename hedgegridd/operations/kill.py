@@ -8,14 +8,14 @@ from hedgegridd.control.operation import Context, Operation, Outcome, Problem, R
 from hedgegridd.messages import Command, Rearm
 from hedgegridd.messages import Kill as KillCommand
 
-CONFIRM_S = 10.0
+ANSWER_MARGIN_S = 1.0  # the kill switch answers at its deadline; this much later it is taken for hung
 
 
 class Kill(Operation, frozen=True, kw_only=True):
     """Trip the kill switch: the configured action (flatten or halt), latched over restarts until you rearm.
 
     `{"enabled": false}` (trading off) is the same as no field; `{"enabled": true}` (trading on) is a rearm, which needs
-    a reason. The answer's `asked` says which it was.
+    a reason. The answer's `asked` says which it was. 200 when all that the trip removes is gone, 202 at the deadline.
 
     Example: hedgegridctl kill --reason "strange fills"
     """
@@ -30,7 +30,14 @@ class Kill(Operation, frozen=True, kw_only=True):
     action: Annotated[
         Literal["flatten", "halt"] | None, Meta(description="instead of the configured action")
     ] = None
+    deadline_s: Annotated[float, Meta(ge=0.1, le=300, description="seconds to wait until it is verified")] = (
+        10.0
+    )
     enabled: Annotated[bool | None, Meta(description="false: trip; true: rearm")] = None
+
+    def limit_s(self) -> float:
+        """Its own deadline, the margin, and the journal's 100 ms."""
+        return self.deadline_s + ANSWER_MARGIN_S + 1.0
 
     async def run(self, context: Context) -> Outcome:
         """Tell the kill switch.
@@ -47,8 +54,10 @@ class Kill(Operation, frozen=True, kw_only=True):
             command = Rearm(reason=self.reason)
         else:
             command = KillCommand(
-                reason=self.reason or f"asked by {context.caller.actor}", action=self.action
+                reason=self.reason or f"asked by {context.caller.actor}",
+                action=self.action,
+                deadline_s=self.deadline_s,
             )
-        outcome = await context.carried_out(command, CONFIRM_S)
+        outcome = await context.carried_out(command, self.deadline_s + ANSWER_MARGIN_S)
         outcome.body["asked"] = "rearm" if self.enabled else "kill"
         return outcome

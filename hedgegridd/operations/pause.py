@@ -34,6 +34,8 @@ class Pause(Operation, frozen=True, kw_only=True):
         outcome = await context.carried_out(
             PauseEntries(instrument=instrument, reason=self.reason), CONFIRM_S
         )
+        if "entries_resting" in outcome.body:
+            return outcome
         orders = await context.try_ask(GetOrders(), OrdersAnswer)
         outcome.body["entries_resting"] = (
             None

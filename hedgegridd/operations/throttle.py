@@ -43,7 +43,7 @@ class Throttle(Operation, frozen=True, kw_only=True):
         instrument = context.instrument(self.instrument)
         before = await _throttles(context)
         # A zero with an exponent (0e5) would travel as such through the journal; one zero is enough.
-        value = self.throttle if self.throttle else Decimal(0)
+        value = self.throttle or Decimal(0)
         outcome = await context.carried_out(SetThrottle(throttle=value, instrument=instrument), 10.0)
         after = await _throttles(context)  # a desk that hangs now must not turn a done thing into an error
         outcome.body["changed"] = {

@@ -273,10 +273,9 @@ class Bus:
         return self._last_seq + 1
 
     def stats(self) -> dict[str, dict[str, int]]:
-        """Counters per actor: handled, waiting, conflated and slow."""
+        """Counters per actor: messages waiting, conflated away, and slow handlers."""
         return {
             name: {
-                "handled": box.handled,
                 "waiting": len(box),
                 "conflated": box.conflated,
                 "slow": box.slow,

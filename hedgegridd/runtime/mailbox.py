@@ -29,7 +29,6 @@ class Mailbox:
         "data_max",
         "data_queued",
         "essential",
-        "handled",
         "handler",
         "name",
         "recorded",
@@ -61,7 +60,6 @@ class Mailbox:
         self.control_queued = False
         self.data_queued = False
         self.conflated = 0
-        self.handled = 0
         self.slow = 0
 
     def __len__(self) -> int:

@@ -13,8 +13,7 @@ from hedgegridd.runtime.mailbox import Mailbox
 SLICE_NS = 50_000
 HANDLER_BUDGET_NS = 5_000_000
 DRAIN_MAX = 10_000_000
-_NEVER_NS = 1 << 62
-_WAIT_SAMPLE_MASK = 63  # of each mailbox one delivery in 64 tells its queue wait
+_WAIT_SAMPLE_MASK = 7
 
 Recorder = Callable[[str, Envelope], object]
 Router = Callable[[Mailbox, Envelope, Sequence[Message]], None]
@@ -34,7 +33,7 @@ class Fault:
 class Probes:
     """Where the scheduler tells its health; every hook is optional and must not raise.
 
-    `on_wait(seconds)` hears of one delivery in 64 of each mailbox; `on_slow(actor, message type, nanoseconds)` of
+    `on_wait(seconds)` hears of the first delivery of every eighth slice; `on_slow(actor, message type, nanoseconds)` of
     every handler that took longer than the budget.
     """
 
@@ -63,12 +62,17 @@ class Scheduler:
         self._recorder = recorder
         self._probes = probes or Probes()
         self._slice_ns = slice_ns
+        if not 0 < slice_ns <= handler_budget_ns:
+            raise ValueError(
+                f"a slice must be positive and at most the handler budget, got {slice_ns}, {handler_budget_ns}"
+            )
         self._budget_ns = handler_budget_ns
         self._control: deque[Mailbox] = deque()
         self._data: deque[Mailbox] = deque()
         self._paused: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._armed = False
+        self._slices = 0
 
     def start(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Run on this loop from now on; None: only `drain` runs anything."""
@@ -126,7 +130,9 @@ class Scheduler:
         Raises:
             BusError: after `limit` deliveries: the machines feed each other without end.
         """
-        delivered = self._run(_NEVER_NS, limit)
+        delivered = 0
+        while delivered < limit and (self._control or self._data):
+            delivered += self._run(limit - delivered)
         if self._control or self._data:
             raise BusError(f"the mailboxes are not empty after {limit} deliveries")
         return delivered
@@ -140,21 +146,21 @@ class Scheduler:
         # Armed stays set while the slice runs, so that posting from a handler arms nothing.
         try:
             if self._loop is not None:
-                self._run(self._slice_ns, DRAIN_MAX)
+                self._run(DRAIN_MAX)
         finally:
             self._armed = False
             self._arm()
 
-    def _run(self, for_ns: int, limit: int) -> int:
-        """The hot loop: everything is local, one clock reading per message."""
+    def _run(self, limit: int) -> int:
+        """One slice, the hot loop: everything is local, one clock reading per message; the deliveries."""
         control, data = self._control, self._data
-        mono_ns, budget_ns, recorder = self._clock.mono_ns, self._budget_ns, self._recorder
-        on_wait = self._probes.on_wait
+        mono_ns, recorder = self._clock.mono_ns, self._recorder
+        self._slices += 1
+        # The first delivery of every eighth slice tells its queue wait: cheap, and busy or idle alike.
+        on_wait = None if self._slices & _WAIT_SAMPLE_MASK else self._probes.on_wait
         now_ns = mono_ns()
-        end_ns = now_ns + for_ns
+        end_ns = now_ns + self._slice_ns
         for delivered in range(limit):
-            if now_ns >= end_ns:
-                return delivered
             if control:
                 box = control[0]
                 lane = box.control
@@ -173,7 +179,6 @@ class Scheduler:
                     box.data_queued = False
             else:
                 return delivered
-            box.handled = handled = box.handled + 1
             try:
                 if recorder is not None and type(envelope.message) in box.recorded:
                     recorder(box.name, envelope)
@@ -182,11 +187,15 @@ class Scheduler:
                     self._route(box, envelope, outputs)
             except Exception as error:  # noqa: BLE001  # whatever a machine raises is its fault, and reported
                 self._fault(Fault(box.name, box.essential, error, envelope))
+            if on_wait is not None:
+                on_wait((now_ns - envelope.mono_ns) / 1e9)
+                on_wait = None
             started_ns, now_ns = now_ns, mono_ns()
-            if now_ns - started_ns > budget_ns:
-                self._tell_slow(box, envelope, now_ns - started_ns)
-            if not handled & _WAIT_SAMPLE_MASK and on_wait is not None:
-                on_wait((started_ns - envelope.mono_ns) / 1e9)
+            if now_ns >= end_ns:
+                # A budget is at least a slice, so a slow handler always ends one: no check per message.
+                if now_ns - started_ns > self._budget_ns:
+                    self._tell_slow(box, envelope, now_ns - started_ns)
+                return delivered + 1
         return limit
 
     def _tell_slow(self, box: Mailbox, envelope: Envelope, took_ns: int) -> None:

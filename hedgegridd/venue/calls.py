@@ -103,9 +103,15 @@ class VenueCalls:
             "/fapi/v1/openAlgoOrders", {"symbol": symbol}, list[wire.AlgoOrder], safety=True
         )
 
-    async def order(self, symbol: str, client_order_id: str) -> wire.OpenOrder:
-        """One ordinary order, open or not; -2013 when the venue does not know it."""
-        params: Params = {"symbol": symbol, "origClientOrderId": client_order_id}
+    async def order(
+        self, symbol: str, client_order_id: str, *, venue_order_id: str | None = None
+    ) -> wire.OpenOrder:
+        """One ordinary order, open or not, by the venue's id where given; -2013 when the venue does not know it."""
+        params: Params = {"symbol": symbol}
+        if venue_order_id:
+            params["orderId"] = venue_order_id
+        else:
+            params["origClientOrderId"] = client_order_id
         return await self._get("/fapi/v1/order", params, wire.OpenOrder, safety=True)
 
     async def algo(self, client_order_id: str) -> wire.AlgoOrder:
@@ -136,11 +142,13 @@ class VenueCalls:
 
     # --- orders -------------------------------------------------------------------------------
 
-    async def place(self, symbol: str, order: PlaceOrder) -> None:
-        """Send an order past everything else: conditional ones to the algo service, the rest as ordinary ones."""
+    async def place(self, symbol: str, order: PlaceOrder) -> str:
+        """Send an order past everything else: conditional ones to the algo service, the rest as ordinary ones.
+
+        Returns the venue's id of it.
+        """
         if order.kind is OrderKind.STOP_MARKET:
-            await self._place_stop(symbol, order)
-            return
+            return await self._place_stop(symbol, order)
         assert order.qty is not None, "only closePosition stops carry no quantity"
         params: Params = {
             "symbol": symbol,
@@ -153,9 +161,10 @@ class VenueCalls:
         if order.kind is OrderKind.LIMIT:
             assert order.price is not None, "a LIMIT order has a price"
             params |= {"price": order.price, "timeInForce": order.time_in_force.value}
-        await self._post("/fapi/v1/order", params, msgspec.Raw, safety=order.purpose.reduces)
+        placed = await self._post("/fapi/v1/order", params, wire.Placed, safety=order.purpose.reduces)
+        return str(placed.orderId)
 
-    async def _place_stop(self, symbol: str, order: PlaceOrder) -> None:
+    async def _place_stop(self, symbol: str, order: PlaceOrder) -> str:
         assert order.stop_price is not None, "a stop has its price"
         params: Params = {
             "algoType": "CONDITIONAL",
@@ -172,10 +181,10 @@ class VenueCalls:
         else:
             assert order.qty is not None, "a stop without closePosition has a quantity"
             params["quantity"] = order.qty
-        await self._post("/fapi/v1/algoOrder", params, msgspec.Raw, safety=True)
+        return str((await self._post("/fapi/v1/algoOrder", params, wire.Placed, safety=True)).algoId)
 
-    async def close_leg(self, symbol: str, close: CloseRaw) -> None:
-        """A market order that shrinks the leg by `close.qty`."""
+    async def close_leg(self, symbol: str, close: CloseRaw) -> wire.Placed:
+        """A market order that shrinks the leg by `close.qty`; answered with its result."""
         side: Side = close.leg.exit_side
         params: Params = {
             "symbol": symbol,
@@ -184,8 +193,9 @@ class VenueCalls:
             "type": "MARKET",
             "quantity": close.qty,
             "newClientOrderId": close.client_order_id,
+            "newOrderRespType": "RESULT",
         }
-        await self._post("/fapi/v1/order", params, msgspec.Raw, safety=True)
+        return await self._post("/fapi/v1/order", params, wire.Placed, safety=True)
 
     async def cancel(self, symbol: str, client_order_id: str) -> None:
         """Cancel one ordinary order; -2011 when it no longer rests."""

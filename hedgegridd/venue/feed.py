@@ -7,7 +7,9 @@ integer comparisons only; they become `Decimal` when something is told.
 from collections.abc import Sequence
 from decimal import Decimal
 
-from hedgegridd.messages import BarClosed, Event, MarkPrice, PriceCrossed
+from hedgegridd.messages import BarClosed, MarkPrice, PriceCrossed
+
+type Told = MarkPrice | PriceCrossed
 
 SCALE = 10**16
 MARK_EVERY_NS = 1_000_000_000
@@ -64,7 +66,7 @@ class Feed:
             return None, None
         return to_decimal(self._bid, self._tick), to_decimal(self._ask, self._tick)
 
-    def watch(self, above: Sequence[Decimal], below: Sequence[Decimal]) -> list[Event]:
+    def watch(self, above: Sequence[Decimal], below: Sequence[Decimal]) -> list[Told]:
         """Replace the watched levels; a level that is reached already is told at once.
 
         Raises:
@@ -80,7 +82,7 @@ class Feed:
             events += self._crossed(2 * self._mark)
         return events
 
-    def on_book(self, bid: int, ask: int, market_ns: int) -> Sequence[Event]:
+    def on_book(self, bid: int, ask: int, market_ns: int) -> Sequence[Told]:
         """A new best bid and ask (scaled); the levels that the mid has reached."""
         self._bid, self._ask = bid, ask
         self._now_ns = max(self._now_ns, market_ns)
@@ -91,11 +93,11 @@ class Feed:
 
     def on_mark(
         self, mark: int, market_ns: int, funding_rate: Decimal | None, next_funding_ns: int | None
-    ) -> list[Event]:
+    ) -> list[Told]:
         """A new mark (scaled): levels it has reached, and the mark itself when a second has passed."""
         self._mark = mark
         self._now_ns = max(self._now_ns, market_ns)
-        events: list[Event] = []
+        events: list[Told] = []
         told_ns = self._mark_told_ns
         # A step back of the market's clock (a restarted replay) must not silence the marks.
         if told_ns is None or market_ns - told_ns >= MARK_EVERY_NS or market_ns < told_ns:
@@ -116,8 +118,8 @@ class Feed:
             events += self._crossed(2 * mark)
         return events
 
-    def _crossed(self, twice: int) -> list[Event]:
-        events: list[Event] = []
+    def _crossed(self, twice: int) -> list[Told]:
+        events: list[Told] = []
         while self._above and 2 * self._above[0] <= twice:
             events.append(self._told(self._above.pop(0), twice))
         while self._below and 2 * self._below[0] >= twice:

@@ -6,7 +6,7 @@ raise: we wait for the strategy's own start under our deadline and take the node
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -30,7 +30,8 @@ from nautilus_trader.config import (
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.identifiers import PositionId
 
-from hedgegridd.errors import VenueError
+from hedgegridd.config import Config
+from hedgegridd.errors import ConfigError, VenueError
 from hedgegridd.messages import PlaceOrder
 from hedgegridd.model import position_id
 from hedgegridd.venue import nautilus_hooks as hooks
@@ -74,7 +75,7 @@ class NautilusTrading:
     @property
     def connected(self) -> bool:
         """See `port.Trading.connected`."""
-        return self._strategy is not None
+        return self._strategy is not None and self._run is not None and not self._run.done()
 
     async def connect(self, deadline_s: float) -> None:
         """See `port.Trading.connect`."""
@@ -140,14 +141,17 @@ class NautilusTrading:
 
     def cancel(self, client_order_id: str) -> bool:
         """See `port.Trading.cancel`."""
-        return self._strategy is not None and self._strategy.call_off(client_order_id)
+        return self.connected and self._live().call_off(client_order_id)
 
     def remember(self, order: PlaceOrder) -> None:
         """See `port.Trading.remember`."""
         strategy = self._live()
         assert self._node is not None, "a live strategy has its node"
         leg = PositionId(position_id(order.instrument, order.leg))
-        self._node.kernel.cache.add_order(strategy.order_of(order), leg)
+        try:
+            self._node.kernel.cache.add_order(strategy.order_of(order), leg)
+        except KeyError as error:
+            raise VenueError(f"{order.client_order_id} is in NautilusTrader's cache already") from error
 
     def user_stream_up(self) -> bool:
         """See `port.Trading.user_stream_up`."""
@@ -165,7 +169,7 @@ class NautilusTrading:
     # --- inside -------------------------------------------------------------------------------
 
     def _live(self) -> GridStrategy:
-        if self._strategy is None:
+        if self._strategy is None or not self.connected:
             raise VenueError("the trading connection is down")
         return self._strategy
 
@@ -188,7 +192,7 @@ class NautilusTrading:
         node = self._node = TradingNode(config=config, loop=loop)
         self._guards.append(node.kernel.get_log_guard())
         node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
-        node.add_exec_client_factory(BINANCE, hooks.exec_factory(self._hear))
+        node.add_exec_client_factory(BINANCE, hooks.exec_factory(self._hear, self._listener.on_user_renewed))
         strategy = GridStrategy(self._subscriptions, self._listener, on_started)
         node.trader.add_strategy(strategy)
         node.build()
@@ -279,3 +283,25 @@ async def _end_leaks() -> None:
         _, alive = await asyncio.wait(leaks, timeout=LEAK_S)
         if alive:
             _log.warning("nautilus tasks do not end", tasks=[task.get_name() for task in alive])
+
+
+def for_config(config: Config, credentials: Credentials) -> Callable[[Listener], NautilusTrading]:
+    """What makes the trading connection a config asks for.
+
+    Raises:
+        ConfigError: paper needs the address of every connection.
+    """
+    venue = config.venue
+    if venue.environment == "paper":
+        for name in ("rest_url", "market_ws_url", "user_ws_url"):
+            if getattr(venue, name) is None:
+                raise ConfigError(f'[venue] {name}: needed with environment = "paper"')
+    options = NautilusOptions(
+        environment=venue.environment,
+        instruments=tuple((grid.instrument_id, grid.bar) for grid in config.grid if grid.enabled),
+        rest_url=venue.rest_url,
+        market_ws_url=venue.market_ws_url,
+        user_ws_url=venue.user_ws_url,
+        recv_window_ms=venue.recv_window_ms,
+    )
+    return lambda listener: NautilusTrading(options, credentials, listener)

@@ -3,6 +3,7 @@
     _setup_loop        the kernel would take our signal handlers
     _ws_client         of the execution client: we see each raw user message the adapter sees, before it does
     _stream_client     its socket: is it alive? and the flag that says the adapter has given up
+    _on_resubscribe    the adapter's comparison after a new socket; we make ours after it
     _clients           of the execution engine: how the client is found
 
 A test fails when one of them moves.
@@ -46,15 +47,19 @@ def _leave_loop(_kernel: NautilusKernel) -> None:
     """Our loop keeps its own signal handlers."""
 
 
-def tap(client: BinanceFuturesExecutionClient, hear: Callable[[bytes], None]) -> None:
+def tap(
+    client: BinanceFuturesExecutionClient, hear: Callable[[bytes], None], renewed: Callable[[], None]
+) -> None:
     """Let `hear` see each raw user-stream message just before the adapter handles it.
+
+    `renewed` is called when the stream runs on a new socket and the adapter has made its own comparison.
 
     Raises:
         AdapterMoved: the adapter hands messages on in another way.
     """
     _needs(client, "_ws_client", "_handle_user_ws_message")
     stream = client._ws_client  # noqa: SLF001  # checked above
-    _needs(stream, "_handler", "_handle_stream_message")
+    _needs(stream, "_handler", "_handle_stream_message", "_on_resubscribe")
     adapters = stream._handler  # noqa: SLF001  # checked above
     if adapters != client._handle_user_ws_message:  # noqa: SLF001  # checked above
         raise AdapterMoved("the user stream's handler is not the execution client's")
@@ -64,16 +69,25 @@ def tap(client: BinanceFuturesExecutionClient, hear: Callable[[bytes], None]) ->
         adapters(raw)
 
     stream._handler = both  # noqa: SLF001  # checked above
+    compare = stream._on_resubscribe  # noqa: SLF001  # checked above
+
+    async def compared() -> None:
+        try:
+            await compare()
+        finally:
+            renewed()
+
+    stream._on_resubscribe = compared  # noqa: SLF001  # checked above
 
 
-def exec_factory(hear: Callable[[bytes], None]) -> type[LiveExecClientFactory]:
+def exec_factory(hear: Callable[[bytes], None], renewed: Callable[[], None]) -> type[LiveExecClientFactory]:
     """The adapter's own factory, its client tapped."""
 
     class TappedFactory(LiveExecClientFactory):
         @staticmethod
         def create(**options: Any) -> BinanceFuturesExecutionClient:
             client = BinanceLiveExecClientFactory.create(**options)
-            tap(client, hear)
+            tap(client, hear, renewed)
             return client
 
     return TappedFactory
@@ -104,15 +118,13 @@ def stream_up(client: BinanceFuturesExecutionClient) -> bool:
 async def revive(client: BinanceFuturesExecutionClient) -> None:
     """Open the user stream anew, as the adapter does at connect, with its own reconciliation afterwards."""
     stream: BinanceUserDataWebSocketClient = client._ws_client  # noqa: SLF001  # checked by tap
-    _needs(stream, "_recovery_lock", "_disconnect_stream", "_cancel_keepalive")
-    _needs(client, "_reconcile_after_resubscribe")
+    _needs(stream, "_recovery_lock", "_disconnect_stream", "_cancel_keepalive", "_on_resubscribe")
     async with stream._recovery_lock:  # noqa: SLF001  # checked above
         stream._cancel_keepalive()  # noqa: SLF001  # checked above
         await stream._disconnect_stream()  # noqa: SLF001  # checked above
         await stream.connect()
         await stream.session_logon()
-        hook = client._reconcile_after_resubscribe  # noqa: SLF001  # checked above
-        await stream.subscribe_user_data_stream(pre_dispatch_hook=hook)
+        await stream.subscribe_user_data_stream(pre_dispatch_hook=stream._on_resubscribe)  # noqa: SLF001
 
 
 def leaked_tasks() -> list["asyncio.Task[Any]"]:

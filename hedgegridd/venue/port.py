@@ -18,6 +18,10 @@ class Listener(Protocol):
         """A raw message of the account's user stream."""
         ...
 
+    def on_user_renewed(self) -> None:
+        """The user stream runs on a new socket; messages may have been lost in between."""
+        ...
+
     def on_quote(self, instrument: str, bid: int, ask: int, market_ns: int) -> None:
         """Best bid and ask, scaled as `feed.SCALE`."""
         ...

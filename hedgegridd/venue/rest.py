@@ -55,8 +55,8 @@ class RestStats:
     def __init__(self) -> None:
         self.calls: Counter[tuple[str, str]] = Counter()  # (endpoint, outcome): outcome "ok" or a Kind
         self.total = 0
-        self.failed = 0
-        self.failed_in_a_row = 0  # transport failures and 5xx only: a refusal shows that the venue answers
+        self.failed = 0  # transport failures, limits and 5xx only: a refusal shows that the venue answers
+        self.failed_in_a_row = 0
         self.round_trip_ns: deque[int] = deque(maxlen=ROUND_TRIPS_MAX)
 
 
@@ -166,11 +166,11 @@ class RestClient:
 
         Raises:
             VenueCallError: with the failure, whatever it was.
-            RuntimeError: the client is not open, or a signed call has no credentials.
+            RuntimeError: a signed call has no credentials.
         """
         endpoint = f"{method} {path}"
         if self._session is None:
-            raise RuntimeError("the venue client is not open")
+            raise VenueCallError(endpoint, Failure(kind=Kind.UNSENT, reason="the client is closed"))
         self._check_budget(endpoint, safety=safety)
         query = query_string(params or {})
         headers = {}
@@ -243,13 +243,13 @@ class RestClient:
 
     def _failed(self, endpoint: str, failure: Failure) -> VenueCallError:
         self._count(endpoint, failure.kind.value)
-        self.stats.failed += 1
         if failure.kind is Kind.LIMITED:
             until_ns = self._mono_ns() + int(failure.retry_after_s * _NS_PER_S)
             self._blocked_until_ns = max(self._blocked_until_ns, until_ns)
         if failure.kind is Kind.REFUSED and failure.status < 500:
             self.stats.failed_in_a_row = 0
         else:
+            self.stats.failed += 1
             self.stats.failed_in_a_row += 1
         return VenueCallError(endpoint, failure)
 

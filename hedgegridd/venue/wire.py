@@ -89,6 +89,16 @@ class AlgoOrder(msgspec.Struct):
     updateTime: int = 0
 
 
+class Placed(msgspec.Struct):
+    """What we read of the answer to `POST /fapi/v1/order` and `POST /fapi/v1/algoOrder`."""
+
+    orderId: int = 0
+    algoId: int = 0
+    status: str = ""
+    executedQty: Decimal = ZERO
+    avgPrice: Decimal = ZERO
+
+
 class UserTrade(msgspec.Struct):
     """A row of `GET /fapi/v1/userTrades`."""
 

@@ -1,25 +1,34 @@
-"""A TradingNode with the unmodified Binance adapter that trades both legs once and says what it saw.
+"""A TradingNode with the unmodified Binance adapter that trades on the exchange and says what it saw.
 
 Run by test_exchange_nautilus.py in a process of its own (one node per process is what upstream supports):
-`python nautilus_client.py REST_URL WS_URL KEY SECRET`. The last line of stdout is a JSON object.
+`python nautilus_client.py trade|adopt|survive REST_URL WS_URL KEY SECRET`. The last line of stdout is a JSON object;
+`survive` says RESTING on a line before, when its order rests and quotes come in.
 """
 
 import asyncio
 import json
 import sys
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from nautilus_trader.adapters.binance import BINANCE
 from nautilus_trader.adapters.binance.common.enums import BinanceAccountType
-from nautilus_trader.adapters.binance.config import BinanceDataClientConfig, BinanceExecClientConfig
+from nautilus_trader.adapters.binance.common.symbol import BinanceSymbol
+from nautilus_trader.adapters.binance.config import (
+    BinanceDataClientConfig,
+    BinanceExecClientConfig,
+    BinanceInstrumentProviderConfig,
+)
 from nautilus_trader.adapters.binance.factories import (
     BinanceLiveDataClientFactory,
     BinanceLiveExecClientFactory,
 )
+from nautilus_trader.adapters.binance.futures.enums import BinanceFuturesMarginType
 from nautilus_trader.adapters.binance.futures.types import BinanceFuturesMarkPriceUpdate
-from nautilus_trader.config import InstrumentProviderConfig, LoggingConfig, StrategyConfig, TradingNodeConfig
+from nautilus_trader.config import LoggingConfig, StrategyConfig, TradingNodeConfig
 from nautilus_trader.live.node import TradingNode
+from nautilus_trader.model.currencies import USDT
 from nautilus_trader.model.data import BarType, DataType
 from nautilus_trader.model.enums import OrderSide, TimeInForce, TriggerType
 from nautilus_trader.model.identifiers import ClientId, InstrumentId, PositionId, TraderId
@@ -140,7 +149,96 @@ class Probe(Strategy):
             self._done.set()
 
 
-async def run(rest: str, ws: str, key: str, secret: str) -> dict[str, Any]:
+class Adopter(Strategy):
+    """Starts on an account that already holds legs and orders: amends, cancels all, closes both legs."""
+
+    def __init__(self, done: asyncio.Event) -> None:
+        super().__init__(
+            StrategyConfig(strategy_id="ADOPT-1", oms_type="HEDGING", external_order_claims=[INSTRUMENT])
+        )
+        self._done = done
+        self.seen: dict[str, Any] = {"history": 0, "events": []}
+
+    def on_start(self) -> None:
+        self.seen["adopted"] = {
+            str(position.id): str(position.quantity) for position in self.cache.positions_open()
+        }
+        self.seen["orders"] = sorted(str(order.client_order_id) for order in self.cache.orders_open())
+        account = self.cache.accounts()[0]
+        self.seen["leverage"] = str(account.leverage(INSTRUMENT))
+        self.seen["balance"] = str(account.balance_total(USDT).as_decimal())
+        bars = BarType.from_str(f"{INSTRUMENT}-1-MINUTE-LAST-EXTERNAL")
+        self.request_bars(bars, start=self.clock.utc_now() - timedelta(minutes=30))
+        order = next(order for order in self.cache.orders_open() if str(order.client_order_id) == "resting")
+        self.modify_order(
+            order, price=self.cache.instrument(INSTRUMENT).make_price(order.price * Decimal("0.99"))
+        )
+
+    def on_historical_data(self, data: Any) -> None:
+        self.seen["history"] += 1
+        self._check()
+
+    def on_order_updated(self, event: Any) -> None:
+        self.seen["events"].append("updated")
+        self.seen["price"] = str(event.price)
+        self.cancel_all_orders(INSTRUMENT)
+
+    def on_order_canceled(self, event: Any) -> None:
+        self.seen["events"].append(f"canceled {event.client_order_id}")
+        if self.cache.orders_open_count() == 0:
+            for position in self.cache.positions_open():
+                order = self.order_factory.market(
+                    INSTRUMENT, position.closing_order_side(), position.quantity
+                )
+                self.submit_order(order, position_id=position.id)
+
+    def on_position_closed(self, event: Any) -> None:
+        self.seen["events"].append(f"closed {event.position_id}")
+        self._check()
+
+    def _check(self) -> None:
+        if (
+            self.cache.positions_open_count() == 0
+            and self.seen["history"]
+            and "updated" in self.seen["events"]
+        ):
+            self._done.set()
+
+
+class Survivor(Strategy):
+    """Rests one order and waits for its fill and for quotes, whatever happens to the connections meanwhile."""
+
+    def __init__(self, done: asyncio.Event) -> None:
+        super().__init__(StrategyConfig(strategy_id="SURVIVE-1", oms_type="HEDGING"))
+        self._done = done
+        self._order: Any = None
+        self.seen: dict[str, Any] = {"quotes": 0, "quotes_after_fill": 0, "filled": "0"}
+
+    def on_start(self) -> None:
+        self.subscribe_quote_ticks(INSTRUMENT)
+
+    def on_quote_tick(self, quote: Any) -> None:
+        self.seen["quotes"] += 1
+        if self._order is None:
+            instrument = self.cache.instrument(INSTRUMENT)
+            price = instrument.make_price(quote.bid_price.as_decimal() * Decimal("0.97"))
+            self._order = self.order_factory.limit(INSTRUMENT, OrderSide.BUY, instrument.make_qty(QTY), price)
+            self.submit_order(self._order, position_id=PositionId(f"{INSTRUMENT}-LONG"))
+        if Decimal(self.seen["filled"]) == QTY:
+            self.seen["quotes_after_fill"] += 1
+            self._done.set()
+
+    def on_order_accepted(self, event: Any) -> None:
+        print("RESTING", flush=True)
+
+    def on_order_filled(self, event: Any) -> None:
+        self.seen["filled"] = str(Decimal(self.seen["filled"]) + event.last_qty.as_decimal())
+
+
+PROBES = {"trade": Probe, "adopt": Adopter, "survive": Survivor}
+
+
+async def run(mode: str, rest: str, ws: str, key: str, secret: str) -> dict[str, Any]:
     NautilusKernel._setup_loop = lambda self: None  # type: ignore[method-assign]  # the signals stay ours
     common: dict[str, Any] = {
         "account_type": BinanceAccountType.USDT_FUTURES,
@@ -148,15 +246,21 @@ async def run(rest: str, ws: str, key: str, secret: str) -> dict[str, Any]:
         "api_secret": secret,
         "base_url_http": rest,
         "base_url_ws": ws,
-        "instrument_provider": InstrumentProviderConfig(load_all=True),
+        "instrument_provider": BinanceInstrumentProviderConfig(load_all=True, query_commission_rates=True),
     }
+    symbol = BinanceSymbol("BTCUSDT")
+    execution = BinanceExecClientConfig(
+        **common,
+        base_url_ws_stream=ws,
+        use_reduce_only=False,
+        futures_leverages={symbol: 7},
+        futures_margin_types={symbol: BinanceFuturesMarginType.CROSS},
+    )
     config = TradingNodeConfig(
         trader_id=TraderId("PROBE-001"),
         logging=LoggingConfig(log_level="WARNING", log_colors=False),
         data_clients={BINANCE: BinanceDataClientConfig(**common)},
-        exec_clients={
-            BINANCE: BinanceExecClientConfig(**common, base_url_ws_stream=ws, use_reduce_only=False)
-        },
+        exec_clients={BINANCE: execution},
         timeout_connection=15.0,
         timeout_reconciliation=10.0,
         timeout_portfolio=10.0,
@@ -167,7 +271,7 @@ async def run(rest: str, ws: str, key: str, secret: str) -> dict[str, Any]:
     node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
     node.add_exec_client_factory(BINANCE, BinanceLiveExecClientFactory)
     done = asyncio.Event()
-    probe = Probe(done)
+    probe = PROBES[mode](done)
     node.trader.add_strategy(probe)
     node.build()
     running = asyncio.create_task(node.run_async())
@@ -186,7 +290,7 @@ async def run(rest: str, ws: str, key: str, secret: str) -> dict[str, Any]:
 
 
 def main() -> int:
-    seen = asyncio.run(run(*sys.argv[1:5]))
+    seen = asyncio.run(run(*sys.argv[1:6]))
     print(json.dumps(seen), flush=True)
     return 0
 

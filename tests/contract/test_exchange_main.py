@@ -26,6 +26,11 @@ async def started(*argv: str) -> tuple[asyncio.subprocess.Process, dict[str, str
     return process, said
 
 
+async def hang(http: aiohttp.ClientSession, url: str) -> None:
+    async with http.get(url):
+        pass
+
+
 @pytest.mark.e2e
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_it_serves_and_ends_clean_on_a_signal(number: signal.Signals) -> None:
@@ -37,12 +42,19 @@ async def test_it_serves_and_ends_clean_on_a_signal(number: signal.Signals) -> N
                 assert answer.status == 200
             async with http.get(said["admin"] + "/health") as answer:
                 assert (await answer.json())["paused"] is False
-            # An open socket does not keep it from ending.
+            # Neither an open socket nor a hanging request keeps it from ending.
+            rule = {"target": "rest", "kind": "hang", "path": "/fapi/v1/time"}
+            async with http.post(said["admin"] + "/faults", json=rule) as answer:
+                assert answer.status == 200
+            hanging = asyncio.create_task(hang(http, said["rest"] + "/fapi/v1/time"))
             async with http.ws_connect(said["websocket"] + "/ws/btcusdt@bookTicker") as socket:
                 assert (await asyncio.wait_for(socket.receive_json(), 5))["e"] == "bookTicker"
                 process.send_signal(number)
                 _, err = await asyncio.wait_for(process.communicate(), 10)
-        assert (process.returncode, err.decode()) == (0, "")
+            with pytest.raises(aiohttp.ClientError):
+                await hanging
+        assert process.returncode == 0
+        assert "Traceback" not in err.decode()
     finally:
         if process.returncode is None:
             process.kill()
@@ -85,7 +97,7 @@ def test_every_option_of_the_command_line_arrives() -> None:
         "--host", "127.0.0.2", "--port", "1", "--admin-port", "2", "--market", "replay", "--data", "f.csv", "--seed", "3",
         "--speed", "2.5", "--symbols", "ethusdt, btcusdt", "--deposit", "5", "--tick-rate", "7", "--history-bars", "9",
         "--api-key", "k", "--api-secret", "s", "--start-paused", "--no-rate-limits",
-        "--regime", "crash", "--latency-ms", "4", "--jitter-ms", "6", "--no-partial-fills",
+        "--start-ms", "8", "--regime", "crash", "--latency-ms", "4", "--jitter-ms", "6", "--no-partial-fills",
         "--countdown-cancels-algo", "--no-flat-stop",
     )  # fmt: skip
     options, plain = options_of(argv), options_of(())

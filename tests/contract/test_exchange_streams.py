@@ -132,6 +132,50 @@ async def test_the_diff_stream_keeps_a_local_book_equal_to_the_venues() -> None:
         await socket.close()
 
 
+async def test_two_symbols_trade_side_by_side() -> None:
+    options = Options(start_paused=True, seed=3, symbols=("BTCUSDT", "ETHUSDT"), rate_limits=False)
+    async with PaperExchange(options) as exchange, Client(exchange) as client:
+        socket = await client.socket("/stream?streams=btcusdt@bookTicker/ethusdt@bookTicker")
+        await client.admin("POST", "/step", {"ms": 1_000})
+        heard = [message["data"] for message in await drain(socket, 1)]
+        times = [message["T"] for message in heard]
+        assert times == sorted(times)
+        assert {symbol: sum(m["s"] == symbol for m in heard) for symbol in options.symbols} == {
+            "BTCUSDT": 10,
+            "ETHUSDT": 10,
+        }
+        prices = {
+            row["symbol"]: Decimal(row["price"])
+            for row in (await client.public("/fapi/v1/ticker/price")).body
+        }
+        await client.admin("POST", "/jump", {"symbol": "ETHUSDT", "factor": "2"})
+        await client.admin("POST", "/step", {"ms": 1_000})
+        later = {
+            row["symbol"]: Decimal(row["price"])
+            for row in (await client.public("/fapi/v1/ticker/price")).body
+        }
+        assert later["ETHUSDT"] / prices["ETHUSDT"] > Decimal("1.9")
+        assert abs(later["BTCUSDT"] / prices["BTCUSDT"] - 1) < Decimal("0.02")
+        await socket.close()
+
+
+async def test_the_same_seed_start_and_steps_give_the_same_messages() -> None:
+    async def run(seed: int) -> list[Any]:
+        options = Options(start_paused=True, seed=seed, start_ms=1_700_000_000_000)
+        async with PaperExchange(options) as exchange, Client(exchange) as client:
+            socket = await client.socket("/stream?streams=" + "/".join(ALL))
+            for _ in range(3):
+                await client.admin("POST", "/step", {"ms": 30_000})
+            heard = await drain(socket, 1)
+            await socket.close()
+            return heard
+
+    first = await run(5)
+    assert len(first) > 900
+    assert await run(5) == first
+    assert await run(6) != first
+
+
 async def test_a_reader_that_falls_behind_is_dropped() -> None:
     options = Options(start_paused=True, rate_limits=False, backlog_bytes=64 * 1024)
     async with PaperExchange(options) as exchange, Client(exchange) as client:

@@ -70,7 +70,8 @@ class Run:
         self.events += [event.body for event in self.engine.take_events()]
         self.check()
 
-    def do_new(self, side: str, leg: str, qty: str, offset: int, tif: str, name: str) -> None:
+    def do_new(self, *step: Any) -> None:
+        side, leg, qty, offset, tif, name = step
         kind = (
             {"type": "LIMIT", "timeInForce": tif, "price": self.price(offset)} if tif else {"type": "MARKET"}
         )
@@ -83,13 +84,15 @@ class Run:
         }
         self.engine.new_order({**request, **kind}, self.wall_ms)
 
-    def do_algo(self, side: str, leg: str, qty: str | None, offset: int, kind: str, name: str) -> None:
+    def do_algo(self, *step: Any) -> None:
+        side, leg, qty, offset, kind, name = step
         request = {"symbol": "BTCUSDT", "algoType": "CONDITIONAL", "type": kind, "side": side}
         size = {"closePosition": "true"} if qty is None else {"quantity": qty}
         rest = {"positionSide": leg, "triggerPrice": self.price(offset), "clientAlgoId": name}
         self.engine.new_algo_order({**request, **size, **rest, "workingType": "MARK_PRICE"}, self.wall_ms)
 
-    def do_tick(self, move: int, down: int, up: int, volume: int, levels: int, ms: int) -> None:
+    def do_tick(self, *step: Any) -> None:
+        move, down, up, volume, levels, ms = step
         self.last = max(TICK * 400, self.last + TICK * move)
         self.ts_ms += ms
         book = [(TICK * n, D(n) / 10) for n in range(1, levels + 1)]
@@ -103,8 +106,8 @@ class Run:
                 volume=D(volume) / 1000,
                 mark=self.last + TICK,
                 index=self.last,
-                bids=tuple((self.last - step, qty) for step, qty in book),
-                asks=tuple((self.last + step, qty) for step, qty in book),
+                bids=tuple((self.last - away, qty) for away, qty in book),
+                asks=tuple((self.last + away, qty) for away, qty in book),
             ),
             self.wall_ms,
         )
@@ -221,3 +224,128 @@ def test_a_gap_fills_exactly_the_rungs_it_passes_best_first(prices: list[int], d
     assert filled[: len(passed)] == sorted(passed, reverse=buys)
     beyond = [p for p in filled[len(passed) :] if p not in (run.last, facing)]
     assert beyond == []
+
+
+FIELDS = st.sampled_from(
+    [
+        *("symbol", "side", "type", "positionSide", "quantity", "price", "timeInForce", "orderId"),
+        *(
+            "origClientOrderId",
+            "newClientOrderId",
+            "algoType",
+            "triggerPrice",
+            "closePosition",
+            "clientAlgoId",
+        ),
+        *(
+            "algoId",
+            "workingType",
+            "countdownTime",
+            "leverage",
+            "limit",
+            "startTime",
+            "endTime",
+            "fromId",
+            "page",
+        ),
+        *("goodTillDate", "incomeType", "dualSidePosition", "marginType", "priceProtect", "reduceOnly"),
+    ]
+)
+VALUES = st.one_of(
+    st.sampled_from(
+        [
+            *(
+                "BTCUSDT",
+                "BUY",
+                "SELL",
+                "LONG",
+                "SHORT",
+                "LIMIT",
+                "MARKET",
+                "STOP",
+                "STOP_MARKET",
+                "GTC",
+                "GTD",
+            ),
+            *(
+                "CONDITIONAL",
+                "true",
+                "false",
+                "2000",
+                "0.1",
+                "1",
+                "-1",
+                "0",
+                "1e9",
+                "NaN",
+                "",
+                "id1",
+                "CROSSED",
+            ),
+            *("99999999999999999999999999", "0.000000000000000000001", "\u0663", "\x00"),
+        ]
+    ),
+    st.text(max_size=12),
+)
+MUTATIONS = (
+    *("new_order", "modify_order", "cancel_order", "new_algo_order", "cancel_algo_order", "countdown_cancel"),
+    *("set_leverage", "set_margin_type", "set_position_mode"),
+)
+QUERIES = (
+    "query_order",
+    "all_orders",
+    "user_trades",
+    "query_algo_order",
+    "all_algo_orders",
+    "income",
+    "funding_rates",
+)
+
+
+BASES: tuple[dict[str, str], ...] = (
+    {},
+    {
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "positionSide": "LONG",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "price": "1990",
+        "quantity": "0.1",
+    },
+    {
+        "symbol": "BTCUSDT",
+        "algoType": "CONDITIONAL",
+        "type": "STOP_MARKET",
+        "side": "SELL",
+        "positionSide": "LONG",
+        "triggerPrice": "1900",
+        "closePosition": "true",
+    },
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    method=st.sampled_from(MUTATIONS + QUERIES),
+    base=st.sampled_from(BASES),
+    change=st.dictionaries(FIELDS, VALUES, max_size=6),
+)
+def test_any_request_is_answered_or_refused_with_a_code(
+    method: str, base: dict[str, str], change: dict[str, str]
+) -> None:
+    run = Run(partial_fills=True)
+    run.play(("new", "BUY", "LONG", "0.1", 2, "", "id1"))
+    before = run.engine.snapshot()
+    call = getattr(run.engine, method)
+    request = {**base, **change}
+    refusal: VenueError | None = None
+    try:
+        call(request, run.wall_ms) if method in MUTATIONS else call(request)
+    except VenueError as error:
+        refusal = error
+    if refusal is not None:
+        assert refusal.code < 0 < len(refusal.msg)
+    if refusal is not None or method in QUERIES:
+        assert run.engine.snapshot() == before
+    run.check()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from decimal import Decimal as D
+from decimal import Decimal as D  # noqa: N817  # many literals
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +25,23 @@ def leg(which: Leg, qty: str = "0", **over: Any) -> m.LegView:
         "latched": False,
         "qty": amount,
         "average_entry": D("64980.0") if amount else None,
-        "inventory_usdt": amount * D("65050"),
+        "inventory_usdt": amount * D(65050),
         "realized_usdt": D("1.50"),
         "unrealized_usdt": amount * D(70),
         "fees_usdt": D("-0.19"),
         "funding_usdt": D("0.33"),
         "take_profit_qty": amount,
-        "stop_price": D("62700") if amount else None,
+        "stop_price": D(62700) if amount else None,
         "stop_resting": bool(amount),
-        "liquidation_price": D("48900") if amount else None,
+        "liquidation_price": D(48900) if amount else None,
         "lots": (
             m.LotView(
                 lot_id="L1",
                 level=1,
                 qty=amount,
                 price=D("64980.0"),
-                take_profit=D("65900"),
-                stop=D("63300"),
+                take_profit=D(65900),
+                stop=D(63300),
                 opened_ns=NOW_NS - 60_000_000_000,
             ),
         )
@@ -61,7 +61,7 @@ def instrument(**over: Any) -> m.InstrumentView:
         "why_no_entries": (),
         "regime": Regime.SIDEWAYS,
         "warm": True,
-        "centre": D("65000"),
+        "centre": D(65000),
         "mid": D("65049.9"),
         "mark": D("65050.0"),
         "legs": (leg(Leg.LONG, "0.034"), leg(Leg.SHORT)),
@@ -84,7 +84,7 @@ def desk(*instruments: m.InstrumentView, **over: Any) -> m.DeskView:
     ledger = m.LedgerView(
         wallet_usdt=D("10001.64"),
         equity_usdt=D("10004.02"),
-        peak_equity_usdt=D("10010"),
+        peak_equity_usdt=D(10010),
         realized_usdt=D("1.64"),
         gross_realized_usdt=D("1.50"),
         fees_usdt=D("-0.19"),
@@ -117,7 +117,7 @@ def venue(**over: Any) -> m.VenueAnswer:
             margin_balance_usdt=D("10004.02"),
             maint_margin_usdt=D("8.85"),
             initial_margin_usdt=D("442.34"),
-            available_usdt=D("9500"),
+            available_usdt=D(9500),
             unrealized_usdt=D("2.38"),
         ),
         "account_age_s": 1.0,
@@ -153,7 +153,7 @@ ORDER = m.OrderView(
     level=1,
     side=Side.SELL,
     kind=OrderKind.LIMIT,
-    price=D("65900"),
+    price=D(65900),
     stop_price=None,
     qty=D("0.034"),
     filled_qty=D(0),
@@ -182,11 +182,12 @@ class FakeBus:
         self.asked: list[m.Message] = []
         self.actors: list[str] = []
         self.gate: asyncio.Event | None = None  # commands wait for it when set
+        self.commanded = asyncio.Event()
         self.throttle = D(1)
         ladder = m.LadderView(
             instrument=BTC,
             mid_price=D("65049.9"),
-            centre=D("65000"),
+            centre=D(65000),
             long_ladder=(rung(Leg.LONG, 1, "filled"), rung(Leg.LONG, 2)),
             short_ladder=(rung(Leg.SHORT, 1), rung(Leg.SHORT, 2, "dropped")),
         )
@@ -195,7 +196,14 @@ class FakeBus:
             m.GetKillSwitch: m.KillSwitchAnswer(to=0, state=KillState.ARMED, accepted=("kill",)),
             m.GetFlattens: m.FlattensAnswer(to=0, flattens=()),
             m.GetBoot: m.BootAnswer(
-                to=0, ready=True, stage="ready", number=8, of=8, waits_for="", since_ns=NOW_NS - 10**9, stopping=False
+                to=0,
+                ready=True,
+                stage="ready",
+                number=8,
+                of=8,
+                waits_for="",
+                since_ns=NOW_NS - 10**9,
+                stopping=False,
             ),
             m.GetLadders: m.LaddersAnswer(to=0, ladders=(ladder,)),
             m.GetOrders: m.OrdersAnswer(to=0, orders=(ORDER,)),
@@ -209,6 +217,8 @@ class FakeBus:
     async def ask(self, message: m.Message, deadline_s: float, *, actor: str = "") -> m.Answer:
         self.asked.append(message)
         self.actors.append(actor)
+        if isinstance(message, m.Command):
+            self.commanded.set()
         if self.gate is not None and isinstance(message, m.Command):
             try:
                 async with asyncio.timeout(deadline_s):

@@ -256,3 +256,58 @@ def test_a_snapshot_goes_on_where_it_was_taken() -> None:
 def test_an_engine_that_makes_no_sense_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"rules|deposit"):
         Engine(**{"rules": [RULES], **bad})  # type: ignore[arg-type]
+
+
+def test_exits_hold_no_margin() -> None:
+    made = engine()
+    made.new_order(order("BUY", "LONG", "0.02"), 2_000)
+    made.new_order(order("SELL", "LONG", "0.02", "50500"), 2_001)
+    assert D(made.account_v2()["totalOpenOrderInitialMargin"]) == 0
+
+
+def test_the_funding_rate_is_capped() -> None:
+    made = engine()
+    for ms in range(2, 9):
+        made.on_tick(tick("50000", ts_ms=ms, mark="60000", index="50000"), 2_000)
+    assert made.funding("BTCUSDT")[0] == D("0.02")
+
+
+def test_client_ids_are_known_after_a_restart() -> None:
+    made = engine()
+    made.new_order(order("BUY", "LONG", "0.01", "49000", newClientOrderId="a"), 2_000)
+    made.new_algo_order(stop("SELL", "LONG", "48000", clientAlgoId="s"), 2_000)
+    made.restore(made.snapshot())
+    again = order("BUY", "LONG", "0.01", "49000", newClientOrderId="a")
+    assert code_of(made.new_order, again, 2_001) == -4116
+    assert made.query_order({"symbol": "BTCUSDT", "origClientOrderId": "a"})["status"] == "NEW"
+    assert made.query_algo_order({"clientAlgoId": "s"})["algoStatus"] == "NEW"
+
+
+@pytest.mark.parametrize("rate", ["NaN", "Infinity", "1.1", "-2"])
+def test_admin_figures_that_make_no_sense_are_refused(rate: str) -> None:
+    made = engine()
+    before = made.snapshot()
+    assert code_of(made.set_funding_rate, "BTCUSDT", D(rate)) == -1130
+    assert code_of(made.deleverage, "BTCUSDT", "LONG", D(rate), 2_000) == -4003
+    assert code_of(made.transfer, D("NaN"), 2_000) == -9000
+    assert made.snapshot() == before
+
+
+def test_two_symbols_share_the_wallet_but_not_their_legs() -> None:
+    import msgspec
+
+    made = Engine([RULES, SymbolRules(symbol="ETHUSDT", base="ETH", tick=D("0.01"))], deposit=D(600))
+    made.on_tick(tick("50000"), 1_000)
+    made.on_tick(msgspec.structs.replace(tick("2500"), symbol="ETHUSDT"), 1_000)
+    eth = {**order("SELL", "SHORT", "2"), "symbol": "ETHUSDT"}
+    made.new_order(eth, 2_000)
+    made.new_order(order("BUY", "LONG", "0.1"), 2_000)
+    assert code_of(made.new_order, order("BUY", "LONG", "0.05"), 2_001) == -2019
+    legs = {key: leg["qty"] for key, leg in made.truth()["legs"].items() if D(leg["qty"])}
+    assert legs == {"BTCUSDT:LONG": "0.1", "ETHUSDT:SHORT": "2"}
+    assert len(made.position_risk()) == 4
+    before = D(made.position_risk("BTCUSDT")[0]["liquidationPrice"])
+    made.on_tick(msgspec.structs.replace(tick("2550"), symbol="ETHUSDT"), 3_000)
+    assert D(made.position_risk("BTCUSDT")[0]["liquidationPrice"]) > before + 900
+    assert made.open_orders("ETHUSDT") == []
+    assert [t["symbol"] for t in made.user_trades({"symbol": "ETHUSDT"})] == ["ETHUSDT"]

@@ -143,9 +143,9 @@ def test_where_a_stop_may_not_rest_on_a_flat_leg() -> None:
     assert made.query_algo_order({"clientAlgoId": "s"})["algoStatus"] == "EXPIRED"
 
 
-@pytest.mark.parametrize(("single", "code"), [(False, 0), (True, -4130)])
-def test_a_second_close_position_stop_of_a_leg(single: bool, code: int) -> None:
-    made = engine(single_close_position=single)
+@pytest.mark.parametrize(("options", "code"), [({}, -4130), ({"single_close_position": False}, 0)])
+def test_a_second_close_position_stop_of_a_leg(options: dict[str, bool], code: int) -> None:
+    made = engine(**options)
     made.new_algo_order(stop(*SELL_STOP), 2_000)
     assert code_of(made.new_algo_order, stop("SELL", "LONG", "48000"), 2_000) == code
     assert code_of(made.new_algo_order, stop("BUY", "SHORT", "51000"), 2_000) == 0
@@ -176,10 +176,15 @@ def test_a_conditional_entry_opens_its_leg() -> None:
 def test_limits_duplicates_and_cancels() -> None:
     made = engine()
     for n in range(10):
-        made.new_algo_order(stop("SELL", "LONG", str(48_000 - n), clientAlgoId=f"s{n}"), 2_000)
-    assert code_of(made.new_algo_order, stop("SELL", "LONG", "47000"), 2_001) == -4045
+        made.new_algo_order(
+            stop("SELL", "LONG", str(48_000 - n), quantity="0.01", clientAlgoId=f"s{n}"), 2_000
+        )
+    assert code_of(made.new_algo_order, stop("SELL", "LONG", "47000", quantity="0.01"), 2_001) == -4045
     assert made.cancel_algo_order({"clientAlgoId": "s0"}, 2_002)["code"] == "200"
-    assert code_of(made.new_algo_order, stop("SELL", "LONG", "47000", clientAlgoId="s1"), 2_003) == -4116
+    assert (
+        code_of(made.new_algo_order, stop("SELL", "LONG", "47000", quantity="0.01", clientAlgoId="s1"), 2_003)
+        == -4116
+    )
     assert code_of(made.cancel_algo_order, {"clientAlgoId": "s0"}, 2_004) == -2011
     assert code_of(made.cancel_algo_order, {"clientAlgoId": "zz"}, 2_004) == -2011
     assert code_of(made.cancel_algo_order, {}, 2_004) == -1102
@@ -198,3 +203,45 @@ def test_gtd_of_an_algo_order() -> None:
     made.new_algo_order(request, 2_000)
     made.on_wall(700_000)
     assert made.query_algo_order({"clientAlgoId": "s"})["algoStatus"] == "EXPIRED"
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"timeInForce": "GTX", "price": "48000"}, "Due to the order could not be executed as maker"),
+        ({"price": "49500"}, "Reach max open order limit."),
+    ],
+)
+def test_a_stop_limit_is_checked_at_its_trigger_like_any_order(more: dict[str, str], reason: str) -> None:
+    from hedgegridd.exchange.engine import Engine
+    from hedgegridd.exchange.types import SymbolRules
+
+    made = Engine([SymbolRules(max_orders=1 if reason.startswith("Reach") else 5)])
+    made.on_tick(tick("50000"), 1_000)
+    made.new_order(order("BUY", "LONG", "0.02"), 2_000)
+    made.new_order(order("BUY", "LONG", "0.01", "47600"), 2_000)
+    made.new_algo_order(
+        {**stop("SELL", "LONG", "49000", type="STOP", quantity="0.02", clientAlgoId="s"), **more}, 2_000
+    )
+    made.take_events()
+    made.on_tick(tick("48900"), 3_000)
+    last = made.take_events()[-1].body["o"]
+    assert last["X"] == "REJECTED"
+    assert last["rm"].startswith(reason)
+
+
+def test_a_conditional_entry_needs_its_notional() -> None:
+    made = engine()
+    assert code_of(made.new_algo_order, stop("BUY", "LONG", "51000", quantity="0.001"), 2_000) == -4164
+    assert code_of(made.new_algo_order, stop("SELL", "LONG", "49000", quantity="0.001"), 2_000) == 0
+
+
+@pytest.mark.parametrize(("protect", "fires"), [("true", False), ("false", True)])
+def test_price_protect_waits_while_mark_and_last_are_apart(protect: str, fires: bool) -> None:
+    made = engine()
+    made.new_order(order("BUY", "LONG", "0.02"), 2_000)
+    made.new_algo_order(stop(*SELL_STOP, priceProtect=protect), 2_000)
+    made.on_tick(tick("52000", mark="49000"), 3_000)
+    assert (not made.open_algo_orders()) is fires
+    made.on_tick(tick("49000", mark="49000"), 3_001)
+    assert made.open_algo_orders() == []

@@ -31,7 +31,7 @@ def busy() -> Engine:
     made.new_algo_order(stop("SELL", "LONG", "48000"), 2_002)
     made.new_algo_order(stop("BUY", "SHORT", "50900", quantity="0.3"), 2_002)
     made.new_algo_order(stop("BUY", "SHORT", "51000", quantity="0.01"), 2_002)
-    cancelled = made.new_algo_order(stop("SELL", "LONG", "47000"), 2_003)
+    cancelled = made.new_algo_order(stop("SELL", "LONG", "47000", quantity="0.01"), 2_003)
     made.cancel_algo_order({"algoId": str(cancelled["algoId"])}, 2_004)
     made.transfer(D(5), 2_005)
     made.on_tick(tick("51000", ts_ms=28_800_000), 2_006)
@@ -76,7 +76,9 @@ def test_answers_of_orders_decode() -> None:
     cancelled = made.cancel_order({"symbol": "BTCUSDT", "origClientOrderId": "a"}, 3_002)
     for answer in (placed, amended, cancelled):
         assert decoded(answer, BinanceOrder).clientOrderId == "a"
-    algo = made.new_algo_order(stop("SELL", "LONG", "47000", clientAlgoId="s"), 3_003)
+    algo = made.new_algo_order(
+        stop("SELL", "LONG", "55000", type="TAKE_PROFIT_MARKET", clientAlgoId="s"), 3_003
+    )
     assert decoded(algo, account.BinanceFuturesAlgoOrder).closePosition is True
     gone = made.cancel_algo_order({"clientAlgoId": "s"}, 3_004)
     assert decoded(gone, account.BinanceFuturesAlgoOrderCancelResponse).clientAlgoId == "s"

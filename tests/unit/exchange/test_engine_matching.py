@@ -151,3 +151,44 @@ def test_a_symbol_that_is_not_listed_is_a_bug_of_the_caller() -> None:
 
     with pytest.raises(KeyError):
         engine().on_tick(msgspec.structs.replace(tick("1"), symbol="ETHUSDT"), 1)
+
+
+def test_volume_through_is_shared_in_price_order() -> None:
+    made = engine(deposit=RICH)
+    made.new_order(order("BUY", "LONG", "1", "49980", newClientOrderId="b"), 2_000)
+    made.new_order(order("BUY", "LONG", "1", "49990", newClientOrderId="a"), 2_000)
+    made.on_tick(tick("50000", low="49970", volume="1.4"), 3_000)
+    assert (filled(made, "a"), filled(made, "b")) == ("FILLED 1.000", "PARTIALLY_FILLED 0.400")
+
+
+def test_once_traded_through_nothing_stands_before_the_rest() -> None:
+    made = engine(deposit=RICH)
+    made.new_order(order("BUY", "LONG", "2", "49999.9", newClientOrderId="a"), 2_000)  # behind five
+    made.on_tick(tick("50000", low="49999", volume="0.5"), 3_000)
+    made.on_tick(tick("50000", low="49999.9", high="49999.9", volume="1"), 3_001)
+    assert filled(made, "a") == "PARTIALLY_FILLED 1.500"
+
+
+def test_a_book_that_comes_to_stand_at_its_price_trades_what_it_shows() -> None:
+    made = engine(deposit=RICH)
+    made.new_order(order("BUY", "LONG", "2", "49990", newClientOrderId="a"), 2_000)
+    made.on_tick(tick("49990", low="49995", high="50000", volume="50", size="0.3"), 3_000)
+    assert filled(made, "a") == "PARTIALLY_FILLED 0.300"
+
+
+def test_a_level_taken_in_part_keeps_the_rest() -> None:
+    made = engine(deposit=RICH)
+    made.on_tick(tick("50000", size="0.01"), 2_000)
+    made.new_order(order("BUY", "LONG", "0.004"), 2_001)
+    made.new_order(order("BUY", "LONG", "0.008"), 2_002)
+    prices = [(t["price"], t["qty"]) for t in made.user_trades({"symbol": "BTCUSDT"})]
+    assert prices == [("50000.0", "0.004"), ("50000.0", "0.006"), ("50000.1", "0.002")]
+
+
+def test_amending_to_what_has_filled_cancels() -> None:
+    made = engine()
+    made.new_order(order("BUY", "LONG", "2", "49990", newClientOrderId="a"), 2_000)
+    made.on_tick(tick("50000", low="49980", volume="0.7"), 3_000)
+    request = {"symbol": "BTCUSDT", "origClientOrderId": "a", "side": "BUY", "price": "49990"}
+    made.modify_order({**request, "quantity": "0.7"}, 3_001)
+    assert filled(made, "a") == "CANCELED 0.700"

@@ -30,6 +30,9 @@ LONG = ("BUY", "LONG", "0.01", "49000")
         ({"price": ""}, -1102),
         ({"price": "1e5"}, -1102),
         ({"price": "NaN"}, -1102),
+        ({"price": "49000\n"}, -1102),
+        ({"price": "\u0664\u0669000"}, -1102),
+        ({"newClientOrderId": "a\n"}, -4015),
         ({"price": "0"}, -4001),
         ({"price": "-1"}, -4001),
         ({"price": "49000.05"}, -1111),
@@ -339,3 +342,34 @@ def test_expiry_by_the_venue() -> None:
     made.expire_order("BTCUSDT", placed["orderId"], 2_001)
     assert kinds(made) == [("ORDER_TRADE_UPDATE", "EXPIRED")]
     assert code_of(made.expire_order, "BTCUSDT", placed["orderId"], 2_002) == -2011
+
+
+def test_working_entries_count_towards_the_bracket() -> None:
+    made = engine(deposit=D(1_000_000))
+    made.set_leverage({"symbol": "BTCUSDT", "leverage": "125"})
+    made.new_order(order("BUY", "LONG", "4", "49500"), 2_000)
+    assert code_of(made.new_order, order("BUY", "LONG", "4", "49500"), 2_001) == -2027
+    assert code_of(made.new_order, order("SELL", "SHORT", "4", "50500"), 2_001) == 0
+
+
+def test_paging_from_an_id_starts_there() -> None:
+    made = engine()
+    for n in range(4):
+        made.new_order(order("BUY", "LONG", "0.01"), 2_000 + n)
+    ids = [t["id"] for t in made.user_trades({"symbol": "BTCUSDT"})]
+    page = made.user_trades({"symbol": "BTCUSDT", "fromId": str(ids[0]), "limit": "2"})
+    assert [t["id"] for t in page] == ids[:2]
+
+
+def test_events_and_positions_tell_the_notional_of_working_orders() -> None:
+    made = engine()
+    made.new_order(order("SELL", "SHORT", "0.01", "51000"), 2_000)
+    made.new_order(order("BUY", "LONG", "0.01", "49000"), 2_001)
+    made.take_events()
+    made.new_order(order("BUY", "LONG", "0.01", "48000", newClientOrderId="x"), 2_002)
+    made.cancel_order({"symbol": "BTCUSDT", "origClientOrderId": "x"}, 2_003)
+    last = made.take_events()[-1].body["o"]
+    assert (last["b"], last["a"]) == ("490.00000000", "510.00000000")
+    long, short = made.position_risk("BTCUSDT")
+    assert (long["bidNotional"], long["askNotional"]) == ("490.00000000", "0.00000000")
+    assert (short["bidNotional"], short["askNotional"]) == ("0.00000000", "510.00000000")

@@ -7,7 +7,16 @@ from hedgegridd.exchange.faults import MAX_RULES, FaultBook
 
 def test_a_rule_hits_its_path_and_method_so_many_times() -> None:
     book = FaultBook()
-    book.add({"target": "rest", "kind": "status_after", "method": "POST", "path": "/fapi/v1/*rder", "skip": 1, "count": 2})
+    book.add(
+        {
+            "target": "rest",
+            "kind": "status_after",
+            "method": "POST",
+            "path": "/fapi/v1/*rder",
+            "skip": 1,
+            "count": 2,
+        }
+    )
     assert book.take_rest("GET", "/fapi/v1/order") is None
     assert book.take_rest("POST", "/fapi/v1/listenKey") is None
     hits = [book.take_rest("POST", path) is not None for path in ("/fapi/v1/order", "/fapi/v1/algoOrder") * 2]
@@ -62,5 +71,7 @@ def test_freezing_follows_the_names_of_streams() -> None:
 def test_user_event_faults_are_counted() -> None:
     book = FaultBook()
     book.add({"target": "user", "kind": "mute", "event": "ORDER_*", "count": 1})
-    kinds = [book.take_event(event) for event in ("ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE")]
+    kinds = [
+        book.take_event(event) for event in ("ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE")
+    ]
     assert kinds == [None, "mute", None]

@@ -1,0 +1,287 @@
+"""Measures the bus against asyncio.Queue and NautilusTrader's MessageBus in one run: `python -m bench.bus`.
+
+One-way: messages a second, posted in bursts of 1,000 and handled, with envelope. Ask: microseconds from
+asking to having the answer, idle and behind bursts of 5,000 market messages whose handler takes 12 µs.
+Figures are medians of the runs; `loop` is a bare turn of the same idle loop, the machine's own noise.
+"""
+
+import argparse
+import asyncio
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import ClassVar
+
+import uvloop
+
+from hedgegridd.messages import Answer, Command, Envelope, Event, Message
+from hedgegridd.runtime.bus import Bus
+from hedgegridd.runtime.clock import RealClock
+
+BURST = 1_000
+TICKS = 5_000
+TICK_COST_NS = 12_000
+BURST_NS = TICKS * TICK_COST_NS
+ASK_EVERY_NS = 3_000_000
+
+
+class Note(Event, frozen=True, kw_only=True):
+    n: int
+
+
+class Quote(Event, frozen=True, kw_only=True):
+    lane: ClassVar[str] = "data"
+    n: int
+
+
+class Act(Command, frozen=True, kw_only=True):
+    n: int
+
+
+class Acted(Answer, frozen=True, kw_only=True):
+    n: int
+
+
+def burn(_message: object) -> tuple[()]:
+    end_ns = time.perf_counter_ns() + TICK_COST_NS
+    while time.perf_counter_ns() < end_ns:
+        pass
+    return ()
+
+
+def p(values: Sequence[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+# --- one way ----------------------------------------------------------------------------------
+
+
+async def one_way_bus(total: int) -> float:
+    handled = 0
+
+    def handler(_envelope: Envelope) -> Sequence[Message]:
+        nonlocal handled
+        handled += 1
+        return ()
+
+    bus = Bus(RealClock(), [Note])
+    bus.register("one", handler=handler, events=(Note,))
+    bus.start(asyncio.get_running_loop())
+    note = Note(n=1)
+    began = time.perf_counter()
+    for burst in range(1, total // BURST + 1):
+        for _ in range(BURST):
+            bus.publish(note)
+        while handled < burst * BURST:  # noqa: ASYNC110  # an Event set by the handler would be measured too
+            await asyncio.sleep(0)
+    return total / (time.perf_counter() - began)
+
+
+async def one_way_queue(total: int) -> float:
+    queue: asyncio.Queue[Envelope] = asyncio.Queue(65_536)
+    handled = 0
+
+    async def consume() -> None:
+        nonlocal handled
+        while True:
+            await queue.get()
+            handled += 1
+
+    consumer = asyncio.ensure_future(consume())
+    note = Note(n=1)
+    began = time.perf_counter()
+    for burst in range(1, total // BURST + 1):
+        for n in range(BURST):
+            queue.put_nowait(
+                Envelope(
+                    seq=n,
+                    time_ns=time.time_ns(),
+                    mono_ns=time.monotonic_ns(),
+                    cause=0,
+                    actor="",
+                    message=note,
+                )
+            )
+        while handled < burst * BURST:  # noqa: ASYNC110  # an Event set by the handler would be measured too
+            await asyncio.sleep(0)
+    took_s = time.perf_counter() - began
+    consumer.cancel()
+    return total / took_s
+
+
+async def one_way_nautilus(total: int) -> float:
+    from nautilus_trader.common.component import LiveClock, MessageBus  # noqa: PLC0415  # slow to import
+    from nautilus_trader.model.identifiers import TraderId  # noqa: PLC0415
+
+    nautilus = MessageBus(trader_id=TraderId("BENCH-1"), clock=LiveClock())
+    handled = 0
+
+    def handler(_message: object) -> None:
+        nonlocal handled
+        handled += 1
+
+    nautilus.subscribe("bench.note", handler)
+    note = Note(n=1)
+    began = time.perf_counter()
+    for _ in range(total):
+        nautilus.publish("bench.note", note)
+    took_s = time.perf_counter() - began
+    assert handled == total
+    return total / took_s
+
+
+# --- asks -------------------------------------------------------------------------------------
+
+
+class BusDesk:
+    """An actor on our bus: acts when asked, burns on quotes."""
+
+    def __init__(self) -> None:
+        self.bus = Bus(RealClock(), [Act, Acted, Quote])
+        self.bus.register("desk", handler=self.handle, commands=(Act,), events=(Quote,), data_max=1 << 20)
+        self.bus.start(asyncio.get_running_loop())
+
+    def handle(self, envelope: Envelope) -> Sequence[Message]:
+        if isinstance(envelope.message, Act):
+            return (Acted(to=envelope.seq, n=1),)
+        return burn(envelope)
+
+    async def ask(self) -> None:
+        await self.bus.ask(Act(n=1), 10.0)
+
+    def quotes(self) -> None:
+        for n in range(TICKS):
+            self.bus.publish(Quote(n=n))
+
+    def close(self) -> None:
+        self.bus.stop()
+
+
+class QueueDesk:
+    """The same actor on one asyncio.Queue."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[tuple[Message, asyncio.Future[Answer] | None]] = asyncio.Queue(1 << 20)
+        self.task = asyncio.ensure_future(self.consume())
+
+    async def consume(self) -> None:
+        while True:
+            message, waiter = await self.queue.get()
+            if waiter is None:
+                burn(message)
+            elif not waiter.done():
+                waiter.set_result(Acted(to=0, n=1))
+
+    async def ask(self) -> None:
+        waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.queue.put_nowait((Act(n=1), waiter))
+        async with asyncio.timeout(10.0):
+            await waiter
+
+    def quotes(self) -> None:
+        for n in range(TICKS):
+            self.queue.put_nowait((Quote(n=n), None))
+
+    def close(self) -> None:
+        self.task.cancel()
+
+
+class BareLoop:
+    """No actor: one turn of the loop."""
+
+    async def ask(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(waiter.set_result, None)
+        await waiter
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+async def timed(ask: Callable[[], Awaitable[None]], began_ns: int) -> float:
+    await ask()
+    return (time.perf_counter_ns() - began_ns) / 1e3
+
+
+async def asks_idle(make: Callable[[], BusDesk | QueueDesk | BareLoop], count: int) -> list[float]:
+    desk = make()
+    for _ in range(200):
+        await desk.ask()
+    times = [await timed(desk.ask, time.perf_counter_ns()) for _ in range(count)]
+    desk.close()
+    return times
+
+
+async def asks_behind_bursts(make: Callable[[], BusDesk | QueueDesk], bursts: int) -> list[float]:
+    """Ask every 3 ms of a burst. The time counts from when the ask was due, so waiting for the loop counts."""
+    desk = make()
+    times: list[float] = []
+    for _ in range(bursts):
+        began_ns = time.perf_counter_ns()
+        desk.quotes()
+        posted_ns = time.perf_counter_ns()
+        tasks = []
+        for due_ns in range(posted_ns, began_ns + BURST_NS, ASK_EVERY_NS):
+            while time.perf_counter_ns() < due_ns:  # noqa: ASYNC110  # timers of the loop are too coarse
+                await asyncio.sleep(0)
+            tasks.append(asyncio.ensure_future(timed(desk.ask, due_ns)))
+        times.extend(await asyncio.gather(*tasks))
+    desk.close()
+    return times
+
+
+# --- report -----------------------------------------------------------------------------------
+
+
+async def medians(runs: int, measure: Callable[[], Awaitable[list[float]]]) -> tuple[float, float]:
+    """Median p50 and median p99 of that many runs."""
+    found = [await measure() for _ in range(runs)]
+    return statistics.median(p(t, 0.5) for t in found), statistics.median(p(t, 0.99) for t in found)
+
+
+def verdict(ok: bool) -> str:
+    return "met" if ok else "MISSED"
+
+
+async def report(runs: int, total: int) -> None:
+    rates: dict[str, list[float]] = {"bus": [], "asyncio.Queue": [], "Nautilus publish": []}
+    for _ in range(runs):  # interleaved, so that a noisy minute is everybody's
+        rates["bus"].append(await one_way_bus(total))
+        rates["asyncio.Queue"].append(await one_way_queue(total))
+        rates["Nautilus publish"].append(await one_way_nautilus(total))
+    rate = {name: statistics.median(values) / 1e6 for name, values in rates.items()}
+    print(f"\none way, with envelope{'':15} M msg/s   bus is")
+    for name, value in rate.items():
+        print(f"  {name:34} {value:8.2f}   {rate['bus'] / value:5.2f} x")
+    over = rate["bus"] / rate["Nautilus publish"]
+    print(f"  target 1.5 M/s: {verdict(rate['bus'] >= 1.5)}; 2.5 x Nautilus publish: {verdict(over >= 2.5)}")
+
+    loop = await medians(runs, lambda: asks_idle(BareLoop, 5_000))
+    ours = await medians(runs, lambda: asks_idle(BusDesk, 5_000))
+    theirs = await medians(runs, lambda: asks_idle(QueueDesk, 5_000))
+    print(f"\nask, idle{'':28} p50 us   p99 us")
+    for name, (mid, high) in (("loop", loop), ("bus", ours), ("asyncio.Queue", theirs)):
+        print(f"  {name:34} {mid:8.1f} {high:8.1f}")
+    print(f"  target p99 10 us net of the loop: {verdict(ours[1] - loop[1] <= 10)}")
+
+    ours = await medians(runs, lambda: asks_behind_bursts(BusDesk, 25))
+    theirs = await medians(runs, lambda: asks_behind_bursts(QueueDesk, 25))
+    print(f"\nask, behind bursts of {TICKS:,} x {TICK_COST_NS / 1e3:.0f} us   p50 us   p99 us   bus is")
+    for name, (mid, high) in (("bus", ours), ("asyncio.Queue", theirs)):
+        print(f"  {name:34} {mid:8.0f} {high:8.0f}   {high / ours[1]:5.0f} x")
+    print(
+        f"  target p99 1 ms: {verdict(ours[1] <= 1_000)}; 50 x asyncio.Queue: {verdict(theirs[1] / ours[1] >= 50)}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--messages", type=int, default=200_000)
+    arguments = parser.parse_args()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(report(arguments.runs, arguments.messages))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,269 @@
+"""HTTP on loopback: every operation at its route, errors as `application/problem+json`, bounds on everything.
+
+It routes by the operations' own table instead of an aiohttp `Application`: one lookup, and every error is ours to word.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+import structlog
+from aiohttp import ClientConnectionError, web
+from multidict import CIMultiDict
+
+from hedgegridd.config import Control
+from hedgegridd.control.auth import Auth
+from hedgegridd.control.dispatch import BODY_MAX, Dispatcher
+from hedgegridd.control.limits import Buckets
+from hedgegridd.control.operation import SAFETY_VERBS, Caller, Operation, Outcome, Problem, Registry, summary
+
+BODY_S = 5.0
+SHUTDOWN_S = 3.0
+CONNECTIONS_MAX = 256
+KEEPALIVE_S = 30.0
+
+_log = structlog.get_logger("control.http")
+_encode = msgspec.json.Encoder().encode
+
+type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class BoundedServer(web.Server):
+    """aiohttp's server with a bound on open connections; what comes above it is closed at once."""
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Take a connection, or close it."""
+        super().connection_made(handler, transport)
+        if len(self.connections) > CONNECTIONS_MAX:
+            _log.warning("too_many_connections", limit=CONNECTIONS_MAX)
+            transport.abort()
+
+
+class HttpServer:
+    """Serves the operations over HTTP; `extra` adds handlers of other GET paths (the page, the stream).
+
+    Raises:
+        ValueError: the address may not be served with these keys (see `Auth`).
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        config: Control,
+        *,
+        extra: dict[str, Handler] | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._config = config
+        self._extra = extra or {}
+        self.auth = Auth(config, now_s)
+        self._writes = Buckets(config.writes_per_min, now_s)
+        self._reads = Buckets(config.reads_per_min, now_s)
+        self._hosts = {
+            "localhost",
+            "127.0.0.1",
+            "::1",
+            config.http_host.lower(),
+            *map(str.lower, config.hosts),
+        }
+        self._runner: web.ServerRunner | None = None
+        self.port = 0
+
+    async def start(self) -> None:
+        """Bind and serve; `port` is the one in use.
+
+        Raises:
+            OSError: the address is taken.
+        """
+        server = BoundedServer(
+            self.handle,
+            keepalive_timeout=KEEPALIVE_S,
+            access_log=None,
+            auto_decompress=False,  # a small body must not become a large one
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._config.http_host, self._config.http_port)
+        try:
+            await site.start()
+        except BaseException:
+            await self.stop()
+            raise
+        self.port = self._runner.addresses[0][1]
+        _log.info("control_http", host=self._config.http_host, port=self.port)
+
+    async def stop(self) -> None:
+        """Close the port; running requests get `SHUTDOWN_S` seconds."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; never an exception."""
+        try:
+            self._check_origin(request)
+            path = request.path
+            if request.method == "GET" and path in self._extra:
+                return await self._extra[path](request)
+            if request.method == "GET" and path == "/":
+                return web.Response(text=index(self._dispatcher.registry), headers=_SAFE_HEADERS)
+            return _answer(await self._operation(request, path))
+        except Problem as problem:
+            return _problem(problem)
+        except (ConnectionError, ClientConnectionError):
+            raise  # the client has gone: aiohttp cleans up
+        except Exception:  # noqa: BLE001  # our bug: told in the log, not to the client
+            _log.exception("http_failed", path=request.path[:200])
+            return _problem(Problem(500, "internal error", "the log has it"))
+
+    async def _operation(self, request: web.BaseRequest, path: str) -> Outcome:
+        kind, in_path = self._dispatcher.registry.route(request.method, path)
+        caller = self.auth.caller(kind, request.headers, request.remote or "")
+        self._limit(kind, caller)
+        if kind.method == "GET":
+            fields = {**_query(request.query_string), **in_path}
+            return await self._dispatcher.run_mapping(kind, fields, caller, strict=False)
+        raw = await _body(request)
+        if in_path:
+            return await self._dispatcher.run_mapping(kind, {**_json_object(raw), **in_path}, caller)
+        return await self._dispatcher.run_json(kind, raw, caller)
+
+    def _limit(self, kind: type[Operation], caller: Caller) -> None:
+        """Safety commands are in no bucket: whatever a client has asked before, they are taken.
+
+        Raises:
+            Problem: 429 with `Retry-After`.
+        """
+        if kind.safety:
+            return
+        reading = kind.method == "GET"
+        wait_s = (self._reads if reading else self._writes).take(caller.client)
+        if wait_s:
+            per_min = self._config.reads_per_min if reading else self._config.writes_per_min
+            raise Problem(
+                429,
+                "too many requests",
+                f"{per_min} {'reads' if reading else 'writes'} a minute; try again in {wait_s} s",
+                accepted=SAFETY_VERBS,
+                headers={"Retry-After": str(wait_s)},
+            )
+
+    def _check_origin(self, request: web.BaseRequest) -> None:
+        """`Host` must be ours (DNS rebinding), and a page of another origin may ask for nothing (CORS is off).
+
+        Raises:
+            Problem: 400 no host, 403 another host or origin.
+        """
+        host = request.headers.get("Host", "")
+        if not host:
+            raise Problem(400, "malformed", "no Host header", field="Host")
+        if _host_name(host) not in self._hosts:
+            raise Problem(
+                403, "forbidden", "this Host is not served; [control] hosts lists more", field="Host"
+            )
+        origin = request.headers.get("Origin")
+        if origin is not None and (urlsplit(origin).netloc.lower() != host.lower()):
+            raise Problem(403, "forbidden", "requests of other origins are refused", field="Origin")
+
+
+def index(registry: Registry) -> str:
+    """What stands at `/`: the operations, one a line."""
+    lines = ["hedgegridd", "", "GET /health needs no key; others take X-API-Key.", ""]
+    lines += [
+        f"{kind.method:4} {', '.join(kind.paths):24} {kind.role.label:9} {summary(kind)}"
+        for kind in registry.verbs.values()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without its port."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def _query(text: str) -> dict[str, str]:
+    try:
+        pairs = parse_qsl(
+            text, keep_blank_values=True, max_num_fields=50, strict_parsing=bool(text), errors="strict"
+        )
+    except ValueError as error:
+        raise Problem(400, "malformed", f"query string: {error}") from error
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Problem(400, "malformed", "query string: a field stands twice")
+    return fields
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """The request's body, all of it, within five seconds.
+
+    Raises:
+        Problem: 400 it did not come, 413 over 64 KiB, 415 not JSON.
+    """
+    if (request.content_length or 0) > BODY_MAX:
+        raise _too_large()
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(
+            415, "unsupported media type", "the body must not be compressed", field="Content-Encoding"
+        )
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.content.iter_any():
+                size += len(chunk)
+                if size > BODY_MAX:
+                    raise _too_large()
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise Problem(400, "malformed", f"the body did not come within {BODY_S:g} s") from error
+    except web.RequestPayloadError as error:
+        raise Problem(400, "malformed", f"the body is broken: {error}") from error
+    if size and request.content_type != "application/json":
+        raise Problem(
+            415, "unsupported media type", "the body must be application/json", accepted=["application/json"]
+        )
+    return b"".join(chunks)
+
+
+def _too_large() -> Problem:
+    # The rest of the body is not read, so the connection cannot serve another request.
+    return Problem(413, "too large", f"at most {BODY_MAX} bytes are read", headers={"Connection": "close"})
+
+
+def _json_object(raw: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(raw or b"{}", type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(400, "malformed", f"the body is no JSON object: {error}") from error
+
+
+_SAFE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def _answer(outcome: Outcome) -> web.Response:
+    return web.Response(
+        body=_encode(outcome.body),
+        status=outcome.status,
+        content_type="application/json",
+        headers=_SAFE_HEADERS,
+    )
+
+
+def _problem(problem: Problem) -> web.Response:
+    headers = CIMultiDict({**_SAFE_HEADERS, **problem.headers})
+    response = web.Response(
+        body=_encode(problem.body()),
+        status=problem.status,
+        content_type="application/problem+json",
+        headers=headers,
+    )
+    if headers.get("Connection") == "close":
+        response.force_close()
+    return response

@@ -1,0 +1,361 @@
+"""The venue actor: commands out to the venue, what the venue says in to the bus; holds connection, feeds and truth."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from decimal import Decimal
+from typing import ClassVar
+
+import structlog
+
+from hedgegridd import messages as m
+from hedgegridd.config import Config
+from hedgegridd.errors import VenueError
+from hedgegridd.model import Instrument
+from hedgegridd.runtime.actor import Actor
+from hedgegridd.venue import setup
+from hedgegridd.venue.bars import Bars
+from hedgegridd.venue.calls import VenueCalls
+from hedgegridd.venue.failures import of_text
+from hedgegridd.venue.feed import Feed
+from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.orders import Orders
+from hedgegridd.venue.port import Listener, Trading
+from hedgegridd.venue.resolver import Resolver
+from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
+from hedgegridd.venue.safety import Safety
+from hedgegridd.venue.stats import Stats
+from hedgegridd.venue.told import Teller
+from hedgegridd.venue.truth import TruthReader
+from hedgegridd.venue.user_stream import UserDecoder
+from hedgegridd.venue.watch import Channels, Watch
+
+REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
+RETRY_S = 1.0
+RETRY_MAX_S = 30.0
+INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
+CAUSE_WINDOW_NS = 1_000_000_000  # an order later than this after the market's last word was not caused by it
+_NS_PER_S = 1_000_000_000
+_log = structlog.get_logger("venue")
+
+
+class Gateway(Actor, Listener):
+    """`connect` brings the venue up and returns when it is; `stop` takes it down.
+
+    Args:
+        config: the whole file.
+        credentials: of the account.
+        make_trading: makes the trading connection (`nautilus.for_config`).
+        durable: returns when everything journaled so far is on disk; raises JournalError when it cannot be.
+        wall_ns, mono_ns: the clocks.
+    """
+
+    name: ClassVar[str] = "venue"
+    commands: ClassVar = (
+        m.WatchPrices,
+        m.PlaceOrder,
+        m.CancelOrder,
+        m.ReadTruth,
+        m.CancelRaw,
+        m.CloseRaw,
+        m.AskOrder,
+    )
+    queries: ClassVar = (m.GetVenue,)
+    events: ClassVar = (m.LegsLatched, m.LegsUnlatched, m.Stopping)
+    essential: ClassVar[bool] = True
+    tasks_max: ClassVar[int] = 4_096
+    stop_deadline_s: ClassVar[float] = 15.0
+
+    def __init__(
+        self,
+        config: Config,
+        credentials: Credentials,
+        *,
+        make_trading: Callable[[Listener], Trading],
+        durable: Callable[[], Awaitable[None]],
+        wall_ns: Callable[[], int],
+        mono_ns: Callable[[], int],
+    ) -> None:
+        venue = config.venue
+        self._config = config
+        self._grids = [grid for grid in config.grid if grid.enabled]
+        self._mono_ns = mono_ns
+        self.http = RestClient(
+            venue.rest_url or REST_URLS[venue.environment],
+            credentials,
+            wall_ns=wall_ns,
+            mono_ns=mono_ns,
+            recv_window_ms=venue.recv_window_ms,
+            timeout_s=float(venue.request_timeout_s),
+        )
+        self.stats = Stats()
+        self._calls = VenueCalls(self.http)
+        symbols = {grid.instrument_id: grid.symbol for grid in self._grids}
+        self._inflight = InFlight()
+        self._teller = Teller(self._out, self._inflight, self.stats, mono_ns)
+        self._trading = make_trading(self)
+        self._feeds: dict[str, Feed] = {}
+        self._bars: dict[str, Bars] = {}
+        self._rules: dict[str, Instrument] = {}
+        self._decoder = UserDecoder({symbol: name for name, symbol in symbols.items()})
+        self._resolver = Resolver(
+            self._calls, symbols, inflight=self._inflight, teller=self._teller, mono_ns=mono_ns
+        )
+        self._truth = TruthReader(
+            self._calls, symbols, self._feeds,
+            inflight=self._inflight, teller=self._teller, wall_ns=wall_ns, mono_ns=mono_ns,
+        )  # fmt: skip
+        self._orders = Orders(
+            self._calls, symbols,
+            trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
+            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go,
+        )  # fmt: skip
+        self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
+        self._safety = Safety(self._calls, symbols, trading=self._trading, inflight=self._inflight)
+        self._channels = Channels(tuple(symbols))
+        self._account: m.VenueAccount | None = None
+        self._account_ns: int | None = None
+        self._told_ns: dict[str, int] = {}  # when the market last told the machines something
+        self._polling_income = False
+        self._connected = False
+        self._closing = asyncio.Event()
+        self._watch: Watch | None = None
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the HTTP session; `connect` does the rest."""
+        await self.http.open()
+
+    async def stop(self) -> None:
+        """Take the connection down, whatever its state."""
+        self._connected = False
+        self._closing.set()
+        if self._watch is not None:
+            self._watch.close()
+        await self._trading.disconnect()
+        await self.http.close()
+
+    async def connect(self) -> None:
+        """Bring the venue up, for as long as it takes; says what it waits for by `StageReached`.
+
+        Ends with `InstrumentReady` and warm-up bars of every grid, then `VenueUp`.
+        """
+        attempt = 0
+        while not self._closing.is_set():
+            attempt += 1
+            self._out(m.StageReached(stage="venue", waits_for=f"the venue, try {attempt}"))
+            try:
+                for rule in await setup.prepare(self._calls, self._grids):
+                    self._take_rule(rule)
+                await self._trading.connect(float(self._config.daemon.start_deadline_s))
+            except (VenueError, VenueCallError) as error:
+                pause_s = min(RETRY_S * 2 ** min(attempt - 1, 10), RETRY_MAX_S)
+                if isinstance(error, VenueCallError):
+                    pause_s = max(pause_s, error.failure.retry_after_s)
+                _log.warning("venue not up", attempt=attempt, error=str(error), retry_s=pause_s)
+                waits_for = f"{error}; retry {attempt + 1} in {pause_s:.0f} s"
+                self._out(m.StageReached(stage="venue", waits_for=waits_for))
+                await asyncio.sleep(pause_s)
+                continue
+            break
+        if self._closing.is_set():
+            return
+        self._connected = True
+        for rule in self._rules.values():
+            self._out(m.InstrumentReady(instrument=rule))
+        for grid in self._grids:
+            await self._bars[grid.instrument_id].fill()
+        watch = self._watch = Watch(
+            self._config, self._calls,
+            channels=self._channels, trading=self._trading, orders=self._orders, stats=self.stats,
+            mono_ns=self._mono_ns, publish=self._out, on_account=self._take_account, on_rules=self._take_rule,
+        )  # fmt: skip
+        for work in watch.loops():
+            self._go(work)
+        self._out(m.VenueUp())
+
+    def _take_rule(self, rule: Instrument) -> Instrument | None:
+        """Keep the rules of an instrument; returns those known before."""
+        before = self._rules.get(rule.id)
+        self._rules[rule.id] = rule
+        if rule.id not in self._feeds:
+            grid = next(grid for grid in self._grids if grid.instrument_id == rule.id)
+            feed = self._feeds[rule.id] = Feed(rule.id, rule.tick)
+            self._bars[rule.id] = Bars(grid, self._calls, feed, self._out_market)
+        return before
+
+    def _take_account(self, account: m.VenueAccount) -> None:
+        self._account, self._account_ns = account, self._mono_ns()
+
+    # --- bus ----------------------------------------------------------------------------------
+
+    def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
+        """One message; what takes time runs in the background and is published when it is known."""
+        message, cause = envelope.message, envelope.seq
+        match message:
+            case m.PlaceOrder():
+                self._observe(message.instrument)
+                self._orders.place(message, cause)
+            case m.CancelOrder():
+                self._orders.cancel(message)
+            case m.WatchPrices():
+                feed = self._feeds.get(message.instrument)
+                return feed.watch(message.above, message.below) if feed else ()
+            case m.ReadTruth():
+                self._go(self._read(message, cause))
+            case m.CancelRaw():
+                self._go(self._answer(self._safety.cancel(message), cause))
+            case m.CloseRaw():
+                self._teller.caused(message.client_order_id, cause)
+                self._go(self._answer(self._safety.close(message, self._mono_ns()), cause))
+            case m.AskOrder():
+                self._go(self._answer(self._resolver.answer(message), cause))
+            case m.LegsLatched():
+                self._orders.latch(message.instrument, message.legs)
+            case m.LegsUnlatched():
+                self._orders.unlatch(message.instrument, message.legs)
+            case m.Stopping():
+                self._orders.stop_entries(message.reason)
+            case m.GetVenue():
+                return (self._view(cause),)
+            case _:
+                raise TypeError(f"the venue has no row for {type(message).__name__}")
+        return ()
+
+    def _out(self, event: m.Event, cause: int = 0) -> None:
+        self.bus.publish(event, cause, self.name)
+        if isinstance(event, m.OrderAccepted) and not event.algo:
+            self._truth.named(event.venue_order_id, event.client_order_id)
+
+    def _out_market(self, event: m.BarClosed | m.MarkPrice | m.PriceCrossed) -> None:
+        self._told_ns[event.instrument] = self._mono_ns()
+        self.bus.publish(event, 0, self.name)
+
+    def _go(self, work: Coroutine[None, None, None]) -> None:
+        self.spawn(_run, work)
+
+    async def _answer(self, work: Awaitable[m.Event], cause: int) -> None:
+        self._out(await work, cause)
+
+    async def _read(self, command: m.ReadTruth, cause: int) -> None:
+        event = await self._truth.read(command)
+        if isinstance(event, m.VenueTruth):
+            self._take_account(event.account)
+        self._out(event, cause)
+
+    def _observe(self, instrument: str) -> None:
+        told_ns = self._told_ns.get(instrument)
+        if told_ns is not None:
+            age_ns = self._mono_ns() - told_ns
+            if age_ns < CAUSE_WINDOW_NS:
+                self.stats.tick_to_order_ns.append(age_ns)
+
+    # --- what comes in (port.Listener) -----------------------------------------------------------
+
+    def on_user_message(self, raw: bytes) -> None:
+        """A raw message of the user stream."""
+        self.stats.user_messages_total += 1
+        self._channels.user_heard(self._mono_ns())
+        said = self._decoder.decode(raw)
+        for event in said.events:
+            self._teller.tell(event)
+        if said.problem:
+            self.stats.user_problems_total += 1
+            _log.error("unreadable user message", kind=said.kind, problem=said.problem)
+            self._gap("a message could not be read")
+        if said.wallet_moved and not self._polling_income:
+            self._polling_income = True
+            self._go(self._poll_income())
+
+    def on_user_renewed(self) -> None:
+        """The user stream has a new socket: what was said between the old and the new one is not known."""
+        self._gap("its socket was renewed")
+
+    def _gap(self, detail: str) -> None:
+        """Lost and back: whoever compares books with the venue does so now."""
+        if self._connected:
+            self._out(m.FeedChanged(channel="user", up=False, detail=detail))
+            self._out(m.FeedChanged(channel="user", up=True, detail=detail))
+
+    def on_quote(self, instrument: str, bid: int, ask: int, market_ns: int) -> None:
+        """Best bid and ask: counted, and filtered for watched levels."""
+        self.stats.ticks_total += 1
+        self._channels.market_heard(instrument, self._mono_ns())
+        for event in self._feeds[instrument].on_book(bid, ask, market_ns):
+            self._out_market(event)
+
+    def on_mark(
+        self,
+        instrument: str,
+        mark: int,
+        market_ns: int,
+        funding_rate: Decimal | None,
+        next_funding_ns: int | None,
+    ) -> None:
+        """Mark price and funding."""
+        self.stats.ticks_total += 1
+        self._channels.market_heard(instrument, self._mono_ns())
+        for event in self._feeds[instrument].on_mark(mark, market_ns, funding_rate, next_funding_ns):
+            self._out_market(event)
+
+    def on_bar(self, bar: m.BarClosed) -> None:
+        """A closed bar."""
+        if self._bars[bar.instrument].live(bar) and self._connected:
+            self._go(self._bars[bar.instrument].fill())
+
+    def on_order_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
+        """The trading connection says that an order was refused."""
+        self._orders.order_failed(instrument, client_order_id, of_text(reason))
+
+    def on_cancel_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
+        """The trading connection says that a cancel was refused."""
+        self._orders.cancel_failed(instrument, client_order_id, of_text(reason))
+
+    def on_fault(self, error: Exception) -> None:
+        """A bug in what handles incoming messages becomes this actor's fault."""
+        self._go(_fail(error))
+
+    # --- background work --------------------------------------------------------------------------
+
+    async def _sync_clock(self) -> None:
+        try:
+            await self.http.sync_clock()
+        except VenueCallError as error:
+            _log.warning("clock not read", error=str(error))
+
+    async def _poll_income(self) -> None:
+        try:
+            for pause_s in INCOME_TRIES_S:
+                await asyncio.sleep(pause_s)
+                try:
+                    if await self._truth.read_income():
+                        return
+                except VenueCallError as error:
+                    _log.warning("income not read", error=str(error))
+        finally:
+            self._polling_income = False
+
+    def _view(self, to: int) -> m.VenueAnswer:
+        now_ns, rest = self._mono_ns(), self.http
+        return m.VenueAnswer(
+            to=to,
+            environment=self._config.venue.environment,
+            connected=self._connected and self._trading.connected,
+            account=self._account,
+            account_age_s=None if self._account_ns is None else (now_ns - self._account_ns) / _NS_PER_S,
+            user_stream_age_s=self._channels.user_age_s(now_ns),
+            market_age_s=self._channels.market_ages_s(now_ns),
+            in_flight=len(self._inflight) + self._polling_income,
+            calls=rest.stats.total,
+            calls_failed=rest.stats.failed,
+            used_weight_1m=rest.used_weight_1m,
+            clock_offset_ms=rest.clock_offset_ms,
+        )
+
+
+async def _run(work: Coroutine[None, None, None]) -> None:
+    await work
+
+
+async def _fail(error: Exception) -> None:
+    raise error

@@ -1,0 +1,109 @@
+"""Cancels and closes of a flatten, through the signed client and past everything else."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+
+from hedgegridd.errors import VenueError
+from hedgegridd.messages import CancelRaw, CloseRaw, Event, PlaceOrder, VenueDone
+from hedgegridd.model import OrderKind, Purpose
+from hedgegridd.venue.calls import BATCH, VenueCalls
+from hedgegridd.venue.failures import CANCEL_REJECTED, NO_SUCH_ORDER, Failure, Kind
+from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.port import Trading
+from hedgegridd.venue.resolver import failed
+from hedgegridd.venue.rest import VenueCallError
+
+_GONE = frozenset({CANCEL_REJECTED, NO_SUCH_ORDER})
+
+
+class Safety:
+    """Each call returns the event its asker waits for; nothing here is retried."""
+
+    def __init__(
+        self, calls: VenueCalls, symbols: dict[str, str], *, trading: Trading, inflight: InFlight
+    ) -> None:
+        self._calls = calls
+        self._symbols = symbols
+        self._trading = trading
+        self._inflight = inflight
+
+    async def cancel(self, command: CancelRaw) -> Event:
+        """Cancel all ordinary orders of the symbol, or the named ones; gone already counts as done."""
+        try:
+            await self._cancel(command)
+        except VenueCallError as error:
+            return failed(command.token, error)
+        return VenueDone(token=command.token, status="CANCELED")
+
+    async def _cancel(self, command: CancelRaw) -> None:
+        symbol = self._symbols[command.instrument]
+        if command.all_orders:
+            await self._calls.cancel_all(symbol)
+        ids = command.client_order_ids
+        if command.algo:
+            await _all([self._cancel_algo(coid) for coid in ids])
+        else:
+            chunks = [ids[at : at + BATCH] for at in range(0, len(ids), BATCH)]
+            await _all([self._cancel_batch(symbol, chunk) for chunk in chunks])
+
+    async def _cancel_algo(self, client_order_id: str) -> None:
+        try:
+            await self._calls.cancel_algo(client_order_id)
+        except VenueCallError as error:
+            if error.failure.code not in _GONE:
+                raise
+
+    async def _cancel_batch(self, symbol: str, ids: tuple[str, ...]) -> None:
+        for coid, result in zip(ids, await self._calls.cancel_batch(symbol, ids), strict=False):
+            if result.code < 0 and result.code not in _GONE:
+                failure = Failure(kind=Kind.REFUSED, code=result.code, reason=f"{coid}: {result.msg}")
+                raise VenueCallError("DELETE /fapi/v1/batchOrders", failure)
+
+    async def close(self, command: CloseRaw, now_ns: int) -> Event:
+        """Close at market. While its answer is open the order counts as in flight."""
+        coid = command.client_order_id
+        self._remember(command)
+        self._inflight.sent(command.instrument, coid, now_ns, algo=False)
+        try:
+            placed = await self._calls.close_leg(self._symbols[command.instrument], command)
+        except VenueCallError as error:
+            item = self._inflight.order(coid)
+            if error.failure.kind is not Kind.AMBIGUOUS:
+                self._inflight.ended(coid)
+            elif item is not None:
+                # The asker asks by `AskOrder`; the 2 s rule asks as well, for our books.
+                item.unanswered = error.failure.status == 0
+            return failed(command.token, error)
+        self._inflight.ordered(coid)
+        return VenueDone(
+            token=command.token,
+            status=placed.status,
+            filled_qty=placed.executedQty,
+            average_price=placed.avgPrice or None,
+        )
+
+    def _remember(self, command: CloseRaw) -> None:
+        """NautilusTrader's books follow where they can; a close never fails because they cannot."""
+        if not self._trading.connected:
+            return
+        order = PlaceOrder(
+            instrument=command.instrument,
+            leg=command.leg,
+            purpose=Purpose.CLOSE,
+            level=0,
+            client_order_id=command.client_order_id,
+            side=command.leg.exit_side,
+            kind=OrderKind.MARKET,
+            qty=command.qty,
+        )
+        try:
+            self._trading.remember(order)
+        except VenueError:
+            return
+
+
+async def _all(calls: Sequence[Awaitable[None]]) -> None:
+    """Run them all to their end, then raise the first failure: one refusal must not keep others from leaving."""
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

@@ -1,0 +1,21 @@
+"""Counters and observations of the gateway, written by it and read by the metrics actor; a bounded memory."""
+
+from collections import Counter, deque
+
+OBSERVATIONS_MAX = 4_096
+
+
+class Stats:
+    """Plain figures; durations are nanoseconds. Readers may drain the deques."""
+
+    def __init__(self) -> None:
+        self.ticks_total = 0
+        self.user_messages_total = 0
+        self.user_problems_total = 0  # messages of the user stream that could not be read
+        self.orders_submitted: Counter[str] = Counter()  # by purpose
+        self.orders_rejected: Counter[str] = Counter()  # by code
+        self.orders_unknown_total = 0
+        self.cancels_total = 0
+        self.revivals_total = 0  # of the user stream
+        self.tick_to_order_ns: deque[int] = deque(maxlen=OBSERVATIONS_MAX)
+        self.submit_to_ack_ns: deque[int] = deque(maxlen=OBSERVATIONS_MAX)

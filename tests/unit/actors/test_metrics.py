@@ -1,0 +1,337 @@
+"""Metrics: the fifteen names, absent when unknown, right figures, and a scrape that promtool accepts."""
+
+import shutil
+import subprocess
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+from aiohttp import ClientSession
+from prometheus_client.parser import text_string_to_metric_families
+
+from hedgegridd import messages as m
+from hedgegridd.actors.metric_families import daemon_families, desk_families, venue_families
+from hedgegridd.actors.metrics import REASONS_MAX, Meters, MetricsActor
+from hedgegridd.config import Metrics
+from hedgegridd.model import KillState, Leg, LegMode, Regime
+from hedgegridd.runtime.bus import Bus
+from hedgegridd.runtime.clock import RealClock
+from hedgegridd.venue.stats import Stats
+
+BTC = "BTCUSDT-PERP.BINANCE"
+FIFTEEN = {
+    "hedgegrid_long_inventory_usdt",
+    "hedgegrid_short_inventory_usdt",
+    "hedgegrid_net_inventory_usdt",
+    "hedgegrid_active_rungs_long",
+    "hedgegrid_active_rungs_short",
+    "hedgegrid_open_orders",
+    "hedgegrid_margin_ratio",
+    "hedgegrid_maker_ratio",
+    "hedgegrid_funding_rate_current",
+    "hedgegrid_funding_cost_1h_projected_usdt",
+    "hedgegrid_realized_pnl_usdt",
+    "hedgegrid_unrealized_pnl_usdt",
+    "hedgegrid_total_pnl_usdt",
+    "hedgegrid_uptime_seconds",
+    "hedgegrid_last_bar_timestamp",
+}
+S = 1_000_000_000
+
+
+def leg(which: Leg, *, unrealized: str | None = "1.5") -> m.LegView:
+    return m.LegView(
+        leg=which,
+        mode=LegMode.NORMAL,
+        latched=False,
+        qty=Decimal("0.02"),
+        average_entry=Decimal(50000),
+        inventory_usdt=Decimal(1000) if which is Leg.LONG else Decimal(600),
+        realized_usdt=Decimal(-2) if which is Leg.LONG else Decimal(7),
+        unrealized_usdt=None if unrealized is None else Decimal(unrealized),
+        fees_usdt=Decimal(0),
+        funding_usdt=Decimal(0),
+        take_profit_qty=Decimal("0.02"),
+        stop_price=None,
+        stop_resting=True,
+        liquidation_price=None,
+        lots=(),
+        peak_lots=1,
+    )
+
+
+def desk(**changes) -> m.DeskView:
+    fields = {
+        "instrument": BTC,
+        "trading": True,
+        "paused": False,
+        "throttle": Decimal(1),
+        "why_no_entries": (),
+        "regime": Regime.SIDEWAYS,
+        "warm": True,
+        "centre": Decimal(50000),
+        "mid": Decimal(50000),
+        "mark": Decimal(50000),
+        "legs": (leg(Leg.LONG), leg(Leg.SHORT)),
+        "open_orders": 14,
+        "rungs_resting_long": 6,
+        "rungs_resting_short": 5,
+        "funding_rate": Decimal("0.0004"),
+        "next_funding_ns": 9 * S,
+        "last_bar_ns": 1_640_995_260 * S,
+        "mark_ns": 1,
+        "recentres": 0,
+        "fills": 4,
+        "maker_fills": 3,
+        "entries_dropped": 0,
+    } | changes
+    money = dict.fromkeys(("fees_usdt", "funding_usdt", "transfers_usdt"), Decimal(0))
+    ledger = m.LedgerView(
+        wallet_usdt=Decimal(990),
+        equity_usdt=Decimal(900),
+        peak_equity_usdt=Decimal(1000),
+        realized_usdt=Decimal(5),
+        gross_realized_usdt=Decimal(6),
+        unrealized_usdt=None,
+        total_usdt=None,
+        day_usdt=None,
+        session_usdt=None,
+        inception_usdt=None,
+        residual_usdt=None,
+        **money,
+    )
+    return m.DeskView(
+        instruments=(m.InstrumentView(**fields),),
+        ledger=ledger,
+        reconciled=True,
+        settled=True,
+        stopping=False,
+    )
+
+
+def venue(margin_balance: str | None = "1000") -> m.VenueAnswer:
+    zero = Decimal(0)
+    account = margin_balance and m.VenueAccount(
+        wallet_usdt=zero,
+        margin_balance_usdt=Decimal(margin_balance),
+        maint_margin_usdt=Decimal(40),
+        initial_margin_usdt=zero,
+        available_usdt=zero,
+        unrealized_usdt=zero,
+    )
+    return m.VenueAnswer(
+        to=0,
+        environment="paper",
+        connected=True,
+        account=account,
+        account_age_s=None,
+        user_stream_age_s=None,
+        market_age_s={},
+        in_flight=0,
+        calls=0,
+        calls_failed=0,
+        used_weight_1m=240,
+        clock_offset_ms=None,
+    )
+
+
+KILL = m.KillSwitchAnswer(to=0, state=KillState.ARMED)
+BOOT = m.BootAnswer(to=0, ready=True, stage="ready", number=8, of=8, waits_for="", since_ns=0, stopping=False)
+
+
+def values(families) -> dict[str, float]:
+    return {
+        sample.name + "".join(f"/{v}" for v in sample.labels.values()): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_the_desks_figures():
+    assert values(desk_families(desk())) == {
+        f"hedgegrid_{name}/{BTC}": value
+        for name, value in {
+            "long_inventory_usdt": 1000,
+            "short_inventory_usdt": 600,
+            "net_inventory_usdt": 400,
+            "active_rungs_long": 6,
+            "active_rungs_short": 5,
+            "open_orders": 14,
+            "maker_ratio": 0.75,
+            "funding_rate_current": 0.0004,
+            "funding_cost_1h_projected_usdt": 0.02,  # 0.0004 x 400 / 8
+            "realized_pnl_usdt": 5,
+            "unrealized_pnl_usdt": 3,
+            "total_pnl_usdt": 8,
+            "last_bar_timestamp": 1_640_995_260,
+        }.items()
+    } | {
+        "hedgegrid_equity_usdt": 900,
+        "hedgegrid_cash_usdt": 990,
+        "hedgegrid_equity_peak_usdt": 1000,
+        "hedgegrid_drawdown_ratio": 0.1,
+    }
+
+
+def test_what_is_not_known_is_absent_not_zero():
+    legs = (leg(Leg.LONG, unrealized=None), leg(Leg.SHORT))
+    got = values(desk_families(desk(fills=0, maker_fills=0, funding_rate=None, last_bar_ns=None, legs=legs)))
+    for name in (
+        "maker_ratio",
+        "funding_rate_current",
+        "funding_cost_1h_projected_usdt",
+        "last_bar_timestamp",
+        "unrealized_pnl_usdt",
+        "total_pnl_usdt",
+    ):
+        assert f"hedgegrid_{name}/{BTC}" not in got
+    assert "hedgegrid_margin_ratio" not in values(venue_families(venue(None)))
+    assert "hedgegrid_margin_ratio" not in values(venue_families(venue("0")))
+
+
+def test_the_venues_and_the_daemons_figures():
+    got = values(venue_families(venue()))
+    assert got == {"hedgegrid_margin_ratio": 0.04, "hedgegrid_rate_budget_used_ratio/weight_1m": 0.1}
+    got = values(daemon_families(5 * S, 12 * S, KILL, BOOT))
+    assert got["hedgegrid_uptime_seconds"] == 7
+    assert got["hedgegrid_trading_enabled"] == 1
+    assert got["hedgegrid_kill_switch_state/ARMED"] == 1
+    assert got["hedgegrid_kill_switch_state/HALTED"] == 0
+    halted = m.KillSwitchAnswer(to=0, state=KillState.HALTED)
+    assert values(daemon_families(0, 1, halted, BOOT))["hedgegrid_trading_enabled"] == 0
+    assert "hedgegrid_trading_enabled" not in values(daemon_families(0, 1, None, BOOT))
+
+
+class Bench:
+    """The actor on a real bus, with parts that answer."""
+
+    def __init__(self, *, silent: tuple[type, ...] = ()):
+        self.actor = MetricsActor(Metrics(port=0), Meters(Stats(), Counter()), started_ns=0)
+        vocabulary = (*self.actor.events, m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot)
+        self.bus = Bus(RealClock(), vocabulary + m.ANSWERS)
+        self.actor.register(self.bus)
+        self.silent = silent
+        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot)
+        self.bus.register("parts", handler=self._answer, queries=queries)
+
+    def _answer(self, env):
+        if type(env.message) in self.silent:
+            return [m.Refused(to=env.seq, reason="down")]
+        match env.message:
+            case m.GetStatus():
+                return [m.StatusAnswer(to=env.seq, view=desk())]
+            case m.GetVenue():
+                return [structs_replace(venue(), to=env.seq)]
+            case m.GetKillSwitch():
+                return [structs_replace(KILL, to=env.seq)]
+            case _:
+                return [structs_replace(BOOT, to=env.seq)]
+
+    async def __aenter__(self):
+        self.bus.start(__import__("asyncio").get_running_loop())
+        await self.actor.start()
+        return self
+
+    async def __aexit__(self, *_exc):
+        await self.actor.stop()
+        self.bus.stop()
+
+    async def scrape(self) -> str:
+        async with (
+            ClientSession() as session,
+            session.get(f"http://{self.actor.address}/metrics") as answer,
+        ):
+            assert answer.status == 200
+            return await answer.text()
+
+
+def structs_replace(value, **changes):
+    import msgspec
+
+    return msgspec.structs.replace(value, **changes)
+
+
+def event(message) -> m.Envelope:
+    return m.Envelope(seq=1, time_ns=0, mono_ns=0, cause=0, actor="t", message=message)
+
+
+def fed(actor: MetricsActor) -> MetricsActor:
+    fill = m.Fill(
+        instrument=BTC,
+        leg=Leg.LONG,
+        client_order_id="x",
+        venue_order_id="1",
+        trade_id="1",
+        side="BUY",
+        price=Decimal(1),
+        qty=Decimal(1),
+        commission=Decimal(0),
+        commission_asset="USDT",
+        maker=True,
+        ts_ns=1,
+    )
+    actor.handle(event(fill))
+    actor.handle(event(structs_replace(fill, maker=False)))
+    for code in (-5022, -5022, -2021):
+        actor.handle(event(m.OrderRejected(instrument=BTC, client_order_id="x", code=code, reason="no")))
+    actor.handle(
+        event(
+            m.OrderRefused(
+                instrument=BTC, leg=Leg.LONG, purpose="E", level=1, client_order_id="x", reason="latched: F-1"
+            )
+        )
+    )
+    actor._meters.venue.ticks_total += 3
+    actor._meters.venue.orders_submitted["E"] += 2
+    actor._meters.venue.tick_to_order_ns.append(2_000_000)
+    actor._meters.commands[("flatten", "done")] += 1
+    actor._meters.loop_lag.observe(0.001)
+    return actor
+
+
+async def test_a_scrape_has_all_fifteen_and_the_counts():
+    async with Bench() as bench:
+        fed(bench.actor)
+        text = await bench.scrape()
+    families = {f.name: f for f in text_string_to_metric_families(text)}
+    assert set(families) >= FIFTEEN
+    samples = {(s.name, *s.labels.values()): s.value for f in families.values() for s in f.samples}
+    assert samples[("hedgegrid_ticks_total",)] == 3
+    assert samples[("hedgegrid_orders_submitted_total", "E")] == 2
+    assert samples[("hedgegrid_orders_rejected_total", "-5022")] == 2
+    assert samples[("hedgegrid_orders_refused_total", "latched")] == 1
+    assert samples[("hedgegrid_fills_total", "maker")] == 1
+    assert samples[("hedgegrid_fills_total", "taker")] == 1
+    assert samples[("hedgegrid_commands_total", "flatten", "done")] == 1
+    assert samples[("hedgegrid_loop_lag_seconds_count",)] == 1
+    assert samples[("hedgegrid_tick_to_order_seconds_count",)] == 1
+
+
+async def test_a_silent_part_leaves_its_families_out():
+    async with Bench(silent=(m.GetStatus, m.GetVenue)) as bench:
+        text = await bench.scrape()
+    assert "hedgegrid_uptime_seconds" in text
+    assert "hedgegrid_open_orders" not in text
+    assert "hedgegrid_margin_ratio" not in text
+
+
+async def test_promtool_finds_nothing_wrong():
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool (Debian package prometheus) is not installed")
+    async with Bench() as bench:
+        fed(bench.actor)
+        text = await bench.scrape()
+    ours = "\n".join(line for line in text.splitlines() if "hedgegrid_" in line) + "\n"
+    run = subprocess.run(
+        [promtool, "check", "metrics"], input=ours, capture_output=True, text=True, check=False
+    )
+    assert (run.returncode, run.stdout + run.stderr) == (0, "")
+
+
+def test_reasons_are_bounded():
+    actor = MetricsActor(Metrics(port=0), Meters(Stats(), Counter()), started_ns=0)
+    for code in range(100):
+        actor.handle(event(m.OrderRejected(instrument=BTC, client_order_id="x", code=code, reason="no")))
+    assert len(actor._rejected) == REASONS_MAX + 1
+    assert actor._rejected["other"] == 100 - REASONS_MAX

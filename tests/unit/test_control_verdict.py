@@ -1,0 +1,207 @@
+"""The four answers and the operations' own facts: tables of situations and what is said of them."""
+
+from decimal import Decimal as D  # noqa: N817  # many literals
+from typing import Any, ClassVar
+
+import pytest
+
+from hedgegridd import messages as m
+from hedgegridd.control.limits import Buckets
+from hedgegridd.control.operation import Context, Operation, Outcome, Problem, Registry
+from hedgegridd.control.verdict import Facts, judge, trading_enabled
+from hedgegridd.model import KillState, Leg
+from tests.unit.control_fakes import BTC, NOW_NS, FakeBus, desk, instrument, leg, venue
+
+
+def facts(**over: Any) -> Facts:
+    table = FakeBus().table
+    known: dict[str, Any] = {
+        "desk": desk(),
+        "venue": venue(),
+        "kill": table[m.GetKillSwitch],
+        "flattens": table[m.GetFlattens],
+        "boot": table[m.GetBoot],
+        "now_ns": NOW_NS,
+    }
+    return Facts(**(known | over))
+
+
+def kill(state: KillState) -> m.KillSwitchAnswer:
+    return m.KillSwitchAnswer(to=0, state=state, cause="by hand", trip_id="T-1")
+
+
+def removing(age_s: int, state: str = "removing") -> m.FlattensAnswer:
+    item = m.FlattenView(
+        flatten_id="C-1",
+        instrument=BTC,
+        leg=Leg.SHORT,
+        state=state,
+        attempts=2,
+        residual_qty=D("0.008"),
+        residual_orders=1,
+        since_ns=NOW_NS - age_s * 10**9,
+    )
+    return m.FlattensAnswer(to=0, flattens=(item,))
+
+
+def boot(**over: Any) -> m.BootAnswer:
+    known: dict[str, Any] = {
+        "ready": False,
+        "stage": "venue",
+        "number": 3,
+        "of": 8,
+        "waits_for": "REST",
+        "since_ns": 1,
+    }
+    return m.BootAnswer(to=0, stopping=False, **(known | over))
+
+
+NAKED = desk(instrument(legs=(leg(Leg.LONG, "0.034", stop_resting=False), leg(Leg.SHORT))))
+PAUSED = desk(instrument(paused=True, why_no_entries=("paused: news",)))
+LATCHED = desk(instrument(legs=(leg(Leg.LONG, latched=True), leg(Leg.SHORT))))
+
+
+@pytest.mark.parametrize(
+    ("known", "state", "safe", "enabled"),
+    [
+        ({}, "TRADING", "yes", True),
+        ({"desk": PAUSED}, "HELD", "yes", False),
+        ({"desk": LATCHED}, "HELD", "yes", True),
+        ({"desk": desk(instrument(trading=False))}, "HELD", "yes", False),
+        ({"desk": desk(stopping=True)}, "STOPPING", "yes", False),
+        ({"desk": NAKED}, "TRADING", "no", True),
+        ({"desk": desk(reconciled=False)}, "TRADING", "no", True),
+        ({"desk": desk(reconciled=False), "boot": boot()}, "STARTING", "unknown", False),
+        ({"venue": venue(account=None)}, "TRADING", "unknown", True),
+        ({"venue": venue(account_age_s=None)}, "TRADING", "unknown", True),
+        ({"venue": venue(account_age_s=61.0)}, "TRADING", "unknown", True),
+        ({"venue": venue(account_age_s=59.0)}, "TRADING", "yes", True),
+        ({"flattens": removing(3)}, "TRIPPED", "not yet", True),
+        ({"flattens": removing(11)}, "TRIPPED", "no", True),
+        ({"flattens": removing(11, "flat")}, "TRADING", "yes", True),
+        ({"kill": kill(KillState.TRIPPED)}, "TRIPPED", "not yet", False),
+        ({"kill": kill(KillState.HALTED)}, "HALTED", "yes", False),
+        ({"desk": None}, "UNKNOWN", "unknown", None),
+        ({"venue": None}, "TRADING", "unknown", True),
+        ({"kill": None}, "UNKNOWN", "yes", None),
+        ({"flattens": None}, "TRADING", "unknown", True),
+    ],
+)
+def test_state_safe_and_enabled(known: dict[str, Any], state: str, safe: str, enabled: bool | None) -> None:
+    situation = facts(**known)
+    verdict = judge(situation)
+    assert (verdict.state, verdict.safe, trading_enabled(situation)) == (state, safe, enabled)
+    assert verdict.why_safe
+
+
+def test_wrong_names_what_is_wrong_and_do_a_remedy() -> None:
+    verdict = judge(facts(desk=NAKED))
+    assert verdict.wrong == ("LONG BTCUSDT: 0.034 without its stop at the venue",)
+    assert "hedgegridctl flatten both" in verdict.do
+    verdict = judge(facts(desk=PAUSED))
+    assert verdict.wrong == ("BTCUSDT: no entries, paused: news",)
+    assert verdict.do == ("hedgegridctl resume",)
+    assert judge(facts(desk=desk(instrument(throttle=D(0), why_no_entries=("throttle 0",))))).do == (
+        "hedgegridctl throttle 1",
+    )
+    assert judge(facts()).wrong == judge(facts()).do == ()
+    assert "by hand" in judge(facts(kill=kill(KillState.HALTED))).wrong[0]
+    assert "rearm" in judge(facts(kill=kill(KillState.HALTED))).do[0]
+    assert judge(facts(venue=venue(connected=False))).wrong == ("not connected to the venue",)
+    assert "waits for REST" in judge(facts(boot=boot())).doing
+
+
+def test_buckets_refill_forget_and_stay_bounded() -> None:
+    now = [0.0]
+    buckets = Buckets(60, lambda: now[0], clients_max=3)
+    assert [buckets.take("a") for _ in range(61)] == [0] * 60 + [1]
+    now[0] = 1.0
+    assert (buckets.take("a"), buckets.take("a")) == (0, 1)
+    for client in "bcde":
+        buckets.take(client)
+    assert len(buckets) == 3
+    with pytest.raises(ValueError, match="per_minute"):
+        Buckets(0, lambda: 0.0)
+
+
+class Base(Operation, frozen=True, kw_only=True):
+    """Help."""
+
+    verb: ClassVar[str] = "one"
+    paths: ClassVar[tuple[str, ...]] = ("/one",)
+
+    async def run(self, context: Context) -> Outcome:
+        return Outcome({})
+
+
+class SameVerb(Base, frozen=True, kw_only=True):
+    """Help."""
+
+    paths: ClassVar[tuple[str, ...]] = ("/two",)
+
+
+class SamePath(Base, frozen=True, kw_only=True):
+    """Help."""
+
+    verb: ClassVar[str] = "two"
+
+
+class Switch(Base, frozen=True, kw_only=True):
+    """Help."""
+
+    verb: ClassVar[str] = "switch"
+    paths: ClassVar[tuple[str, ...]] = ("/switches/{name}",)
+    name: str
+
+
+class SameSwitch(Switch, frozen=True, kw_only=True):
+    """Help."""
+
+    verb: ClassVar[str] = "switch2"
+
+
+class NoHelp(Operation, frozen=True, kw_only=True):
+    verb: ClassVar[str] = "none"
+    paths: ClassVar[tuple[str, ...]] = ("/none",)
+
+
+class NoRun(Operation, frozen=True, kw_only=True):
+    """Help."""
+
+    verb: ClassVar[str] = "norun"
+    paths: ClassVar[tuple[str, ...]] = ("/norun",)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "text"),
+    [
+        ((Base, SameVerb), "verb 'one' twice"),
+        ((Base, SamePath), "route POST /one twice"),
+        ((Switch, SameSwitch), "twice"),
+        ((NoRun,), "no run"),
+    ],
+)
+def test_operations_that_clash_fail_when_they_are_registered(
+    kinds: tuple[type[Operation], ...], text: str
+) -> None:
+    with pytest.raises(ValueError, match=text):
+        Registry(kinds)
+
+
+def test_an_operation_needs_its_help() -> None:
+    NoHelp.__doc__ = ""
+    with pytest.raises(ValueError, match="no help"):
+        Registry((NoHelp,))
+
+
+def test_a_field_may_stand_in_the_path() -> None:
+    registry = Registry((Switch, Base))
+    assert registry.route("POST", "/switches/read_only") == (Switch, {"name": "read_only"})
+    for method, path, status in [
+        ("GET", "/switches/x", 405),
+        ("POST", "/switches/", 404),
+        ("POST", "/switches/a/b", 404),
+    ]:
+        with pytest.raises(Problem) as caught:
+            registry.route(method, path)
+        assert caught.value.status == status

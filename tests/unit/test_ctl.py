@@ -1,0 +1,345 @@
+"""hedgegridctl: what it imports, how fast it starts, what it prints, what it asks, and its exit codes."""
+
+import asyncio
+import io
+import json
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from rich.console import Console
+
+from hedgegridd import messages as m
+from hedgegridd.control.keys import fingerprint
+from hedgegridd.control.operation import Role
+from hedgegridd.control.unix import UnixServer
+from hedgegridd.ctl import main as ctl
+from hedgegridd.ctl.live import LiveView
+from hedgegridd.ctl.tables import render
+from hedgegridd.ctl.text import MINUS, Paint, age, columns, money
+from hedgegridd.errors import AskTimeout
+from hedgegridd.operations import REGISTRY
+from tests.unit.control_fakes import FLAT, FakeBus, dispatcher
+from tests.unit.test_control_http import GOOD
+from tests.unit.test_control_unix import FixedPeers
+
+START_CPU_S = 0.15
+HEAVY = ("nautilus_trader", "aiohttp", "anyio", "asyncio", "rich", "structlog", "uvloop", "prometheus_client")
+
+
+class Daemon:
+    """The control socket with a fake bus, in a thread of its own, as hedgegridctl blocks."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.bus = FakeBus()
+        self.server: UnixServer | None = None
+        self.loop = asyncio.new_event_loop()
+        self._up = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._up.wait(5)
+
+    def _run(self) -> None:
+        self.loop.run_until_complete(self._serve())
+        self.loop.close()
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        self.server = UnixServer(dispatcher(self.bus), self.path, FixedPeers(Role.ADMIN))
+        await self.server.start()
+        self._up.set()
+        await self._stop.wait()
+        await self.server.stop()
+
+    def stop(self) -> None:
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    # The daemon of these tests shares our standard output: its log must not stand among our lines.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    made = Daemon(str(tmp_path / "c.sock"))
+    yield made
+    made.stop()
+    structlog.reset_defaults()
+
+
+def run(daemon: Daemon, *argv: str) -> int:
+    return ctl.main(["--socket", daemon.path, *argv])
+
+
+def test_it_imports_nothing_heavy() -> None:
+    code = f"import sys, hedgegridd.ctl.main; print([x for x in {HEAVY!r} if x in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_it_starts_in_time(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hedgegridd.ctl.main", "--socket", str(tmp_path / "none"), "status"]
+    used = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert subprocess.run(command, capture_output=True, check=False).returncode == ctl.NO_DAEMON
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(used) < START_CPU_S
+
+
+@pytest.mark.parametrize("verb", sorted(REGISTRY.verbs))
+def test_every_operation_has_its_command(
+    daemon: Daemon, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kind = REGISTRY.verbs[verb]
+    good = GOOD.get(verb, {})
+    argv = [str(good[name]) for name in kind.positional if name in good]
+    for name, value in good.items():
+        if name not in kind.positional:
+            argv += [f"--{name}", str(value)]
+    assert run(daemon, verb, *argv, "--yes") == ctl.DONE
+    assert capsys.readouterr().out.strip()
+    assert run(daemon, verb, *argv, "--yes", "--json") == ctl.DONE
+    assert isinstance(json.loads(capsys.readouterr().out), dict)
+
+
+def test_status_gives_four_answers(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(daemon, "status") == ctl.DONE
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("● TRADING  acct1 · Binance PAPER · BTCUSDT")
+    assert [line.split()[0] for line in lines[1:5]] == ["safe", "doing", "wrong", "do"]
+    assert "LONG ▲ BTCUSDT 0.034  2,211.70 USDT @64,980.0  +2.38  stop 62,700" in lines[5]
+
+
+def test_flatten_shows_the_proof_and_its_exit_codes(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(daemon, "flatten", "both", "--yes") == ctl.DONE
+    out = capsys.readouterr().out
+    assert "FLAT, VERIFIED  1.03 s  C-8812" in out
+    assert FLAT.proof[0] in out
+    late = {"verified": False, "residuals": {"SHORT": "0.008 BTC"}, "residual_orders": 1, "proof": ()}
+    facts = {name: getattr(FLAT, name) for name in FLAT.__struct_fields__}
+    daemon.bus.table[m.Flatten] = m.FlattenAnswer(**(facts | late))
+    assert run(daemon, "flatten", "both", "--yes") == ctl.LATE
+    assert "NOT VERIFIED after 1.03 s: SHORT 0.008 BTC, 1 orders. Still working." in capsys.readouterr().out
+    daemon.bus.table[m.Flatten] = AskTimeout("hung")
+    assert run(daemon, "flatten", "both", "--yes") == ctl.LATE
+
+
+@pytest.mark.parametrize(
+    ("argv", "typed", "sent"),
+    [
+        (("flatten", "both"), "btcusdt\n", True),
+        (("flatten", "long", "BTCUSDT-PERP"), "BTCUSDT\n", True),
+        (("kill",), "BTCUSDT\n", True),
+        (("flatten", "both"), "\n", False),
+        (("flatten", "both"), "yes\n", False),
+        (("flatten", "both"), "", False),
+        (("pause",), "", True),
+    ],
+)
+def test_the_severe_is_typed(
+    daemon: Daemon, argv: tuple[str, ...], typed: str, sent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    assert run(daemon, *argv) == (ctl.DONE if sent else ctl.REFUSED)
+    assert bool(daemon.bus.commands) is sent
+
+
+def test_a_hung_desk_can_still_be_flattened(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    for query in (m.GetStatus, m.GetVenue):
+        daemon.bus.table[query] = AskTimeout("hung")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("ALL\n"))
+    assert run(daemon, "flatten", "both") == ctl.DONE
+
+
+def test_refusals_tell_what_is_accepted(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    daemon.bus.table[m.ResumeEntries] = m.Refused(
+        to=0, reason="HALTED by T-17", accepted=("flatten", "rearm")
+    )
+    assert run(daemon, "resume") == ctl.REFUSED
+    assert capsys.readouterr().err.splitlines() == [
+        "refused: HALTED by T-17; nothing changed",
+        "accepted now: flatten, rearm",
+    ]
+
+
+@pytest.mark.parametrize(
+    "argv", [("throttle", "2"), ("throttle", "x"), ("flatten", "up"), ("mode", "long"), ("nope",)]
+)
+def test_usage(daemon: Daemon, argv: tuple[str, ...]) -> None:
+    try:
+        code: Any = run(daemon, *argv)
+    except SystemExit as ended:
+        code = ended.code
+    assert code == ctl.USAGE
+    assert daemon.bus.asked == []
+
+
+def test_no_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ctl.main(["--socket", str(tmp_path / "none"), "status"]) == ctl.NO_DAEMON
+    err = capsys.readouterr().err
+    assert "hedgegridd is not running" in err
+    assert "systemctl start hedgegridd" in err
+
+
+def test_a_daemon_that_dies_in_a_flatten_leaves_it_unverified(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.bus.gate = asyncio.Event()
+
+    def die() -> None:
+        async def after_command() -> None:
+            await daemon.bus.commanded.wait()
+            daemon._stop.set()
+
+        daemon.task = asyncio.ensure_future(after_command())  # type: ignore[attr-defined]  # kept alive
+
+    daemon.loop.call_soon_threadsafe(die)
+    assert run(daemon, "flatten", "both", "--yes") == ctl.UNVERIFIED
+    assert "ENDED WITHOUT VERIFICATION" in capsys.readouterr().err
+
+
+def test_key_new(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ctl.main(["key", "new", "ann", "--role", "operator", "--json"]) == ctl.DONE
+    made = json.loads(capsys.readouterr().out)
+    assert made["sha256"] == fingerprint(made["key"])
+    assert ctl.main(["key", "new", "ann"]) == ctl.DONE
+    assert '[[control.keys]]\nname = "ann"\nrole = "viewer"' in capsys.readouterr().out
+
+
+def test_colour_is_for_terminals_without_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert Paint(Terminal())("x", "31") == "\x1b[31mx\x1b[0m"
+    assert Paint(io.StringIO())("x", "31") == "x"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert Paint(Terminal())("x", "31") == "x"
+
+
+def test_figures() -> None:
+    assert (money("-12345.678", sign=True), money(None), money("0", sign=True)) == (
+        f"{MINUS}12,345.68",
+        "—",
+        "+0.00",
+    )
+    assert [age(x) for x in (None, 0.41, 61.0, 250.0, 8000.0)] == [
+        "—",
+        "0.4 s",
+        "61 s",
+        "4 min 10 s",
+        "2 h 13 min",
+    ]
+    assert columns(("a", "n"), [["x", "1,000"], ["yy", "2"]]) == ["a       n", "x   1,000", "yy      2"]
+
+
+def test_a_missing_stop_is_told_in_words() -> None:
+    leg = {
+        "leg": "LONG",
+        "quantity": "1",
+        "inventory_usdt": "5",
+        "average_entry": "5",
+        "unrealized_usdt": None,
+    }
+    leg |= {
+        "stop_resting": False,
+        "stop_price": None,
+        "liquidation_price": None,
+        "mode": "tp_only",
+        "latched": True,
+    }
+    body: dict[str, Any] = dict.fromkeys(("pnl", "balances", "feeds", "kill_switch", "time"))
+    body |= {
+        "state": "TRADING",
+        "environment": "paper",
+        "account": "a",
+        "safe": "no",
+        "safe_reason": "",
+        "doing": "",
+    }
+    body |= {"wrong": [], "do": [], "instruments": [{"instrument": "X", "legs": {"LONG": leg}}]}
+    line = render("status", body, Paint(on=False))[5]
+    assert "NO STOP AT THE VENUE" in line
+    assert "[tp_only, latched: no entries until resume]" in line
+
+
+async def _bodies(bus: FakeBus) -> dict[str, dict[str, Any]]:
+    made = dispatcher(bus)
+    caller = FixedPeers(Role.VIEWER).caller(1, 1, 1)
+    return {
+        verb: (await made.run_mapping(REGISTRY.verbs[verb], {}, caller)).body
+        for verb in ("status", "ladders")
+    }
+
+
+async def test_the_live_view_shows_ladder_legs_and_events_and_lost_contact() -> None:
+    bodies = await _bodies(FakeBus())
+    bodies["status"]["recent"] = [{"time_ns": 1_700_000_000_000_000_000, "seq": 1, "text": "LONG buy 0.01"}]
+    broken = False
+
+    async def poll(verb: str) -> dict[str, Any]:
+        if broken:
+            raise ConnectionError("the socket is gone")
+        return bodies[verb]
+
+    console = Console(width=160, file=io.StringIO(), force_terminal=True, color_system=None, record=True)
+    now = [10.0]
+    view = LiveView(poll, header=("http://127.0.0.1:8080",), console=console, now_s=lambda: now[0])
+    await view.refresh()
+    console.print(view.render())
+    shown = console.export_text()
+    for text in (
+        "http://127.0.0.1:8080",
+        "● TRADING",
+        "safe",
+        "S2 ▼",
+        "L1 ▲",
+        "65,050.0 (0.4 s)",
+        "62,700 rests",
+    ):
+        assert text in shown
+    assert "22:13:20  LONG buy 0.01" in shown
+    broken, now[0] = True, 27.0
+    await view.refresh()
+    console.print(view.render())
+    shown = console.export_text()
+    assert "NO CONTACT for 17 s (the socket is gone). It may still be trading." in shown
+    assert "● TRADING" in shown
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_the_live_view_ends_when_stopped_and_leaves_the_terminal(terminal: bool) -> None:
+    bodies = await _bodies(FakeBus())
+    stop = asyncio.Event()
+
+    async def poll(verb: str) -> dict[str, Any]:
+        if verb == "ladders":
+            stop.set()
+        return bodies[verb]
+
+    out = io.StringIO()
+    console = Console(width=100, file=out, force_terminal=terminal, color_system=None)
+    async with asyncio.timeout(5):
+        await LiveView(poll, console=console).run(stop)
+    text = out.getvalue()
+    if terminal:
+        assert (
+            text.count("\x1b[?1049h") == text.count("\x1b[?1049l") == 1
+        )  # the other screen: entered and left
+        assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
+    else:
+        assert text.count("\n") == 1
+        assert "TRADING · safe yes" in text
+        assert "\x1b" not in text
