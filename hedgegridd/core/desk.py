@@ -23,6 +23,8 @@ from hedgegridd.core.reconcile import compare
 from hedgegridd.core.state import DeskState, GridState, Waiter, new_grid_state
 from hedgegridd.model import KillState, Nanos, OrderStatus
 
+WAKE_VIEW = "view"
+WAKE_TRUTH = "truth"
 VIEW_NS = SECOND_NS // 2
 TRUTH_RETRY_NS = SECOND_NS // 2
 TRUTH_RETRY_MAX_NS = 10 * SECOND_NS
@@ -161,7 +163,7 @@ class Desk:
 
     def _woke(self, token: str) -> tuple[str, ...]:
         kind, _, name = token.partition(":")
-        if kind == "view":
+        if kind == WAKE_VIEW:
             self._state.view_due = False
             self._state.view_mono = self._ctx.mono
             self._ctx.say(views.desk_view(self._ctx, self._grids))
@@ -255,7 +257,7 @@ class Desk:
         if truth.again_mono is not None and truth.again_mono > ctx.mono:
             if truth.wake_mono != truth.again_mono:
                 truth.wake_mono = truth.again_mono
-                ctx.say(m.WakeAt(at_ns=truth.again_mono, token="truth"))
+                ctx.say(m.WakeAt(at_ns=truth.again_mono, token=WAKE_TRUTH))
             return
         truth.count += 1
         truth.asked = f"desk:{self._epoch}:{truth.count}"
@@ -331,12 +333,12 @@ class Desk:
 
     def _show(self, message: m.Message) -> None:
         """A fresh view is due at most twice a second, after anything that may have changed it."""
-        if self._state.view_due or (isinstance(message, m.Woke) and message.token == "view"):
+        if self._state.view_due or (isinstance(message, m.Woke) and message.token == WAKE_VIEW):
             return
         self._state.view_due = True
         last = self._state.view_mono
         at: Nanos = self._ctx.mono if last is None else max(self._ctx.mono, last + VIEW_NS)
-        self._ctx.say(m.WakeAt(at_ns=at, token="view"))
+        self._ctx.say(m.WakeAt(at_ns=at, token=WAKE_VIEW))
 
 
 def _forget_times(grid: GridState) -> None:

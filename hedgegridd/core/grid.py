@@ -11,7 +11,7 @@ from hedgegridd.core import exits
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.diff import LiveEntry, diff
 from hedgegridd.core.entries import Wanted, note_dropped, wanted_entries, why_leg_has_none, why_no_entries
-from hedgegridd.core.exits import ExitOrder, ExitPlan, ExitView
+from hedgegridd.core.exits import ExitOrder, ExitView
 from hedgegridd.core.gate import judge, shared_position
 from hedgegridd.core.ladder import RungTarget, should_recentre
 from hedgegridd.core.orders import OrderBook
@@ -129,7 +129,12 @@ class GridMachine:
             self._entry_refused(order, code, reason)
         else:
             exits.refused(
-                self.state.legs[order.leg], order, code, reason, self._leg_qty(order.leg), self.book, self.ctx
+                self.state.legs[order.leg],
+                order,
+                code=code,
+                reason=reason,
+                qty=self._leg_qty(order.leg),
+                ctx=self.ctx,
             )
 
     def _entry_refused(self, order: Order, code: int, reason: str) -> None:
@@ -217,7 +222,12 @@ class GridMachine:
             wanted = Wanted(targets=dict.fromkeys(LEGS, ()), dropped={}, step=ZERO)
         else:
             wanted = wanted_entries(
-                self.grid, self.state, instrument, self.book, self.filter.reading, self.ctx
+                self.grid,
+                self.state,
+                instrument,
+                book=self.book,
+                reading=self.filter.reading,
+                ctx=self.ctx,
             )
         wakes: list[int] = []
         for leg in LEGS:
@@ -244,7 +254,7 @@ class GridMachine:
     def _decide_leg(self, leg: Leg, instrument: Instrument, wanted: Wanted, wakes: list[int]) -> None:
         state = self.state.legs[leg]
         targets = wanted.targets[leg]
-        plan = self._plan(leg, instrument, targets, wanted.step)
+        plan = exits.plan_exits(state, self.exit_view(leg, instrument, targets, wanted.step))
         wakes += plan.wakes
         for order in plan.cancels:
             self._cancel(order)
@@ -283,9 +293,10 @@ class GridMachine:
                 else:
                     wakes.append(due)
 
-    def _plan(
+    def exit_view(
         self, leg: Leg, instrument: Instrument, targets: tuple[RungTarget, ...], step: Decimal
-    ) -> ExitPlan:
+    ) -> ExitView:
+        """What the plan of a leg's exits looks at; `targets` are the entries wanted on `step`."""
         state = self.state.legs[leg]
         needs = [(rung.price, step) for rung in targets]
         orders = []
@@ -294,7 +305,7 @@ class GridMachine:
                 needs.append((order.rung_price, order.step))
             else:
                 orders.append(order)
-        view = ExitView(
+        return ExitView(
             leg=leg,
             qty=self._leg_qty(leg),
             orders=tuple(orders),
@@ -305,7 +316,6 @@ class GridMachine:
             algo_orders=sum(1 for order in self.book.live() if order.algo),
             mono=self.ctx.mono,
         )
-        return exits.plan_exits(state, view)
 
     def _leg_qty(self, leg: Leg) -> Decimal:
         return self.ctx.ledger.leg(self.id, leg).qty
@@ -415,7 +425,15 @@ class GridMachine:
             stop_price=order.stop_price,
             close_position=order.close_position,
         )
-        verdict = judge(intent, self.grid, self.position, self.state, self.book, self.ctx, part=order.part)
+        verdict = judge(
+            intent,
+            grid=self.grid,
+            position=self.position,
+            state=self.state,
+            book=self.book,
+            ctx=self.ctx,
+            part=order.part,
+        )
         if isinstance(verdict, Refused):
             self.ctx.say(
                 m.OrderRefused(

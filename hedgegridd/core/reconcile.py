@@ -26,6 +26,8 @@ from hedgegridd.model import (
     parse_client_order_id,
 )
 
+MONEY_USDT = Decimal("0.0001")  # what an average entry may be off in money before it is taken from the venue
+
 
 class Outcome(msgspec.Struct, kw_only=True):
     """What one comparison found. `again`: an event overtook the report, ask once more before trusting a leg."""
@@ -160,15 +162,9 @@ def _leg(truth: m.VenueTruth, grid: GridMachine, leg: Leg, ctx: Context, outcome
     if qty != account.qty:
         outcome.differences.append(f"{grid.id} {leg} is {qty} at the venue, {account.qty} in our books")
         ctx.ledger.set_leg(grid.id, leg, qty, entry)
-    elif (
-        qty
-        and grid.state.instrument is not None
-        and abs(entry - account.average) > grid.state.instrument.tick
-    ):
-        outcome.differences.append(
-            f"{grid.id} {leg} entry is {entry} at the venue, {account.average} in our books"
-        )
-        ctx.ledger.set_leg(grid.id, leg, qty, entry)
+    elif abs(entry - account.average) * qty >= MONEY_USDT:
+        outcome.notes.append(f"{grid.id} {leg} entry is {entry} at the venue, {account.average} in our books")
+        ctx.ledger.set_average(grid.id, leg, entry)
     unknown = qty - lot_book.total(state.lots)
     if unknown < ZERO:
         lot_book.take(state.lots, leg, -unknown)

@@ -115,6 +115,7 @@ class LegState(msgspec.Struct, kw_only=True):
     dropped: dict[int, str] = {}
     closing: bool = False  # its stop was refused or passed: everything goes at market
     stop_needs_position: bool = False  # the venue refused the leg stop while the leg was flat
+    exits_need_notional: bool = False  # the venue refused a take-profit for its notional (-4164)
     one_stop_only: bool = False  # the venue refused a second closePosition stop (-4130)
     peak_lots: int = 0
     liquidation_price: Decimal | None = None
