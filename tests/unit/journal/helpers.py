@@ -45,6 +45,8 @@ class FailingDisk(RealDisk):
         self.gate = threading.Event()
         self.gate.set()
         self.synced = 0
+        self.folders_synced = 0
+        self.hang_after: int | None = None
 
     def write(self, descriptor: int, data: bytes) -> None:
         self.writes -= 1
@@ -57,6 +59,12 @@ class FailingDisk(RealDisk):
         assert self.gate.wait(10)
         super().sync(descriptor)
         self.synced += 1
+        if self.synced == self.hang_after:
+            self.gate.clear()
+
+    def sync_folder(self, folder: Path) -> None:
+        super().sync_folder(folder)
+        self.folders_synced += 1
 
 
 def hooks(on_failure: Callable[[Exception], None]) -> JournalHooks:

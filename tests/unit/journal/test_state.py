@@ -75,8 +75,12 @@ def test_a_full_disk_leaves_the_earlier_snapshot(tmp_path: Path) -> None:
     snapshot = load(tmp_path)
     assert snapshot is not None
     assert snapshot.position == 5
+    assert list(tmp_path.glob("*.new")), "a half-written file is left beside"
     saved(tmp_path, 10)
-    assert load(tmp_path) != snapshot
+    again = load(tmp_path)
+    assert again is not None
+    assert again.position == 10
+    assert not list(tmp_path.glob("*.new"))
 
 
 def test_one_process_owns_the_folder_and_the_other_is_told_who(tmp_path: Path) -> None:

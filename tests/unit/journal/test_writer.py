@@ -221,6 +221,30 @@ async def test_durable_returns_when_it_is_on_disk(tmp_path: Path) -> None:
     assert len(records(tmp_path)) == 100
 
 
+async def test_only_what_has_been_synced_is_called_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_BATCH_MAX", 3)
+    disk = FailingDisk()
+    book = journal(tmp_path, disk=disk)
+    book.open()
+    assert disk.folders_synced == 1, "the name of a new segment survives a power cut"
+    disk.gate.clear()
+    disk.hang_after = disk.synced + 1
+    for n in range(1, 8):
+        book.append("desk", envelope(n))
+    waiting = asyncio.ensure_future(book.durable(1, 5))
+    await asyncio.sleep(0)
+    disk.gate.set()
+    await waiting
+    with pytest.raises(DurableTimeout):
+        await book.durable(7, 0.02)
+    assert book.durable_position in (1, 3), "one batch was synced"
+    disk.gate.set()
+    await book.durable(7, 5)
+    assert book.close()
+
+
 async def test_many_waits_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "WAITERS_MAX", 0)
     disk = FailingDisk()
