@@ -2,7 +2,7 @@
 
 | state    | append                                | durable                                    |
 | -------- | ------------------------------------- | ------------------------------------------ |
-| `open`   | queued, gets the next position        | returns after the fdatasync that covers it |
+| `open`   | queued, gets the next position        | returns after the synced write that covers it |
 | `failed` | counted as lost, position goes on     | `JournalFailed` at once, unless covered    |
 | `closed` | `JournalError`                        | `JournalFailed`, unless covered            |
 
@@ -47,7 +47,7 @@ class JournalHooks:
     """Where the journal tells of itself; none may raise.
 
     `on_failure(error)` runs in the loop, once. `on_commit(records, seconds)` runs in the writer's
-    thread after every commit (write and fdatasync).
+    thread after every commit (a write that is synced).
     """
 
     on_failure: Callable[[Exception], None] = lambda _error: None
@@ -279,7 +279,6 @@ class Journal:
             lines.append(line)
         data = b"".join(lines)
         self._disk.write(self._descriptor, data)
-        self._disk.sync(self._descriptor)
         self._size += len(data)
         self._hash = digest
         self._durable = batch[-1][0]
@@ -300,7 +299,6 @@ class Journal:
         )
         self._descriptor = self._disk.open_append(path)
         self._disk.write(self._descriptor, line)
-        self._disk.sync(self._descriptor)
         self._disk.sync_folder(self._folder)
         self._hash = digest
         self._size = len(line)
