@@ -2,12 +2,17 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from hedgegridd.config import Config, Grid, Pretrade
+from hedgegridd.core.desk import Desk
+from hedgegridd.core.flatten import Flattener
+from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.exchange.markets import build
 from hedgegridd.exchange.rules import rules_of
 from hedgegridd.exchange.types import Market
+from hedgegridd.state import DaemonState, Machines
 from tests.support.desk_on_engine import DeskOnEngine
 from tests.support.recorded import ABSENT, BARS
 from tests.support.truth import daemon_books, differences, exchange_books, uncovered
@@ -80,3 +85,25 @@ def test_recorded_days_are_booked_to_the_cent() -> None:
     truth = desk.engine.truth()
     assert desk.trades["fills"] > 10
     assert Decimal(truth["funding"]) != 0
+
+
+def test_the_state_of_a_lively_desk_survives_a_snapshot_at_every_tick() -> None:
+    """With dropped rungs, open lots and waits in it; and what comes back goes on as if nothing had happened."""
+    (market,) = build(
+        "synthetic", symbols=[rules_of(SYMBOL)], seed=11, start_ms=1_700_000_040_000, tick_rate=Decimal("0.2")
+    )
+    desk = desk_on(market, Grid())
+    config = Config(grid=(Grid(),), pretrade=LIMITS)
+    dropped = 0
+    for _ in range(400):
+        desk.tick()
+        machines = Machines(desk.desk, KillSwitch(config.kill_switch), Flattener({desk.id: SYMBOL}, "t1"))
+        state = machines.snapshot()
+        again = Machines(
+            Desk(config, "t1"), KillSwitch(config.kill_switch), Flattener({desk.id: SYMBOL}, "t1")
+        )
+        again.desk.restore(msgspec.json.decode(state, type=DaemonState).desk)
+        assert again.snapshot() == state
+        legs = desk.desk.snapshot().grids[desk.id].legs.values()
+        dropped = max(dropped, sum(len(leg.dropped) for leg in legs))
+    assert dropped > 0

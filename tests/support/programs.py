@@ -189,7 +189,11 @@ class ControlSocket:
     def __init__(self, path: Path, timeout_s: float = 20.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout_s)
-        self._socket.connect(str(path))
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._socket.close()
+            raise
         self._lines = self._socket.makefile("rb")
         self._id = 0
 
