@@ -128,7 +128,7 @@ class Journal:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._loop = None  # offline use: `close` is the only wait there is
+            self._loop = None  # told by the first `durable`, or offline use without any
         self._state = JournalState.OPEN
         self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
         self._thread.start()
@@ -190,7 +190,8 @@ class Journal:
             return
         if len(self._waiters) >= WAITERS_MAX:
             raise JournalError(f"{WAITERS_MAX} wait for the journal already")
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()  # it may have been opened before there was one
+        waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters[waiter] = position
         # The writer may have passed us before it could see us waiting.
         self._wake_waiters()

@@ -245,6 +245,23 @@ async def test_only_what_has_been_synced_is_called_durable(
     assert book.close()
 
 
+def test_a_journal_opened_before_the_loop_tells_the_loop_all_the_same(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    book = journal(tmp_path, disk=disk)
+    book.open()
+    disk.gate.clear()
+    book.append("desk", envelope(1))
+
+    async def wait() -> None:
+        waiting = asyncio.ensure_future(book.durable(1, 5))
+        await asyncio.sleep(0)
+        disk.gate.set()
+        await waiting
+
+    asyncio.run(wait())
+    assert book.close()
+
+
 async def test_many_waits_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "WAITERS_MAX", 0)
     disk = FailingDisk()
