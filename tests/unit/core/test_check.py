@@ -469,3 +469,20 @@ def test_an_empty_counter_side_is_no_finding() -> None:
     assert {each.field for each in of_grid(**falling, price="51100", policy={"counter_levels": 5})} == {
         "counter_qty_scale"
     }
+
+
+def test_a_limit_above_the_next_one_is_named_with_it() -> None:
+    said = [
+        each.text
+        for each in of_file(
+            pretrade=config.Pretrade(
+                max_order_notional_usdt=D(30000),
+                max_leg_notional_usdt=D(25000),
+                max_gross_notional_usdt=D(24000),
+            )
+        )
+    ]
+    assert said == [
+        "max_order_notional_usdt is dead: max_leg_notional_usdt is lower",
+        "max_leg_notional_usdt is dead: max_gross_notional_usdt is lower",
+    ]
