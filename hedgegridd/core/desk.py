@@ -284,8 +284,8 @@ class Desk:
         outcome = compare(report, self._grids, ctx)
         if outcome.again:
             ctx.want_truth(truth.cause, after_ns=TRUTH_RETRY_NS // 5)
-            if first:
-                return ()
+            if first or not outcome.differences:
+                return () if first else tuple(self._grids)
         state.reconciled = True
         # At the first comparison the books take what the venue says: that is adoption, not disagreement.
         ok = not outcome.again and (first or not outcome.differences)
@@ -315,8 +315,6 @@ class Desk:
         }
         for waiter in waiting:
             ctx.say(m.Done(to=waiter.to, detail=detail))
-        if waiting and truth.wanted in {waiter.cause for waiter in waiting}:
-            truth.wanted = None if not outcome.again else truth.wanted
         return tuple(self._grids)
 
     def _truth_failed(self, failure: m.VenueFailed) -> None:

@@ -93,8 +93,9 @@ class GridMachine:
             state.funding_rate = event.funding_rate
         if event.next_funding_ns is not None:
             state.next_funding_ns = event.next_funding_ns
+        woken = bool(state.spent)  # levels that woke us are watched again
         state.spent.clear()
-        return first or crossing_lot(state, self.grid)
+        return first or woken or crossing_lot(state, self.grid)
 
     def on_crossed(self, event: m.PriceCrossed) -> bool:
         """A watched level was reached; its watch is spent until the next mark or bar."""

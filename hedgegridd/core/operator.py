@@ -210,7 +210,7 @@ class OperatorDesk:
         for name in waiter.instruments:
             grid = self._grids[name]
             live = list(grid.book.live())
-            if any(order.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN) for order in live):
+            if any(order.status is not OrderStatus.WORKING for order in live):
                 return False
             count = views.entries_resting(grid)
             resting += count

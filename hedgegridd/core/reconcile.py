@@ -28,6 +28,8 @@ from hedgegridd.model import (
 
 MONEY_USDT = Decimal("0.0001")  # what an average entry may be off in money before it is taken from the venue
 
+UNDER_WAY_NS = 5_000_000_000
+
 
 class Outcome(msgspec.Struct, kw_only=True):
     """What one comparison found. `again`: an event overtook the report, ask once more before trusting a leg."""
@@ -87,6 +89,8 @@ def _orders(truth: m.VenueTruth, grid: GridMachine, ctx: Context, outcome: Outco
         name = ours.client_order_id
         if name in told or name in truth.in_flight or ours.touched_mono >= truth.asked_mono_ns:
             continue
+        if ours.status is OrderStatus.PENDING and _under_way(ours, truth):
+            continue
         if ours.status is OrderStatus.WORKING and not ours.triggered:
             outcome.differences.append(f"{grid.id} order {name} is not at the venue any more")
         grid.on_closed(m.OrderClosed(instrument=grid.id, client_order_id=name, how="NOT_FOUND"))
@@ -96,12 +100,17 @@ def _orders(truth: m.VenueTruth, grid: GridMachine, ctx: Context, outcome: Outco
     return foreign
 
 
+def _under_way(ours: Order, truth: m.VenueTruth) -> bool:
+    """The question may have overtaken what we sent shortly before it."""
+    return truth.asked_mono_ns - ours.touched_mono < UNDER_WAY_NS
+
+
 def _same(ours: Order, theirs: m.VenueOrder, truth: m.VenueTruth, outcome: Outcome) -> None:
     """An order that both have: its state is the venue's unless an event is newer."""
     if ours.touched_mono >= truth.asked_mono_ns:
         return
     ours.algo = theirs.algo
-    if ours.final is None:
+    if ours.final is None and not (ours.status is OrderStatus.CANCELING and _under_way(ours, truth)):
         ours.status = OrderStatus.WORKING  # a cancel that left no trace is asked for again
     if theirs.filled_qty > ours.filled:
         outcome.differences.append(

@@ -138,7 +138,7 @@ def instrument_view(grid: GridMachine, ctx: Context) -> m.InstrumentView:
         next_funding_ns=state.next_funding_ns,
         last_bar_ns=state.bar_ns,
         mark_ns=state.mark_ns,
-        recentres=state.recentres,
+        recentres=max(0, state.recentres - 1),  # the first centre is no move
         fills=state.fills,
         maker_fills=state.maker_fills,
         entries_dropped=state.entries_dropped,

@@ -360,6 +360,35 @@ class FakeVenue:
         self.tell(self.mark())
         self.run(self.mono + SECOND)
 
+    def restart(self, desk):
+        """Our process dies and another takes its place: what was on its way to us is lost, what left us is not.
+
+        The state is as of the last message handled, as a snapshot and the journal's tail give it.
+        """
+        desk.restore(self.desk.snapshot())
+        desk.new_session()
+        self.desk = desk
+        on_the_way = {
+            what.trade_id for _, _, kind, what in self.heap if kind == "desk" and isinstance(what, m.Fill)
+        }
+        self.trades = [(fill, lost or fill.trade_id in on_the_way) for fill, lost in self.trades]
+        self.heap = [item for item in self.heap if item[2] == "venue"]
+        heapq.heapify(self.heap)
+        self.timers.clear()
+        self.watch = ((), ())
+        self.closes_in_flight = {
+            leg: sum(
+                kind == "venue"
+                and isinstance(x, m.PlaceOrder)
+                and x.purpose is Purpose.CLOSE
+                and x.leg is leg
+                for _, _, kind, x in self.heap
+            )
+            for leg in LEGS
+        }
+        self.run(self.mono + SECOND)
+        self.start(bars=0)
+
     def mark(self):
         return m.MarkPrice(
             instrument=BTC,
@@ -474,6 +503,8 @@ class FakeVenue:
                 if lost:
                     self.tell(fill)
         self.trades = [(fill, False) for fill, _ in self.trades]
+        for income in self.incomes[command.income_from_ms or 0 :]:
+            self.tell(income)
         self.tell(self.report(command.token))
 
     def report(self, token):
@@ -502,7 +533,7 @@ class FakeVenue:
             ),
             orders=tuple(self.venue_order(rest) for rest in self.resting.values()),
             trade_cursor={BTC: len(self.trades)},
-            income_cursor_ms=1,
+            income_cursor_ms=len(self.incomes),
             asked_ns=WALL + self.mono,
             asked_mono_ns=self.mono,
             answered_ns=WALL + self.mono,
