@@ -103,8 +103,8 @@ class Bench:
     async def settle(self) -> None:
         async with asyncio.timeout(5):
             while self.tasks:
-                for task in list(self.tasks):
-                    await task
+                await asyncio.gather(*self.tasks)
+                await asyncio.sleep(0)  # the tasks that are done leave the set
 
     def of[T: m.Event](self, kind: type[T]) -> list[T]:
         return [event for event in self.told if isinstance(event, kind)]
