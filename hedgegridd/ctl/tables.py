@@ -180,19 +180,26 @@ def flatten(body: Body, paint: Paint) -> list[str]:
     """What was cancelled and closed, and FLAT, VERIFIED with the proof; or what is left."""
     lines = []
     if "cancelled_orders" in body:
+        lines += body["stages"]
         lines.append(f"cancelled {body['cancelled_orders']} orders")
-        lines += [f"{leg:5} closed {what}" for leg, what in body["closed"].items()]
+        lines += [f"{_leg(name)} closed {what}" for name, what in body["closed"].items()]
     if body["verified"]:
         lines.append(f"FLAT, VERIFIED  {body['after_s']} s  {body['flatten_id']}")
         lines += [f"  {line}" for line in body["proof"]]
     else:
-        left = [f"{leg} {qty}" for leg, qty in (body.get("residuals") or {}).items()]
+        left = [f"{_leg(name)} {qty}" for name, qty in (body.get("residuals") or {}).items()]
         if body.get("residual_orders"):
             left.append(f"{body['residual_orders']} orders")
         after = f" after {body['after_s']} s" if "after_s" in body else ""
         verdict = paint("NOT VERIFIED", STATE_COLOURS["TRIPPED"])
         lines.append(f"{verdict}{after}: {', '.join(left) or 'what is left is not known'}. Still working.")
     return lines + _journal(body)
+
+
+def _leg(name: str) -> str:
+    """`LONG BTCUSDT` of a position id such as `BTCUSDT-PERP.BINANCE-LONG`."""
+    instrument, _, leg = name.rpartition("-")
+    return f"{leg} {short(instrument)}".rstrip()
 
 
 def throttle(body: Body, _paint: Paint) -> list[str]:

@@ -126,11 +126,19 @@ def test_flatten_shows_the_proof_and_its_exit_codes(
     out = capsys.readouterr().out
     assert "FLAT, VERIFIED  1.03 s  C-8812" in out
     assert FLAT.proof[0] in out
-    late = {"verified": False, "residuals": {"SHORT": "0.008 BTC"}, "residual_orders": 1, "proof": ()}
+    assert "LONG BTCUSDT closed 0.034" in out
+    late = {
+        "verified": False,
+        "residuals": {"BTCUSDT-PERP.BINANCE-SHORT": "0.008"},
+        "residual_orders": 1,
+        "proof": (),
+    }
     facts = {name: getattr(FLAT, name) for name in FLAT.__struct_fields__}
     daemon.bus.table[m.Flatten] = m.FlattenAnswer(**(facts | late))
     assert run(daemon, "flatten", "both", "--yes") == ctl.LATE
-    assert "NOT VERIFIED after 1.03 s: SHORT 0.008 BTC, 1 orders. Still working." in capsys.readouterr().out
+    assert (
+        "NOT VERIFIED after 1.03 s: SHORT BTCUSDT 0.008, 1 orders. Still working." in capsys.readouterr().out
+    )
     daemon.bus.table[m.Flatten] = AskTimeout("hung")
     assert run(daemon, "flatten", "both", "--yes") == ctl.LATE
 
