@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hedgegridd.ctl.text import MARKS, age, figure, money, percent, short
+from hedgegridd.ctl.text import MARKS, age, average, figure, money, percent, short
 
 Body = dict[str, Any]
 Poll = Callable[[str], Awaitable[Body]]
@@ -28,6 +28,7 @@ RUNGS_SHOWN = 8  # per side, the nearest
 EVENTS_SHOWN = 8
 PLAIN_EVERY_S = 5.0
 STALE_S = 5.0
+WIDE = 120  # columns from which ladder and legs stand side by side
 
 
 class LiveView:
@@ -131,7 +132,8 @@ class LiveView:
         parts += [_state(body), _answers(body), Text()]
         ladders = {item["instrument"]: item for item in (self._ladders or {}).get("ladders", [])}
         for item in body["instruments"] or []:
-            parts += [_instrument(item, ladders.get(item["instrument"])), Text()]
+            wide = self._console.width >= WIDE
+            parts += [*_instrument(item, ladders.get(item["instrument"]), wide=wide), Text()]
         parts += [_pnl(body), Text(), _events(body)]
         if self._lost:
             for part in parts[len(self._header) + 1 :]:
@@ -168,11 +170,13 @@ def _answers(body: Body) -> Table:
     return table
 
 
-def _instrument(item: Body, ladder: Body | None) -> Table:
-    """Ladder left, legs right."""
+def _instrument(item: Body, ladder: Body | None, *, wide: bool) -> list[RenderableType]:
+    """Ladder left and legs right; on a narrow screen the legs first."""
+    if not wide:
+        return [_legs(item), _ladder(item, ladder)]
     both = Table.grid(padding=(0, 6))
     both.add_row(_ladder(item, ladder), _legs(item))
-    return both
+    return [both]
 
 
 def _ladder(item: Body, ladder: Body | None) -> Table:
@@ -222,7 +226,7 @@ def _legs(item: Body) -> Table:
             Text(f"{leg['leg']} {'▲' if leg['leg'] == 'LONG' else '▼'}", style=LEG_STYLES[leg["leg"]]),
             figure(leg["quantity"]),
             money(leg["inventory_usdt"]),
-            figure(leg["average_entry"]),
+            average(leg["average_entry"]),
             money(leg["unrealized_usdt"], sign=True),
             str(leg["lots"]),
             stop,
