@@ -168,7 +168,7 @@ FLAT = m.FlattenAnswer(
     verified=True,
     after_s=D("1.03"),
     cancelled_orders=16,
-    closed={"LONG": "0.034 @65,041.2"},
+    closed={f"{BTC}-LONG": "0.034"},
     residuals={},
     residual_orders=0,
     proof=("03:12:41.902 user stream LONG 0 SHORT 0", "03:12:42.410 query LONG 0 SHORT 0 orders 0 algo 0"),
@@ -242,18 +242,20 @@ async def on_disk(timeout_s: float) -> None:
 
 
 def dispatcher(
-    bus: FakeBus, durable: Callable[[float], Awaitable[None]] = on_disk, registry: Any = REGISTRY
+    bus: FakeBus,
+    durable: Callable[[float], Awaitable[None]] = on_disk,
+    recent: Callable[[], list[dict[str, object]]] = list,
 ) -> Dispatcher:
     services = Services(
         bus=bus,
         instruments=(BTC,),
         time_ns=lambda: NOW_NS,
         durable=durable,
-        recent=list,
+        recent=recent,
         environment="paper",
         account="acct1",
     )
-    return Dispatcher(registry, services)
+    return Dispatcher(REGISTRY, services)
 
 
 async def line_call(path: Path | str, line: bytes) -> bytes:

@@ -211,6 +211,21 @@ async def test_the_journal_is_waited_for_by_all_and_its_failure_told() -> None:
         assert (status, body["title"]) == (503, "not durable")
 
 
+async def test_flatten_tells_its_own_stages() -> None:
+    lines: list[dict[str, object]] = [
+        {"text": text}
+        for text in (
+            "C-8812 0.18 s cancelled 16/16",
+            "C-88 0.2 s other",
+            "LONG buy",
+            "C-8812 0.4 s LONG sold",
+        )
+    ]
+    async with served(FakeBus(), recent=lambda: lines) as (session, _):
+        _, body = await send(session, "flatten", "operator")
+    assert body["stages"] == ["0.18 s cancelled 16/16", "0.4 s LONG sold"]
+
+
 async def test_throttle_tells_old_and_new() -> None:
     bus = FakeBus()
     async with served(bus) as (session, _):
