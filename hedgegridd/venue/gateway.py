@@ -326,7 +326,7 @@ class Gateway(Actor, Listener):
             async with asyncio.timeout(SWEEP_S):
                 found = await self._safety.sweep_entries()
         except (VenueCallError, TimeoutError) as error:
-            _log.error("entries not swept", error=str(error) or "no answer in time")  # noqa: TRY400  # its text says all
+            _log.error("entries not swept", error=str(error) or "no answer in time")  # its text says all
             return
         if found:
             _log.warning("entries swept", cancelled=found)
