@@ -323,7 +323,7 @@ class _Planner:
                 self.cancel(order)
             plan.stop_ok = True
             return
-        if any(order.triggered for order in stops):
+        if state.closing or any(order.triggered for order in stops):
             return
         alive = [order for order in stops if order.status in _ALIVE]
         good = [order for order in alive if self.near(order.stop_price, want)]

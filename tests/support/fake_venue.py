@@ -105,6 +105,7 @@ class FakeVenue:
         self.envelopes: list[m.Envelope] = []
         self.refuse_next: list[tuple[Purpose, int]] = []
         self.fail_truth = 0
+        self.deaf: tuple[type, ...] = ()  # kinds of command that never arrive
 
     # ------------------------------------------------------------------------------------------------- time
 
@@ -210,7 +211,25 @@ class FakeVenue:
 
     # ------------------------------------------------------------------------------------------------ orders
 
+    def hand(self, leg, qty):
+        """Somebody closes a part of the leg at market by hand."""
+        order = m.PlaceOrder(
+            instrument=BTC,
+            leg=leg,
+            purpose=Purpose.CLOSE,
+            level=0,
+            client_order_id=f"web_{len(self.trades)}",
+            side=leg.exit_side,
+            kind=OrderKind.MARKET,
+            time_in_force=TimeInForce.GTC,
+            qty=qty,
+        )
+        self.closes_in_flight[leg] += 1
+        self._fill(Resting(order, venue_id="web"), qty, self.price, maker=False)
+
     def _act(self, command):
+        if isinstance(command, self.deaf):
+            return
         if isinstance(command, m.PlaceOrder):
             self._place(command)
         elif isinstance(command, m.CancelOrder):
