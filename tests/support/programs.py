@@ -156,6 +156,10 @@ class Exchange:
         """The answer of the admin port: `POST /jump`, `/faults`, `/pause`, `GET /health` and so on."""
         return dict(self._admin.ask(method, path, body))
 
+    def faults(self) -> list[dict[str, Any]]:
+        """The fault rules with their hits."""
+        return list(self._admin.ask("GET", "/faults"))
+
     def truth(self) -> dict[str, Any]:
         """The account as the exchange knows it."""
         return dict(self._admin.ask("GET", "/truth"))
