@@ -222,7 +222,11 @@ class GridMachine:
         wakes: list[int] = []
         for leg in LEGS:
             each = self.state.legs[leg]
-            if not each.owned and each.mode is not LegMode.MANUAL:
+            if each.mode is LegMode.MANUAL:
+                continue
+            if each.owned:
+                self._protect_owned(leg, instrument, wakes)
+            else:
                 self._decide_leg(leg, instrument, wanted, wakes)
         self._watch(instrument)
         self._wake(wakes)
@@ -244,7 +248,7 @@ class GridMachine:
     def _decide_leg(self, leg: Leg, instrument: Instrument, wanted: Wanted, wakes: list[int]) -> None:
         state = self.state.legs[leg]
         targets = wanted.targets[leg]
-        plan = self._plan(leg, instrument, targets, wanted.step)
+        plan = exits.plan_exits(state, self._exit_view(leg, instrument, targets, wanted.step))
         wakes += plan.wakes
         for order in plan.cancels:
             self._cancel(order)
@@ -283,9 +287,19 @@ class GridMachine:
                 else:
                     wakes.append(due)
 
-    def _plan(
+    def _protect_owned(self, leg: Leg, instrument: Instrument, wakes: list[int]) -> None:
+        """A flatten has the leg; until it holds nothing it must not be without its stop."""
+        state = self.state.legs[leg]
+        if state.flat_told:
+            return
+        plan = exits.plan_protection(state, self._exit_view(leg, instrument, (), ZERO))
+        wakes += plan.wakes
+        for order in plan.places:
+            self._place_exit(leg, order)
+
+    def _exit_view(
         self, leg: Leg, instrument: Instrument, targets: tuple[RungTarget, ...], step: Decimal
-    ) -> ExitPlan:
+    ) -> ExitView:
         state = self.state.legs[leg]
         needs = [(rung.price, step) for rung in targets]
         orders = []
@@ -294,7 +308,7 @@ class GridMachine:
                 needs.append((order.rung_price, order.step))
             else:
                 orders.append(order)
-        view = ExitView(
+        return ExitView(
             leg=leg,
             qty=self._leg_qty(leg),
             orders=tuple(orders),
@@ -305,7 +319,6 @@ class GridMachine:
             algo_orders=sum(1 for order in self.book.live() if order.algo),
             mono=self.ctx.mono,
         )
-        return exits.plan_exits(state, view)
 
     def _leg_qty(self, leg: Leg) -> Decimal:
         return self.ctx.ledger.leg(self.id, leg).qty
