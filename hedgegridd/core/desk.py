@@ -23,6 +23,8 @@ from hedgegridd.core.reconcile import compare
 from hedgegridd.core.state import DeskState, GridState, Waiter, new_grid_state
 from hedgegridd.model import KillState, Nanos, OrderStatus
 
+WAKE_VIEW = "view"
+WAKE_TRUTH = "truth"
 VIEW_NS = SECOND_NS // 2
 TRUTH_RETRY_NS = SECOND_NS // 2
 TRUTH_RETRY_MAX_NS = 10 * SECOND_NS
@@ -161,7 +163,7 @@ class Desk:
 
     def _woke(self, token: str) -> tuple[str, ...]:
         kind, _, name = token.partition(":")
-        if kind == "view":
+        if kind == WAKE_VIEW:
             self._state.view_due = False
             self._state.view_mono = self._ctx.mono
             self._ctx.say(views.desk_view(self._ctx, self._grids))
@@ -178,6 +180,8 @@ class Desk:
                 state.kill = message.state
                 if message.state is KillState.ARMED:
                     state.halt = None
+                    if message.previous is KillState.REARMING:
+                        self._operator.rearmed()
             case m.HaltEntries():
                 state.halt = f"{message.trip_id}: {message.cause}"
                 self._operator.wait_gone(0, names, message.trip_id, {})
@@ -253,7 +257,7 @@ class Desk:
         if truth.again_mono is not None and truth.again_mono > ctx.mono:
             if truth.wake_mono != truth.again_mono:
                 truth.wake_mono = truth.again_mono
-                ctx.say(m.WakeAt(at_ns=truth.again_mono, token="truth"))
+                ctx.say(m.WakeAt(at_ns=truth.again_mono, token=WAKE_TRUTH))
             return
         truth.count += 1
         truth.asked = f"desk:{self._epoch}:{truth.count}"
@@ -266,6 +270,7 @@ class Desk:
                 instruments=tuple(self._grids),
                 trades_from=dict(truth.trade_cursor),
                 income_from_ms=truth.income_cursor_ms,
+                funding_from_ms=truth.funding_cursor_ms,
             )
         )
 
@@ -279,8 +284,8 @@ class Desk:
         outcome = compare(report, self._grids, ctx)
         if outcome.again:
             ctx.want_truth(truth.cause, after_ns=TRUTH_RETRY_NS // 5)
-            if first:
-                return ()
+            if first or not outcome.differences:
+                return () if first else tuple(self._grids)
         state.reconciled = True
         # At the first comparison the books take what the venue says: that is adoption, not disagreement.
         ok = not outcome.again and (first or not outcome.differences)
@@ -310,8 +315,6 @@ class Desk:
         }
         for waiter in waiting:
             ctx.say(m.Done(to=waiter.to, detail=detail))
-        if waiting and truth.wanted in {waiter.cause for waiter in waiting}:
-            truth.wanted = None if not outcome.again else truth.wanted
         return tuple(self._grids)
 
     def _truth_failed(self, failure: m.VenueFailed) -> None:
@@ -328,12 +331,12 @@ class Desk:
 
     def _show(self, message: m.Message) -> None:
         """A fresh view is due at most twice a second, after anything that may have changed it."""
-        if self._state.view_due or (isinstance(message, m.Woke) and message.token == "view"):
+        if self._state.view_due or (isinstance(message, m.Woke) and message.token == WAKE_VIEW):
             return
         self._state.view_due = True
         last = self._state.view_mono
         at: Nanos = self._ctx.mono if last is None else max(self._ctx.mono, last + VIEW_NS)
-        self._ctx.say(m.WakeAt(at_ns=at, token="view"))
+        self._ctx.say(m.WakeAt(at_ns=at, token=WAKE_VIEW))
 
 
 def _forget_times(grid: GridState) -> None:

@@ -100,6 +100,7 @@ def wanted_entries(
     grid: config.Grid,
     state: GridState,
     instrument: Instrument,
+    *,
     book: OrderBook,
     reading: Reading,
     ctx: Context,
@@ -133,13 +134,16 @@ def wanted_entries(
             continue
         if scale != 1:
             rungs = tuple(msgspec.structs.replace(rung, qty=rung.qty * scale) for rung in rungs)
-        targets[leg], dropped[leg] = _placeable(leg, rungs, qtys[leg], step, grid, state, instrument, book)
+        targets[leg], dropped[leg] = _placeable(
+            leg, rungs, qty=qtys[leg], step=step, grid=grid, state=state, instrument=instrument, book=book
+        )
     return Wanted(targets=targets, dropped=dropped, step=step)
 
 
 def _placeable(
     leg: Leg,
     rungs: tuple[RungTarget, ...],
+    *,
     qty: Decimal,
     step: Decimal,
     grid: config.Grid,

@@ -16,7 +16,6 @@ import msgspec
 from hedgegridd import config
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import Context
-from hedgegridd.core.orders import OrderBook
 from hedgegridd.core.state import Backoff, LegState, Lot, Order
 from hedgegridd.model import BPS, ZERO, Instrument, Leg, OrderKind, OrderStatus, Purpose
 
@@ -87,9 +86,15 @@ def back_off(state: LegState, key: str, mono: int, reason: str, *, at_once: bool
 
 
 def refused(
-    state: LegState, order: Order, code: int, reason: str, qty: Decimal, book: OrderBook, ctx: Context
+    state: LegState,
+    order: Order,
+    *,
+    code: int,
+    reason: str,
+    qty: Decimal,
+    ctx: Context,
 ) -> None:
-    """What a refused exit means: too small, already through, one stop only, or: later again."""
+    """What a refused exit means: too small, already through, one stop only, or: later again. `qty`: the leg's."""
     mono = ctx.mono
     why = f"{code} {reason}"
     if code == -2022:
@@ -108,15 +113,9 @@ def refused(
         if code != -2021 and not order.lot and qty == ZERO:
             state.stop_needs_position = True
             return
-    elif order.purpose is Purpose.TAKE_PROFIT and code == -4164 and lot is not None:
-        if any(each.lot == lot.lot_id for each in book.live(order.leg, Purpose.TAKE_PROFIT)):
-            lot.combine = True
-            return
-        into = lot_book.nearest(state.lots, lot)
-        if into is not None:
-            lot_book.merge(state.lots, lot, into)
-            into.combine = True
-            return
+    elif order.purpose is Purpose.TAKE_PROFIT and code == -4164 and not state.exits_need_notional:
+        state.exits_need_notional = True
+        return
     back_off(state, backoff_key(order.purpose, order.lot), mono, why)
 
 
@@ -135,6 +134,19 @@ def leg_stop_price(
         return None
     outermost = min(prices) if leg is Leg.LONG else max(prices)
     return max(instrument.away_price(leg, outermost), instrument.tick)
+
+
+def take_profit_price(lot: Lot, view: ExitView) -> Decimal:
+    """On the tick, never worse than asked."""
+    raw = lot_book.take_profit_price(lot, view.leg, view.grid.tp_steps)
+    return max(view.instrument.away_price(view.leg.opposite, raw), view.instrument.tick)
+
+
+def too_small(state: LegState, lot: Lot, qty: Decimal, view: ExitView) -> bool:
+    """True when the venue, as it has shown, would refuse a take-profit of `qty` for its notional."""
+    if not state.exits_need_notional or qty <= ZERO:
+        return False
+    return qty * take_profit_price(lot, view) < view.instrument.min_notional
 
 
 class _Planner:
@@ -219,6 +231,28 @@ class _Planner:
 
     # -------------------------------------------------------------------------------------------- take-profits
 
+    def combine_small(self) -> None:
+        """Fills too small for a take-profit of their own join their lot's, or the nearest lot's."""
+        if not self.state.exits_need_notional:
+            return
+        for lot in list(self.state.lots.values()):
+            if lot.stopping_since is not None:
+                continue
+            covers = self.by_lot.get((Purpose.TAKE_PROFIT, lot.lot_id), [])
+            if not too_small(self.state, lot, self.missing(lot), self.view):
+                continue
+            if covers:
+                lot.combine = True
+                continue
+            into = lot_book.nearest(self.state.lots, lot)
+            if into is not None:
+                lot_book.merge(self.state.lots, lot, into)
+                into.combine = True
+
+    def missing(self, lot: Lot) -> Decimal:
+        covers = self.by_lot.get((Purpose.TAKE_PROFIT, lot.lot_id), [])
+        return lot.qty - sum((order.remaining for order in covers), ZERO)
+
     def cover(self, lot: Lot) -> None:
         view = self.view
         covers = self.by_lot.get((Purpose.TAKE_PROFIT, lot.lot_id), [])
@@ -227,14 +261,14 @@ class _Planner:
                 self.cancel(order)
             return
         lot.combine = False
-        missing = lot.qty - sum((order.remaining for order in covers), ZERO)
+        missing = self.missing(lot)
         if missing < ZERO:
             # Something else closed a part of the lot: one cover goes, what is left is covered anew.
             self.cancel(covers[-1])
             return
-        raw = lot_book.take_profit_price(lot, view.leg, view.grid.tp_steps)
-        price = view.instrument.away_price(view.leg.opposite, raw)
-        price = max(price, view.instrument.tick)
+        if too_small(self.state, lot, missing, view):
+            return  # alone below the venue's minimum: its leg stop protects it until more is filled
+        price = take_profit_price(lot, view)
         missing = view.instrument.floor_qty(missing)
         while missing > ZERO:
             qty = min(missing, view.instrument.floor_qty(view.instrument.max_qty))
@@ -289,7 +323,7 @@ class _Planner:
                 self.cancel(order)
             plan.stop_ok = True
             return
-        if any(order.triggered for order in stops):
+        if state.closing or any(order.triggered for order in stops):
             return
         alive = [order for order in stops if order.status in _ALIVE]
         good = [order for order in alive if self.near(order.stop_price, want)]
@@ -306,18 +340,19 @@ class _Planner:
             return
         if good:
             return  # on its way
+        if view.qty == ZERO and state.stop_needs_position:
+            for order in alive:
+                self.cancel(order)  # it stands where no entry needs it, and cannot be replaced before a fill
+            plan.stop_ok = True
+            return
         if alive and state.one_stop_only:
             for order in alive:
                 self.cancel(order)
             return
         if any(order.status is not OrderStatus.WORKING for order in alive):
             return  # an earlier replacement is on its way: one at a time
-        if not alive:
-            if view.qty == ZERO and state.stop_needs_position:
-                plan.stop_ok = True
-                return
-            if stops and state.one_stop_only:
-                return  # its cancel is awaited
+        if stops and not alive and state.one_stop_only:
+            return  # its cancel is awaited
         placed = self.place(
             ExitOrder(
                 purpose=Purpose.STOP,
@@ -336,6 +371,9 @@ class _Planner:
 
 def plan_exits(state: LegState, view: ExitView) -> ExitPlan:
     """The plan for one leg; marks lots and leg as being closed when their stop is crossed."""
+    old = [key for key, each in state.backoffs.items() if view.mono - each.until_mono > FORGET_NS]
+    for key in old:
+        del state.backoffs[key]
     planner = _Planner(state, view)
     planner.look_for_crossings()
     planner.leg_stop()
@@ -348,6 +386,7 @@ def plan_exits(state: LegState, view: ExitView) -> ExitPlan:
             continue
         if order.lot or order.purpose is Purpose.TAKE_PROFIT:
             planner.cancel(order)  # its lot is closed, or was never ours
+    planner.combine_small()
     for lot in list(state.lots.values()):
         if lot.stopping_since is not None:
             planner.stop_lot(lot, lot.stopping_since)

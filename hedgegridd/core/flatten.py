@@ -100,7 +100,7 @@ class Flattener:
         flatten_id = f"F-{env.seq}"
         out: list[m.Message] = []
         for name in names:
-            out += self._worker(name, flatten_id, env).begin(order.legs, env)
+            out += self._worker(name, flatten_id, order.origin, env).begin(order.legs, env)
         self._askers.append(
             Asker(
                 to=env.seq,
@@ -117,7 +117,7 @@ class Flattener:
         restored, self._restored = self._restored, []
         out: list[m.Message] = []
         for flatten_id, name, legs, origin in restored:
-            out += self._worker(name, flatten_id, env).begin(legs, env)
+            out += self._worker(name, flatten_id, origin, env).begin(legs, env)
             self._askers.append(
                 Asker(
                     to=0,
@@ -214,7 +214,7 @@ class Flattener:
         worker = self._workers.get(rest.partition("|")[0])
         return worker if worker is not None and worker.flatten_id == flatten_id else None
 
-    def _worker(self, name: str, flatten_id: str, env: m.Envelope) -> Worker:
+    def _worker(self, name: str, flatten_id: str, origin: str, env: m.Envelope) -> Worker:
         worker = self._workers.get(name)
         if worker is None or worker.done:
             worker = Worker(
@@ -222,6 +222,7 @@ class Flattener:
                 instrument=name,
                 symbol=self._symbols[name],
                 epoch=self._epoch,
+                origin=origin,
                 started_mono_ns=env.mono_ns,
                 # Legs that are flat already stay so for an asker who still waits for another instrument.
                 legs=worker.legs if worker else {},

@@ -48,6 +48,7 @@ class Worker(msgspec.Struct, kw_only=True):
     instrument: str
     symbol: str
     epoch: str
+    origin: str = ""  # the trip that asked first
     started_mono_ns: int
     legs: dict[Leg, LegWork] = {}
     reading: str = ""  # token of the truth that is being read
@@ -74,7 +75,9 @@ class Worker(msgspec.Struct, kw_only=True):
         for leg in fresh:
             self.legs[leg] = LegWork(leg=leg, since_ns=env.time_ns)
         out: list[m.Message] = [
-            m.LegsLatched(instrument=self.instrument, legs=fresh, flatten_id=self.flatten_id),
+            m.LegsLatched(
+                instrument=self.instrument, legs=fresh, flatten_id=self.flatten_id, origin=self.origin
+            ),
             self._say(env, None, "entries refused"),
         ]
         if len([w for w in self.legs.values() if not w.flat]) == len(Leg):

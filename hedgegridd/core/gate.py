@@ -26,12 +26,12 @@ def shared_position(position: config.Position, share: Decimal) -> config.Positio
 
 def judge(
     order: m.PlaceOrder,
+    *,
     grid: config.Grid,
     position: config.Position,
     state: GridState,
     book: OrderBook,
     ctx: Context,
-    *,
     part: int = 0,
 ) -> Approved | Refused:
     """Judge one order now; an approved one counts for those after it."""

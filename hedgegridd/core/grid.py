@@ -11,7 +11,7 @@ from hedgegridd.core import exits
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.diff import LiveEntry, diff
 from hedgegridd.core.entries import Wanted, note_dropped, wanted_entries, why_leg_has_none, why_no_entries
-from hedgegridd.core.exits import ExitOrder, ExitPlan, ExitView
+from hedgegridd.core.exits import ExitOrder, ExitView
 from hedgegridd.core.gate import judge, shared_position
 from hedgegridd.core.ladder import RungTarget, should_recentre
 from hedgegridd.core.orders import OrderBook
@@ -93,8 +93,9 @@ class GridMachine:
             state.funding_rate = event.funding_rate
         if event.next_funding_ns is not None:
             state.next_funding_ns = event.next_funding_ns
+        woken = bool(state.spent)  # levels that woke us are watched again
         state.spent.clear()
-        return first or crossing_lot(state, self.grid)
+        return first or woken or crossing_lot(state, self.grid)
 
     def on_crossed(self, event: m.PriceCrossed) -> bool:
         """A watched level was reached; its watch is spent until the next mark or bar."""
@@ -129,7 +130,12 @@ class GridMachine:
             self._entry_refused(order, code, reason)
         else:
             exits.refused(
-                self.state.legs[order.leg], order, code, reason, self._leg_qty(order.leg), self.book, self.ctx
+                self.state.legs[order.leg],
+                order,
+                code=code,
+                reason=reason,
+                qty=self._leg_qty(order.leg),
+                ctx=self.ctx,
             )
 
     def _entry_refused(self, order: Order, code: int, reason: str) -> None:
@@ -183,7 +189,7 @@ class GridMachine:
         for leg in event.legs:
             each = self.state.legs[leg]
             each.latched, each.owned, each.flat_told = True, True, False
-            each.flatten_id = event.flatten_id
+            each.flatten_id, each.trip_id = event.flatten_id, event.origin
 
     def on_flat(self, leg: Leg) -> None:
         """The venue holds nothing on the leg; it is ours again once its last fills have been booked."""
@@ -217,7 +223,12 @@ class GridMachine:
             wanted = Wanted(targets=dict.fromkeys(LEGS, ()), dropped={}, step=ZERO)
         else:
             wanted = wanted_entries(
-                self.grid, self.state, instrument, self.book, self.filter.reading, self.ctx
+                self.grid,
+                self.state,
+                instrument,
+                book=self.book,
+                reading=self.filter.reading,
+                ctx=self.ctx,
             )
         wakes: list[int] = []
         for leg in LEGS:
@@ -248,7 +259,7 @@ class GridMachine:
     def _decide_leg(self, leg: Leg, instrument: Instrument, wanted: Wanted, wakes: list[int]) -> None:
         state = self.state.legs[leg]
         targets = wanted.targets[leg]
-        plan = exits.plan_exits(state, self._exit_view(leg, instrument, targets, wanted.step))
+        plan = exits.plan_exits(state, self.exit_view(leg, instrument, targets, wanted.step))
         wakes += plan.wakes
         for order in plan.cancels:
             self._cancel(order)
@@ -292,14 +303,15 @@ class GridMachine:
         state = self.state.legs[leg]
         if state.flat_told:
             return
-        plan = exits.plan_protection(state, self._exit_view(leg, instrument, (), ZERO))
+        plan = exits.plan_protection(state, self.exit_view(leg, instrument, (), ZERO))
         wakes += plan.wakes
         for order in plan.places:
             self._place_exit(leg, order)
 
-    def _exit_view(
+    def exit_view(
         self, leg: Leg, instrument: Instrument, targets: tuple[RungTarget, ...], step: Decimal
     ) -> ExitView:
+        """What the plan of a leg's exits looks at; `targets` are the entries wanted on `step`."""
         state = self.state.legs[leg]
         needs = [(rung.price, step) for rung in targets]
         orders = []
@@ -428,7 +440,15 @@ class GridMachine:
             stop_price=order.stop_price,
             close_position=order.close_position,
         )
-        verdict = judge(intent, self.grid, self.position, self.state, self.book, self.ctx, part=order.part)
+        verdict = judge(
+            intent,
+            grid=self.grid,
+            position=self.position,
+            state=self.state,
+            book=self.book,
+            ctx=self.ctx,
+            part=order.part,
+        )
         if isinstance(verdict, Refused):
             self.ctx.say(
                 m.OrderRefused(

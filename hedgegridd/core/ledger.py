@@ -99,6 +99,16 @@ class Ledger:
         account.qty = qty
         account.average = average if qty else ZERO
 
+    def set_average(self, instrument: str, leg: Leg, average: Decimal) -> None:
+        """Take the venue's average entry where trades reached us in another order than they happened.
+
+        All trades being booked, what the average gains is what the closes that were booked too early have lost: the
+        wallet follows.
+        """
+        account = self.leg(instrument, leg)
+        account.gross += (average - account.average) * account.qty * leg.sign
+        account.average = average
+
     def open_wallet(self, wallet_usdt: Decimal) -> None:
         """The venue's wallet as it is with all that has been booked; sets the opening wallet once."""
         if self._s.opening is None:

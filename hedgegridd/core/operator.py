@@ -115,17 +115,27 @@ class OperatorDesk:
             grid = self._grids[name].state
             grid.paused = grid.halted = None
             legs = tuple(leg for leg in LEGS if grid.legs[leg].latched)
-            for leg in legs:
-                grid.legs[leg].latched = False
-                grid.legs[leg].flatten_id = ""
-                if grid.legs[leg].mode is LegMode.PANIC:
-                    grid.legs[leg].mode = LegMode.NORMAL
-            if legs:
-                self._ctx.say(m.LegsUnlatched(instrument=name, legs=legs))
-                unlatched += [f"{name} {leg}" for leg in legs]
+            self._unlatch(name, legs)
+            unlatched += [f"{name} {leg}" for leg in legs]
         detail: dict[str, object] = {"old": was_paused, "new": False, "unlatched": unlatched}
         self._ctx.say(m.Done(to=seq, detail=detail))
         return True
+
+    def _unlatch(self, name: str, legs: tuple[Leg, ...]) -> None:
+        for leg in legs:
+            state = self._grids[name].state.legs[leg]
+            state.latched = False
+            state.flatten_id = state.trip_id = ""
+            if state.mode is LegMode.PANIC:
+                state.mode = LegMode.NORMAL
+        if legs:
+            self._ctx.say(m.LegsUnlatched(instrument=name, legs=legs))
+
+    def rearmed(self) -> None:
+        """Rearm undoes what the trip latched; legs that an operator flattened wait for `resume`."""
+        for name, grid in self._grids.items():
+            legs = grid.state.legs
+            self._unlatch(name, tuple(leg for leg in LEGS if legs[leg].trip_id and not legs[leg].owned))
 
     def _start(self, seq: int, names: tuple[str, ...]) -> bool:
         state = self._ctx.state
@@ -200,7 +210,7 @@ class OperatorDesk:
         for name in waiter.instruments:
             grid = self._grids[name]
             live = list(grid.book.live())
-            if any(order.status in (OrderStatus.PENDING, OrderStatus.UNKNOWN) for order in live):
+            if any(order.status is not OrderStatus.WORKING for order in live):
                 return False
             count = views.entries_resting(grid)
             resting += count

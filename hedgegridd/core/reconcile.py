@@ -26,6 +26,10 @@ from hedgegridd.model import (
     parse_client_order_id,
 )
 
+MONEY_USDT = Decimal("0.0001")  # what an average entry may be off in money before it is taken from the venue
+
+UNDER_WAY_NS = 5_000_000_000
+
 
 class Outcome(msgspec.Struct, kw_only=True):
     """What one comparison found. `again`: an event overtook the report, ask once more before trusting a leg."""
@@ -57,6 +61,8 @@ def compare(truth: m.VenueTruth, grids: dict[str, GridMachine], ctx: Context) ->
     ctx.state.truth.trade_cursor.update(truth.trade_cursor)
     if truth.income_cursor_ms is not None:
         ctx.state.truth.income_cursor_ms = truth.income_cursor_ms
+    if truth.funding_cursor_ms is not None:
+        ctx.state.truth.funding_cursor_ms = truth.funding_cursor_ms
     return outcome
 
 
@@ -83,6 +89,8 @@ def _orders(truth: m.VenueTruth, grid: GridMachine, ctx: Context, outcome: Outco
         name = ours.client_order_id
         if name in told or name in truth.in_flight or ours.touched_mono >= truth.asked_mono_ns:
             continue
+        if ours.status is OrderStatus.PENDING and _under_way(ours, truth):
+            continue
         if ours.status is OrderStatus.WORKING and not ours.triggered:
             outcome.differences.append(f"{grid.id} order {name} is not at the venue any more")
         grid.on_closed(m.OrderClosed(instrument=grid.id, client_order_id=name, how="NOT_FOUND"))
@@ -92,12 +100,17 @@ def _orders(truth: m.VenueTruth, grid: GridMachine, ctx: Context, outcome: Outco
     return foreign
 
 
+def _under_way(ours: Order, truth: m.VenueTruth) -> bool:
+    """The question may have overtaken what we sent shortly before it."""
+    return truth.asked_mono_ns - ours.touched_mono < UNDER_WAY_NS
+
+
 def _same(ours: Order, theirs: m.VenueOrder, truth: m.VenueTruth, outcome: Outcome) -> None:
     """An order that both have: its state is the venue's unless an event is newer."""
     if ours.touched_mono >= truth.asked_mono_ns:
         return
     ours.algo = theirs.algo
-    if ours.final is None:
+    if ours.final is None and not (ours.status is OrderStatus.CANCELING and _under_way(ours, truth)):
         ours.status = OrderStatus.WORKING  # a cancel that left no trace is asked for again
     if theirs.filled_qty > ours.filled:
         outcome.differences.append(
@@ -158,15 +171,9 @@ def _leg(truth: m.VenueTruth, grid: GridMachine, leg: Leg, ctx: Context, outcome
     if qty != account.qty:
         outcome.differences.append(f"{grid.id} {leg} is {qty} at the venue, {account.qty} in our books")
         ctx.ledger.set_leg(grid.id, leg, qty, entry)
-    elif (
-        qty
-        and grid.state.instrument is not None
-        and abs(entry - account.average) > grid.state.instrument.tick
-    ):
-        outcome.differences.append(
-            f"{grid.id} {leg} entry is {entry} at the venue, {account.average} in our books"
-        )
-        ctx.ledger.set_leg(grid.id, leg, qty, entry)
+    elif abs(entry - account.average) * qty >= MONEY_USDT:
+        outcome.notes.append(f"{grid.id} {leg} entry is {entry} at the venue, {account.average} in our books")
+        ctx.ledger.set_average(grid.id, leg, entry)
     unknown = qty - lot_book.total(state.lots)
     if unknown < ZERO:
         lot_book.take(state.lots, leg, -unknown)

@@ -108,12 +108,14 @@ class LegState(msgspec.Struct, kw_only=True):
     owned: bool = False
     flat_told: bool = False  # the flatten is done, its last fills have not all come yet
     flatten_id: str = ""
+    trip_id: str = ""  # the trip whose flatten latched it
     lots: dict[str, Lot] = {}
     waits: dict[str, RungWait] = {}
     backoffs: dict[str, Backoff] = {}
     dropped: dict[int, str] = {}
     closing: bool = False  # its stop was refused or passed: everything goes at market
     stop_needs_position: bool = False  # the venue refused the leg stop while the leg was flat
+    exits_need_notional: bool = False  # the venue refused a take-profit for its notional (-4164)
     one_stop_only: bool = False  # the venue refused a second closePosition stop (-4130)
     peak_lots: int = 0
     liquidation_price: Decimal | None = None
@@ -231,6 +233,7 @@ class TruthState(msgspec.Struct, kw_only=True):
     delay_ns: int = 0
     trade_cursor: dict[str, int] = {}
     income_cursor_ms: int | None = None
+    funding_cursor_ms: int | None = None
     account: VenueAccount | None = None
 
 

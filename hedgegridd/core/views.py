@@ -1,13 +1,14 @@
 """Pictures of the desk for people and metrics; they read the state and change nothing."""
 
-from decimal import Decimal
+import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import Context
 from hedgegridd.core.entries import why_leg_has_none
+from hedgegridd.core.exits import too_small
 from hedgegridd.core.grid import GridMachine
-from hedgegridd.core.ladder import build_ladder
+from hedgegridd.core.ladder import RungTarget, build_ladder
 from hedgegridd.core.state import Order
 from hedgegridd.model import LEGS, ZERO, Leg, LegMode, OrderStatus, Purpose
 
@@ -33,14 +34,26 @@ def _grid_settled(grid: GridMachine, ctx: Context) -> bool:
             continue
         if state.closing or any(wait.until_mono > ctx.mono for wait in state.backoffs.values()):
             return False
-        if any(wait.at_mono is not None and wait.wake for wait in state.waits.values()):
+        if any(wait.wake and (wait.at_mono or 0) > ctx.mono for wait in state.waits.values()):
             return False
-        covered = sum((o.remaining for o in grid.book.live(leg, Purpose.TAKE_PROFIT)), ZERO)
-        if covered != lot_book.total(state.lots) or any(x.stopping_since for x in state.lots.values()):
-            return False
-        if state.lots and not _leg_stops(grid, leg):
+        if state.lots and not (_leg_stops(grid, leg) and _covered(grid, leg)):
             return False
     return True
+
+
+def _covered(grid: GridMachine, leg: Leg) -> bool:
+    """Every lot is covered exactly, but for what the venue takes no take-profit for."""
+    state, instrument = grid.state.legs[leg], grid.state.instrument
+    if instrument is None or any(lot.stopping_since is not None for lot in state.lots.values()):
+        return False
+    view = grid.exit_view(leg, instrument, (), ZERO)
+    missing = {lot.lot_id: lot.qty for lot in state.lots.values()}
+    for order in grid.book.live(leg, Purpose.TAKE_PROFIT):
+        missing[order.lot] = missing.get(order.lot, ZERO) - order.remaining
+    return all(
+        not qty or (lot_id in state.lots and too_small(state, state.lots[lot_id], qty, view))
+        for lot_id, qty in missing.items()
+    )
 
 
 def _leg_stops(grid: GridMachine, leg: Leg) -> list[Order]:
@@ -123,7 +136,7 @@ def instrument_view(grid: GridMachine, ctx: Context) -> m.InstrumentView:
         next_funding_ns=state.next_funding_ns,
         last_bar_ns=state.bar_ns,
         mark_ns=state.mark_ns,
-        recentres=state.recentres,
+        recentres=max(0, state.recentres - 1),  # the first centre is no move
         fills=state.fills,
         maker_fills=state.maker_fills,
         entries_dropped=state.entries_dropped,
@@ -177,8 +190,9 @@ def _rungs(grid: GridMachine, leg: Leg, held: str) -> tuple[m.Rung, ...]:
     nominal = () if grid.state.centre is None else build_ladder(leg, grid.state.centre, grid.grid)
     for rung in nominal:
         order = live.pop(rung.level, None)
-        price: Decimal = rung.price
-        qty: Decimal = rung.qty
+        rules = grid.state.instrument  # as the venue would take it; before it is known, as computed
+        price = rung.price if rules is None else rules.away_price(leg, rung.price)
+        qty = rung.qty if rules is None else rules.floor_qty(rung.qty)
         reason = ""
         if order is not None:
             price, qty = order.price or price, order.remaining
@@ -189,23 +203,26 @@ def _rungs(grid: GridMachine, leg: Leg, held: str) -> tuple[m.Rung, ...]:
             rung_state, reason = "dropped", state.dropped[rung.level]
         else:
             rung_state, reason = "off", held
-        rungs.append(_rung(leg, rung.level, price, qty, rung_state, reason, order))
+        rungs.append(_rung(msgspec.structs.replace(rung, price=price, qty=qty), rung_state, reason, order))
     rungs += [
-        _rung(leg, order.level, order.price or ZERO, order.remaining, "resting", "not of this ladder", order)
+        _rung(
+            RungTarget(leg, order.level, order.price or ZERO, order.remaining),
+            "resting",
+            "not of this ladder",
+            order,
+        )
         for order in live.values()
     ]
     return tuple(rungs)
 
 
-def _rung(
-    leg: Leg, level: int, price: Decimal, qty: Decimal, state: str, reason: str, order: Order | None
-) -> m.Rung:
+def _rung(rung: RungTarget, state: str, reason: str, order: Order | None) -> m.Rung:
     return m.Rung(
-        leg=leg,
-        level=level,
-        side=leg.entry_side,
-        price=price,
-        qty=qty,
+        leg=rung.leg,
+        level=rung.level,
+        side=rung.leg.entry_side,
+        price=rung.price,
+        qty=rung.qty,
         state=state,
         reason=reason,
         client_order_id="" if order is None else order.client_order_id,

@@ -12,6 +12,7 @@ class LegsLatched(Event, frozen=True, kw_only=True):
     instrument: str
     legs: tuple[Leg, ...]
     flatten_id: str
+    origin: str = ""  # the trip that asked for it: rearm releases these legs, otherwise `resume` does
 
 
 class LegsUnlatched(Event, frozen=True, kw_only=True):

@@ -336,3 +336,9 @@ def test_strangers_are_ignored_and_unknown_messages_are_faults():
     assert play.feed(m.Woke(token="flatten|nobody|read")) == []
     with pytest.raises(TypeError, match="no row"):
         play.feed(m.Stopping(reason="x"))
+
+
+def test_the_latch_names_the_trip_that_asked():
+    play = Play().stock()
+    _, out = play.start(instrument=BTC, origin="T-5")
+    assert of(m.LegsLatched, out)[0].origin == "T-5"

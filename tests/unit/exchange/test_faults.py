@@ -19,7 +19,9 @@ def test_a_rule_hits_its_path_and_method_so_many_times() -> None:
     )
     assert book.take_rest("GET", "/fapi/v1/order", {}) is None
     assert book.take_rest("POST", "/fapi/v1/listenKey", {}) is None
-    hits = [book.take_rest("POST", path, {}) is not None for path in ("/fapi/v1/order", "/fapi/v1/algoOrder") * 2]
+    hits = [
+        book.take_rest("POST", path, {}) is not None for path in ("/fapi/v1/order", "/fapi/v1/algoOrder") * 2
+    ]
     assert hits == [False, True, True, False]
     assert book.rules()[0].hits == 3
 
