@@ -3,7 +3,6 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 VENV ?= .venv
 PY := $(VENV)/bin/python
-SIMULATE_EXAMPLES ?= 200
 
 # The newest Python that is there and new enough; one clear sentence when there is none.
 FIND_PYTHON = for p in python3.14 python3.13 python3.12 python3; do \
@@ -22,6 +21,10 @@ $(VENV)/.run: requirements.txt
 	rm -rf $(VENV) && $$python -m venv $(VENV) && \
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && \
 	$(PY) -m compileall -q hedgegridd
+	@pwd > "$$($(PY) -c 'import site; print(site.getsitepackages()[0])')/hedgegridd.pth"
+	@for p in hedgegridd:hedgegridd.__main__ hedgegridctl:hedgegridd.ctl.main; do \
+	  printf '#!%s/$(PY)\nimport sys\n\nfrom %s import main\n\nsys.exit(main())\n' "$$(pwd)" "$${p#*:}" > "$(VENV)/bin/$${p%%:*}"; \
+	  chmod +x "$(VENV)/bin/$${p%%:*}"; done
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run

@@ -167,7 +167,6 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, signal.Signals(number).name)
         self.bus.start(loop)
-        gc.freeze()  # a full collection with Nautilus imported would pause the loop for tens of milliseconds
         code = EXIT_OK
         try:
             async with anyio.create_task_group() as group:
@@ -177,9 +176,9 @@ class Daemon:
                 group.start_soon(self._stop_in_order)
                 await group.start(self._supervise, group.cancel_scope)
                 self.gateway.spawn(self.gateway.connect)
-        except* HedgegridError as errors:
+        except* Exception as errors:  # noqa: BLE001  # whatever broke, the exit code and the log say so
             for error in errors.exceptions:
-                _log.error("broken", error=str(error))
+                _log.critical("broken", error=repr(error), exc_info=error)
             code = EXIT_FAILED
         finally:
             self.bus.stop()
@@ -228,6 +227,9 @@ class Daemon:
         """Tell systemd, and whoever reads the log, when start-up is through."""
         ready = self.waiter.expect(lambda x: isinstance(x, m.StageChanged) and x.stage == "control")
         await ready.within(float("inf"))
+        gc.collect()
+        # A full collection with Nautilus imported pauses the loop for tens of milliseconds: look at new objects only.
+        gc.freeze()
         self.bus.publish(m.StageReached(stage="ready"), actor="app")
         _log.info(
             "READY",

@@ -24,6 +24,9 @@ from hedgegridd.toml_places import find_places
 
 _MAX_FILE_BYTES = 1 << 20
 _MAX_SECRET_BYTES = 1 << 16
+_DIGITS_MAX = (
+    12  # fields without an upper bound take no number that arithmetic with 28 digits could not carry
+)
 _ARRAYS: dict[object, str] = {Grid: "grid", Key: "control.keys"}
 _AT_LINE = re.compile(r"^line (?P<line>\d+), column (?P<column>\d+)\)$")
 _CREDENTIAL = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
@@ -79,6 +82,10 @@ def load_places(text: str, name: str) -> Loaded:
         raw = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(_syntax_error(text, name, str(error))) from error
+    except (ValueError, ArithmeticError, RecursionError) as error:  # numbers and nesting that no config has
+        raise ConfigError(
+            f"error: not a config: a number is too long or values are nested too deep\n {name}"
+        ) from error
     places = find_places(text)
     problems = tuple(find_mistakes(raw))
     if problems:
@@ -197,6 +204,9 @@ def _in_value(kind: object, value: object, path: Path) -> Iterator[Problem]:
             yield msgspec.structs.replace(wrong, text=f"{table_name(path)} is {_told(value)}, not a table")
     elif not _fits(kind, value):
         yield msgspec.structs.replace(wrong, text=f"{name} is {_told(value)}")
+    elif isinstance(value, int | Decimal) and abs(Decimal(value).adjusted()) > _DIGITS_MAX:
+        told = f"{name} has more than {_DIGITS_MAX} digits before or after the point"
+        yield msgspec.structs.replace(wrong, text=told)
     elif isinstance(value, int | Decimal) and not _within(Decimal(value), bounds):
         yield msgspec.structs.replace(wrong, text=f"{name} is out of bounds: {value}")
 

@@ -19,6 +19,7 @@ from hedgegridd.control.keys import fingerprint
 from hedgegridd.errors import ConfigError, HedgegridError
 from hedgegridd.venue.rest import Credentials
 
+SWITCH_INTERVAL_S = 0.0005
 _log = structlog.get_logger("hedgegridd")
 
 
@@ -44,6 +45,8 @@ def _run(config: Config, credentials: Credentials) -> int:
             durable = daemon.close()
         return code if code or durable else EXIT_UNVERIFIED
 
+    # The journal's thread needs the interpreter's lock once a commit; the default lets a busy loop keep it for 5 ms.
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(live())
 

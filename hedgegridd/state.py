@@ -49,7 +49,8 @@ class Machines:
             kill_switch=self.kill_switch.snapshot(),
             flatten=self.flatten.snapshot(),
         )
-        return msgspec.json.encode(state, order="deterministic")
+        # Keys such as levels and prices become text first: sorting takes no others.
+        return msgspec.json.encode(msgspec.to_builtins(state, str_keys=True), order="deterministic")
 
     def restore(self, state: bytes | None, tail: Iterable[Record]) -> int:
         """Take up a snapshot (None: begin empty) and the records after it; how many records were replayed.

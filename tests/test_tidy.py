@@ -21,7 +21,7 @@ def tracked() -> list[Path]:
     """Files of the repository; of the folder where git is not there."""
     try:
         found = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT,
             capture_output=True,
             check=True,

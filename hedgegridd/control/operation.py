@@ -180,7 +180,10 @@ class Context:
         except HedgegridError as error:
             raise Problem(503, "failed", f"{type(command).__name__} failed: {error}") from error
         if isinstance(answer, Refused):
-            raise Problem(409, "refused", f"{answer.reason}; nothing changed", accepted=answer.accepted)
+            said = (
+                answer.reason if "nothing changed" in answer.reason else f"{answer.reason}; nothing changed"
+            )
+            raise Problem(409, "refused", said, accepted=answer.accepted)
         return answer
 
     async def carried_out(self, command: Command, deadline_s: float) -> Outcome:

@@ -168,6 +168,8 @@ async def _send(writer: asyncio.StreamWriter, reply: bytes) -> None:
     if writer.is_closing():
         return
     writer.write(reply)
+    if writer.transport.get_write_buffer_size() == 0:
+        return  # the kernel has it: nothing to wait for
     async with asyncio.timeout(WRITE_S):
         await writer.drain()
 

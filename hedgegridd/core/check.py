@@ -32,6 +32,7 @@ def find_problems(
     `instruments` and `prices` (USDT) by the grid's `instrument`; what is not known is not checked.
     """
     problems: list[Problem] = []
+    subjects: list[Subject] = []
     seen: set[str] = set()
     for index, grid in enumerate(cfg.grid):
         path: Path = ("grid", index)
@@ -59,8 +60,9 @@ def find_problems(
             instrument=(instruments or {}).get(grid.instrument),
             price=(prices or {}).get(grid.instrument),
         )
+        subjects.append(subject)
         problems.extend(check_grid(subject))
-    problems.extend(_desk(cfg, prices or {}))
+    problems.extend(_desk(cfg, subjects))
     problems.extend(_pretrade(cfg))
     problems.extend(_daemon(cfg))
     problems.extend(_addresses(cfg.venue))
@@ -68,25 +70,17 @@ def find_problems(
     return problems
 
 
-def _desk(cfg: config.Config, prices: Mapping[str, Decimal]) -> Iterator[Problem]:
+def _desk(cfg: config.Config, subjects: list[Subject]) -> Iterator[Problem]:
     """What the grids do together."""
-    if not any(grid.enabled for grid in cfg.grid):
+    enabled = [subject for subject in subjects if subject.grid.enabled]
+    if not enabled:
         yield Problem(
             severity="warning", path=("grid", 0, "enabled"), text="no grid is enabled: nothing will trade"
         )
     limit = cfg.pretrade.max_gross_notional_usdt
-    enabled = [grid for grid in cfg.grid if grid.enabled]
-    if limit is None or any(grid.instrument not in prices for grid in enabled):
+    if limit is None or any(subject.price is None for subject in enabled):
         return
-    gross = sum(
-        (
-            rung.notional_usdt
-            for grid in enabled
-            for leg in LEGS
-            for rung in build_ladder(leg, prices[grid.instrument], grid)
-        ),
-        ZERO,
-    )
+    gross = sum((sum(subject.notionals(leg), ZERO) for subject in enabled for leg in LEGS), ZERO)
     if gross > limit:
         yield Problem(
             path=("pretrade", "max_gross_notional_usdt"),

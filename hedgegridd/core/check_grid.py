@@ -44,6 +44,10 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
             return tuple(rung.qty for rung in rungs)
         return tuple(self.instrument.floor_qty(rung.qty) for rung in rungs)
 
+    def notionals(self, leg: Leg) -> tuple[Decimal, ...]:
+        """What each rung of the full ladder is worth, USDT; needs a price."""
+        return tuple(rung.price * qty for rung, qty in zip(self.ladder(leg), self.sizes(leg), strict=True))
+
 
 def check_grid(subject: Subject) -> Iterator[Problem]:
     """All findings of one grid."""
@@ -212,9 +216,7 @@ def _quantities(subject: Subject, leg: Leg) -> Iterator[Problem]:
 
 def _money(subject: Subject, leg: Leg) -> Iterator[Problem]:
     grid, pretrade = subject.grid, subject.pretrade
-    notionals = tuple(
-        rung.price * qty for rung, qty in zip(subject.ladder(leg), subject.sizes(leg), strict=True)
-    )
+    notionals = subject.notionals(leg)
     total = sum(notionals, ZERO)
     if total > grid.max_inventory_usdt:
         yield subject.error(

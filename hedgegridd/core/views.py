@@ -1,7 +1,5 @@
 """Pictures of the desk for people and metrics; they read the state and change nothing."""
 
-from decimal import Decimal
-
 import msgspec
 
 from hedgegridd import messages as m
@@ -192,8 +190,9 @@ def _rungs(grid: GridMachine, leg: Leg, held: str) -> tuple[m.Rung, ...]:
     nominal = () if grid.state.centre is None else build_ladder(leg, grid.state.centre, grid.grid)
     for rung in nominal:
         order = live.pop(rung.level, None)
-        price: Decimal = rung.price
-        qty: Decimal = rung.qty
+        rules = grid.state.instrument  # as the venue would take it; before it is known, as computed
+        price = rung.price if rules is None else rules.away_price(leg, rung.price)
+        qty = rung.qty if rules is None else rules.floor_qty(rung.qty)
         reason = ""
         if order is not None:
             price, qty = order.price or price, order.remaining

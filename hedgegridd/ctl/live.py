@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hedgegridd.ctl.text import MARKS, age, figure, money, percent, short
+from hedgegridd.ctl.text import MARKS, age, average, figure, money, percent, short
 
 Body = dict[str, Any]
 Poll = Callable[[str], Awaitable[Body]]
@@ -24,10 +24,12 @@ STATE_STYLES = {"HELD": "bold yellow", "TRIPPED": "bold red", "HALTED": "bold re
 SAFE_STYLES = {"no": "bold red", "not yet": "bold yellow", "unknown": "bold yellow"}
 LEG_STYLES = {"LONG": "#2EA3FF", "SHORT": "#E8CFF0"}
 RUNG_MARKS = {"resting": "○", "pending": "◌", "filled": "●", "dropped": "·", "off": "·"}
-RUNGS_SHOWN = 8  # per side, the nearest
-EVENTS_SHOWN = 8
+RUNGS_MIN, RUNGS_MAX = 2, 8  # per side, the nearest; as many as the screen's height has room for
+EVENTS_MIN, EVENTS_MAX = 3, 8
+OTHER_LINES, LEG_LINES = 14, 6  # what stands around the ladder; the legs, where they do not stand beside it
 PLAIN_EVERY_S = 5.0
 STALE_S = 5.0
+WIDE = 120  # columns from which ladder and legs stand side by side
 
 
 class LiveView:
@@ -115,6 +117,12 @@ class LiveView:
     def _silent_s(self) -> str:
         return age(None if self._seen_s is None else self._now_s() - self._seen_s)
 
+    def _rungs(self, instruments: int, *, wide: bool) -> int:
+        """How many rungs per side fit on the screen."""
+        around = len(self._header) + OTHER_LINES + (0 if wide else LEG_LINES)
+        room = (self._console.height - around) // max(1, instruments) // 2
+        return min(max(room, RUNGS_MIN), RUNGS_MAX)
+
     def render(self) -> RenderableType:
         """The whole screen."""
         parts: list[RenderableType] = [Text(line, style="dim") for line in self._header]
@@ -131,8 +139,10 @@ class LiveView:
         parts += [_state(body), _answers(body), Text()]
         ladders = {item["instrument"]: item for item in (self._ladders or {}).get("ladders", [])}
         for item in body["instruments"] or []:
-            parts += [_instrument(item, ladders.get(item["instrument"])), Text()]
-        parts += [_pnl(body), Text(), _events(body)]
+            wide = self._console.width >= WIDE
+            rungs = self._rungs(len(body["instruments"]), wide=wide)
+            parts += [*_instrument(item, ladders.get(item["instrument"]), rungs, wide=wide), Text()]
+        parts += [_pnl(body), Text(), _events(body, EVENTS_MAX if self._console.height > 45 else EVENTS_MIN)]
         if self._lost:
             for part in parts[len(self._header) + 1 :]:
                 if isinstance(part, Text):
@@ -168,14 +178,16 @@ def _answers(body: Body) -> Table:
     return table
 
 
-def _instrument(item: Body, ladder: Body | None) -> Table:
-    """Ladder left, legs right."""
+def _instrument(item: Body, ladder: Body | None, rungs: int, *, wide: bool) -> list[RenderableType]:
+    """Ladder left and legs right; on a narrow screen the legs first."""
+    if not wide:
+        return [_legs(item), _ladder(item, ladder, rungs)]
     both = Table.grid(padding=(0, 6))
-    both.add_row(_ladder(item, ladder), _legs(item))
-    return both
+    both.add_row(_ladder(item, ladder, rungs), _legs(item))
+    return [both]
 
 
-def _ladder(item: Body, ladder: Body | None) -> Table:
+def _ladder(item: Body, ladder: Body | None, rungs: int) -> Table:
     table = Table(
         title=f"{short(item['instrument'])}  centre {figure(item['centre'])}",
         title_justify="left",
@@ -185,13 +197,13 @@ def _ladder(item: Body, ladder: Body | None) -> Table:
     for name, justify in (("rung", "left"), ("", "left"), ("price", "right"), ("qty", "right"), ("", "left")):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]  # rich's literal
     if ladder is not None:
-        shorts = sorted(ladder["short_ladder"], key=lambda rung: float(rung["price"]))[:RUNGS_SHOWN]
+        shorts = sorted(ladder["short_ladder"], key=lambda rung: float(rung["price"]))[:rungs]
         for rung in reversed(shorts):
             _rung(table, "SHORT", "▼", rung)
     mark = f"{figure(item['mark_price'])} ({age(item['mark_age_s'])})"
     table.add_row(Text("mark", style="bold"), "━", Text(mark, style="bold"), "", "")
     if ladder is not None:
-        longs = sorted(ladder["long_ladder"], key=lambda rung: -float(rung["price"]))[:RUNGS_SHOWN]
+        longs = sorted(ladder["long_ladder"], key=lambda rung: -float(rung["price"]))[:rungs]
         for rung in longs:
             _rung(table, "LONG", "▲", rung)
     return table
@@ -222,7 +234,7 @@ def _legs(item: Body) -> Table:
             Text(f"{leg['leg']} {'▲' if leg['leg'] == 'LONG' else '▼'}", style=LEG_STYLES[leg["leg"]]),
             figure(leg["quantity"]),
             money(leg["inventory_usdt"]),
-            figure(leg["average_entry"]),
+            average(leg["average_entry"]),
             money(leg["unrealized_usdt"], sign=True),
             str(leg["lots"]),
             stop,
@@ -254,8 +266,8 @@ def _clock(line: Body) -> str:
     return f"{datetime.fromtimestamp(line['time_ns'] // 1_000_000_000, UTC):%H:%M:%S}"
 
 
-def _events(body: Body) -> Text:
-    lines = body["recent"][-EVENTS_SHOWN:]
+def _events(body: Body, count: int) -> Text:
+    lines = body["recent"][-count:]
     if not lines:
         return Text("nothing has happened yet", style="dim")
     return Text("\n".join(f"{_clock(line)}  {line['text']}" for line in reversed(lines)))

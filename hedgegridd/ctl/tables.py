@@ -12,6 +12,7 @@ from hedgegridd.ctl.text import (
     STATE_COLOURS,
     Paint,
     age,
+    average,
     columns,
     figure,
     money,
@@ -68,7 +69,7 @@ def leg_line(item: Body, leg: Body, paint: Paint) -> str:
             stop = paint("NO STOP AT THE VENUE", STATE_COLOURS["TRIPPED"])
         text = (
             f"{name} {short(item['instrument'])} {figure(leg['quantity'])}  {money(leg['inventory_usdt'])} USDT "
-            f"@{figure(leg['average_entry'])}  {money(leg['unrealized_usdt'], sign=True)}  {stop}  "
+            f"@{average(leg['average_entry'])}  {money(leg['unrealized_usdt'], sign=True)}  {stop}  "
             f"liq {figure(leg['liquidation_price'])}"
         )
     notes = [leg["mode"]] if leg["mode"] != "normal" else []
@@ -154,7 +155,7 @@ def positions(body: Body, _paint: Paint) -> list[str]:
         stop = f"stop {figure(item['stop_price'])}" if item["stop_resting"] else "no stop rests"
         lines.append(
             f"{item['leg']:5} {short(item['instrument'])}  {figure(item['quantity'])}  "
-            f"{money(item['inventory_usdt'])} USDT @{figure(item['average_entry'])}  "
+            f"{money(item['inventory_usdt'])} USDT @{average(item['average_entry'])}  "
             f"{money(item['unrealized_usdt'], sign=True)}  {stop}"
         )
         rows = [
@@ -180,13 +181,14 @@ def flatten(body: Body, paint: Paint) -> list[str]:
     """What was cancelled and closed, and FLAT, VERIFIED with the proof; or what is left."""
     lines = []
     if "cancelled_orders" in body:
+        lines += body["stages"]
         lines.append(f"cancelled {body['cancelled_orders']} orders")
-        lines += [f"{leg:5} closed {what}" for leg, what in body["closed"].items()]
+        lines += [f"{_leg(name)} closed {what}" for name, what in body["closed"].items()]
     if body["verified"]:
         lines.append(f"FLAT, VERIFIED  {body['after_s']} s  {body['flatten_id']}")
         lines += [f"  {line}" for line in body["proof"]]
     else:
-        left = [f"{leg} {qty}" for leg, qty in (body.get("residuals") or {}).items()]
+        left = [f"{_leg(name)} {qty}" for name, qty in (body.get("residuals") or {}).items()]
         if body.get("residual_orders"):
             left.append(f"{body['residual_orders']} orders")
         after = f" after {body['after_s']} s" if "after_s" in body else ""
@@ -195,11 +197,17 @@ def flatten(body: Body, paint: Paint) -> list[str]:
     return lines + _journal(body)
 
 
+def _leg(name: str) -> str:
+    """`LONG BTCUSDT` of a position id such as `BTCUSDT-PERP.BINANCE-LONG`."""
+    instrument, _, leg = name.rpartition("-")
+    return f"{leg} {short(instrument)}".rstrip()
+
+
 def throttle(body: Body, _paint: Paint) -> list[str]:
     """Old and new of each instrument."""
     lines = [
         f"{short(name)}  throttle {_plain(item['old'])} → {_plain(item['new'])}"
-        for name, item in body["changed"].items()
+        for name, item in body.get("instruments", {}).items()
     ]
     return lines + _ending(body)
 
@@ -215,6 +223,17 @@ def ready(body: Body, _paint: Paint) -> list[str]:
     return lines + [f"  {reason}" for reason in body["reasons"]]
 
 
+def resume(body: Body, _paint: Paint) -> list[str]:
+    """What may enter again."""
+    lines = ["the pause is over"] if body.get("old") is True else []
+    latched = [name.replace(".BINANCE", "").replace("-PERP", "") for name in body.get("unlatched") or []]
+    if latched:
+        lines.append(f"may enter again: {', '.join(latched)}")
+    if not lines and body.get("outcome") == "done":
+        lines.append("nothing was paused or latched")
+    return lines + _ending(body)
+
+
 def facts(body: Body, _paint: Paint) -> list[str]:
     """Any other answer: its facts line by line, the outcome last."""
     hidden = ("outcome", "journal_late", "detail")
@@ -227,6 +246,10 @@ def facts(body: Body, _paint: Paint) -> list[str]:
 def _plain(value: Any) -> str:
     if value is None:
         return DASH
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value)) or "none"
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
@@ -246,6 +269,7 @@ TABLES: dict[str, Callable[[Body, Paint], list[str]]] = {
     "positions": positions,
     "flatten": flatten,
     "throttle": throttle,
+    "resume": resume,
     "health": health,
     "ready": ready,
 }

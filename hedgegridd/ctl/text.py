@@ -58,6 +58,15 @@ def figure(value: Any) -> str:
     return DASH if amount is None else f"{amount:,f}".replace("-", MINUS)
 
 
+def average(value: Any) -> str:
+    """An average price, which has as many digits as a division gives: eight that count."""
+    amount = _decimal(value)
+    if not amount:
+        return figure(value)
+    places = max(0, 7 - amount.adjusted())
+    return figure(round(amount, places).normalize())
+
+
 def percent(value: float | None) -> str:
     """A ratio as a percentage with one decimal."""
     return DASH if value is None else f"{value * 100:.1f} %"

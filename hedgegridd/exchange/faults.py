@@ -10,7 +10,7 @@
 rule on `/fapi/v1/listenKey`. Cutting open sockets and ending the listenKey are acts, not rules: see admin.py.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -34,7 +34,8 @@ KINDS: dict[str, frozenset[str]] = {
 class FaultRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """One rule. `skip` matches pass unharmed first, then `count` are hit (None: until cleared).
 
-    `method` and `path` (a shell pattern) narrow a `rest` rule; `stream` (a pattern of stream names) or `event`
+    `method`, `path` (a shell pattern) and `params` (request parameters that must have exactly these values, such as
+    `{"type": "MARKET"}`) narrow a `rest` rule; `stream` (a pattern of stream names) or `event`
     (a pattern of user event kinds) a stream rule. `status`, `code`, `msg`, `retry_after_s` make the answer of
     a status fault; `delay_ms` belongs to `delay` (wall ms) and bounds `hang` (default and most: ten minutes).
     """
@@ -43,6 +44,7 @@ class FaultRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     kind: Kind
     method: str = "*"
     path: str = "*"
+    params: dict[str, str] = {}
     stream: str = "*"
     event: str = "*"
     count: int | None = None
@@ -72,6 +74,8 @@ class FaultBook:
             raise ValueError(
                 f"kind {rule.kind!r} does not go with target {rule.target!r}: {sorted(KINDS[rule.target])}"
             )
+        if rule.params and rule.target != "rest":
+            raise ValueError(f"params goes with target 'rest', not {rule.target!r}")
         if rule.count is not None and rule.count < 1:
             raise ValueError(f"count must be at least 1, not {rule.count}")
         if rule.kind == "freeze" and rule.count is not None:
@@ -106,13 +110,14 @@ class FaultBook:
         """Whether that rule is still listed (a hang ends when its rule is cleared)."""
         return any(rule.id == rule_id for rule in self._rules)
 
-    def take_rest(self, method: str, path: str) -> FaultRule | None:
+    def take_rest(self, method: str, path: str, params: Mapping[str, str]) -> FaultRule | None:
         """The rule that hits this request, counted."""
         for rule in self._rules:
             if (
                 rule.target == "rest"
                 and rule.method in ("*", method)
                 and fnmatchcase(path, rule.path)
+                and all(params.get(name) == value for name, value in rule.params.items())
                 and _hit(rule)
             ):
                 return rule

@@ -55,6 +55,7 @@ def symbol_info(rules: SymbolRules, status: str) -> dict[str, Any]:
         "quotePrecision": 8,
         "underlyingType": "COIN",
         "underlyingSubType": ["PoW"] if rules.base == "BTC" else [],
+        "settlePlan": 0,
         "triggerProtect": f"{TRIGGER_PROTECT:.4f}",
         "liquidationFee": text(rules.taker_fee),
         "marketTakeBound": text(rules.percent_up - 1),

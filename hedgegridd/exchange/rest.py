@@ -62,7 +62,10 @@ class Rest:
             self.in_progress -= 1
 
     async def _with_faults(self, request: web.Request) -> web.StreamResponse:
-        rule = self._venue.faults.take_rest(request.method, request.path)
+        faults = self._venue.faults
+        rule = None
+        if faults.rules():  # without rules nothing is parsed twice
+            rule = faults.take_rest(request.method, request.path, await _params(request))
         if rule is None:
             return await self._answer(request)
         _log.info("fault", kind=rule.kind, rule=rule.id, method=request.method, path=request.path)
@@ -164,6 +167,14 @@ async def _body(request: web.Request) -> str:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise VenueError(-1100, "Illegal characters found in a parameter.") from error
+
+
+async def _params(request: web.Request) -> dict[str, str]:
+    """The parameters for the fault rules; none when they cannot be read (the answer proper says why)."""
+    try:
+        return parse_params(request.rel_url.raw_query_string, await _body(request))
+    except VenueError:
+        return {}
 
 
 def _fault_answer(rule: FaultRule) -> web.Response:

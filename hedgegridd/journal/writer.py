@@ -2,7 +2,7 @@
 
 | state    | append                                | durable                                    |
 | -------- | ------------------------------------- | ------------------------------------------ |
-| `open`   | queued, gets the next position        | returns after the fdatasync that covers it |
+| `open`   | queued, gets the next position        | returns after the synced write that covers it |
 | `failed` | counted as lost, position goes on     | `JournalFailed` at once, unless covered    |
 | `closed` | `JournalError`                        | `JournalFailed`, unless covered            |
 
@@ -47,7 +47,7 @@ class JournalHooks:
     """Where the journal tells of itself; none may raise.
 
     `on_failure(error)` runs in the loop, once. `on_commit(records, seconds)` runs in the writer's
-    thread after every commit (write and fdatasync).
+    thread after every commit (a write that is synced).
     """
 
     on_failure: Callable[[Exception], None] = lambda _error: None
@@ -128,7 +128,7 @@ class Journal:
         try:
             self._loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._loop = None  # offline use: `close` is the only wait there is
+            self._loop = None  # told by the first `durable`, or offline use without any
         self._state = JournalState.OPEN
         self._thread = threading.Thread(target=self._write_forever, name="journal", daemon=True)
         self._thread.start()
@@ -190,7 +190,8 @@ class Journal:
             return
         if len(self._waiters) >= WAITERS_MAX:
             raise JournalError(f"{WAITERS_MAX} wait for the journal already")
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()  # it may have been opened before there was one
+        waiter: asyncio.Future[None] = self._loop.create_future()
         self._waiters[waiter] = position
         # The writer may have passed us before it could see us waiting.
         self._wake_waiters()
@@ -279,7 +280,6 @@ class Journal:
             lines.append(line)
         data = b"".join(lines)
         self._disk.write(self._descriptor, data)
-        self._disk.sync(self._descriptor)
         self._size += len(data)
         self._hash = digest
         self._durable = batch[-1][0]
@@ -300,7 +300,6 @@ class Journal:
         )
         self._descriptor = self._disk.open_append(path)
         self._disk.write(self._descriptor, line)
-        self._disk.sync(self._descriptor)
         self._disk.sync_folder(self._folder)
         self._hash = digest
         self._size = len(line)

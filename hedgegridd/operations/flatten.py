@@ -69,6 +69,7 @@ class Flatten(Operation, frozen=True, kw_only=True):
                 "closed": answer.closed,
                 "residuals": answer.residuals,
                 "residual_orders": answer.residual_orders,
+                "stages": _stages(context, answer.flatten_id),
                 "proof": list(answer.proof),
             },
             status=200 if answer.verified else 202,
@@ -76,3 +77,9 @@ class Flatten(Operation, frozen=True, kw_only=True):
         if answer.journal_late:
             outcome.body["journal_late"] = True
         return outcome
+
+
+def _stages(context: Context, flatten_id: str) -> list[str]:
+    """What the newest lines tell of this flatten, oldest first; a long one may have pushed its first ones out."""
+    texts = [str(line.get("text", "")) for line in context.services.recent()]
+    return [text.removeprefix(f"{flatten_id} ") for text in texts if text.startswith(f"{flatten_id} ")]

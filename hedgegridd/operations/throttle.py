@@ -1,15 +1,16 @@
 """`throttle`: how much of their quantity new entries get."""
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
 from hedgegridd.control.operation import Context, Operation, Outcome, Role
 from hedgegridd.control.views import number
-from hedgegridd.messages import GetStatus, SetThrottle, StatusAnswer
+from hedgegridd.messages import SetThrottle
 
 DECIMALS_MAX = 6
+CONFIRM_S = 10.0
 
 
 class Throttle(Operation, frozen=True, kw_only=True):
@@ -39,23 +40,24 @@ class Throttle(Operation, frozen=True, kw_only=True):
             raise ValueError(f"`throttle` takes at most {DECIMALS_MAX} decimals")
 
     async def run(self, context: Context) -> Outcome:
-        """Set it; `changed` has old and new per instrument, read from the desk before and after."""
+        """Set it; `old` and `new` are numbers (`old` null when the instruments differed), `instruments` has each one's."""
         instrument = context.instrument(self.instrument)
-        before = await _throttles(context)
         # A zero with an exponent (0e5) would travel as such through the journal; one zero is enough.
         value = self.throttle or Decimal(0)
-        outcome = await context.carried_out(SetThrottle(throttle=value, instrument=instrument), 10.0)
-        after = await _throttles(context)  # a desk that hangs now must not turn a done thing into an error
-        outcome.body["changed"] = {
-            name: {"old": before.get(name), "new": after[name]}
-            for name in after
-            if instrument in (None, name)
-        }
+        outcome = await context.carried_out(SetThrottle(throttle=value, instrument=instrument), CONFIRM_S)
+        if outcome.status == 200:
+            new = number(value)
+            before = outcome.body.get("instruments")
+            old = {name: _number(text) for name, text in before.items()} if isinstance(before, dict) else {}
+            outcome.body["old"] = _number(outcome.body.get("old"))
+            outcome.body["new"] = new
+            outcome.body["instruments"] = {name: {"old": was, "new": new} for name, was in old.items()}
         return outcome
 
 
-async def _throttles(context: Context) -> dict[str, float | None]:
-    answer = await context.try_ask(GetStatus(), StatusAnswer)
-    if answer is None:
-        return {}
-    return {item.instrument: number(item.throttle) for item in answer.view.instruments}
+def _number(text: object) -> float | None:
+    """The desk's text as a number; None for what is none, as `mixed`."""
+    try:
+        return number(Decimal(str(text)))
+    except InvalidOperation:
+        return None

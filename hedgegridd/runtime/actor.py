@@ -70,7 +70,8 @@ class Actor:
     def spawn(self, work: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a coroutine in the background until it ends or the actor stops.
 
-        An exception in it is the actor's fault, as one in its handler would be.
+        An exception in it is the actor's fault, as one in its handler would be. Work that shields
+        itself from cancellation must bound itself: nothing else can end it.
 
         Raises:
             ActorFault: the actor is not running.

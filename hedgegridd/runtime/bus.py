@@ -61,7 +61,7 @@ class Bus:
         self._wall_ns, self._mono_ns = clock.wall_ns, clock.mono_ns
         self._wiring = Wiring(vocabulary)
         # The same objects as in the wiring: posting is the hot path.
-        self._kinds, self._data_kinds = self._wiring.kinds, self._wiring.data_kinds
+        self._kinds = self._wiring.kinds
         self._handler, self._listeners = self._wiring.handler, self._wiring.listeners
         self._last_seq = first_seq - 1
         self._wall_offset_ns = 0
@@ -187,9 +187,6 @@ class Bus:
             actor=actor,
             message=event,
         )
-        if type(event) in self._data_kinds:
-            self._put_data(boxes, envelope)
-            return seq
         for box in boxes:
             lane = box.control
             if len(lane) >= box.control_max:
@@ -198,6 +195,10 @@ class Bus:
             lane.append(envelope)
             if not box.control_queued:
                 self._scheduler.ready_control(box)
+        if not boxes:
+            data_boxes = self._wiring.data_listeners.get(type(event))
+            if data_boxes:
+                self._put_data(data_boxes, envelope)
         return seq
 
     async def ask(self, message: Message, deadline_s: float, cause: int = 0, actor: str = "") -> Answer:

@@ -46,7 +46,6 @@ class _Seat:
     state: ActorState = ActorState.WAITING
     finished: anyio.Event = field(default_factory=anyio.Event)
     gone: anyio.Event = field(default_factory=anyio.Event)
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     restarts_ns: deque[int] = field(default_factory=deque)
     # A fault that came while the actor was being started: dealt with once it has.
     pending: Fault | None = None
@@ -163,14 +162,13 @@ class Supervisor:
     async def _open(self, seat: _Seat) -> None:
         assert self._group is not None, "actors live inside run"
         seat.finished, seat.gone = anyio.Event(), anyio.Event()
-        seat.scope = anyio.CancelScope(shield=True)
         await self._group.start(self._hold, seat)
 
     async def _hold(self, seat: _Seat, *, task_status: TaskStatus[None]) -> None:
         # Shielded: the actor's tasks end when its turn to stop comes, not when somebody cancels us.
         finished, gone = seat.finished, seat.gone
         try:
-            with seat.scope:
+            with anyio.CancelScope(shield=True):
                 await seat.actor.run_tasks(finished, self._task_error, task_status=task_status)
         finally:
             gone.set()
@@ -187,7 +185,6 @@ class Supervisor:
         if scope.cancelled_caught:
             self.overruns.append(actor.name)
             seat.finished.set()
-            seat.scope.cancel()
         self._bus.pause(actor.name)
         seat.state = ActorState.STOPPED
 

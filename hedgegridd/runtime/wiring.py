@@ -34,16 +34,17 @@ class Wiring:
     """The registrations of all actors over one vocabulary.
 
     After `close`, `handler` and `listeners` are what posting looks up: every command and query has its
-    one mailbox there, every event its listeners. Before, both are empty.
+    one mailbox there, every event those that hear it in their control lane; `data_listeners` hear it in
+    their data lane. Before, all are empty.
     """
 
     def __init__(self, vocabulary: Iterable[type[Message]]) -> None:
         """Nobody is registered; `vocabulary` holds every message type there is."""
         self.kinds = {message_type: kind_of(message_type) for message_type in vocabulary}
-        self.data_kinds = frozenset(kind for kind in self.kinds if getattr(kind, "lane", "control") == "data")
         self.boxes: dict[str, Mailbox] = {}
         self.handler: dict[type[Message], Mailbox] = {}
         self.listeners: dict[type[Message], tuple[Mailbox, ...]] = {}
+        self.data_listeners: dict[type[Message], tuple[Mailbox, ...]] = {}
         self.closed = False
         self._handlers: dict[type[Message], list[Mailbox]] = {}
         self._subscribed: dict[type[Message], list[Mailbox]] = {}
@@ -113,14 +114,18 @@ class Wiring:
         self.handler.update({message_type: boxes[0] for message_type, boxes in self._handlers.items()})
         for message_type, kind in self.kinds.items():
             if kind is Kind.EVENT:
-                self.listeners[message_type] = tuple(self._subscribed.get(message_type, ()))
+                boxes = tuple(self._subscribed.get(message_type, ()))
+                is_data = getattr(message_type, "lane", "control") == "data"
+                self.listeners[message_type] = () if is_data else boxes
+                self.data_listeners[message_type] = boxes if is_data else ()
 
     def retire(self, box: Mailbox) -> None:
         """Take a mailbox out of every look-up."""
         for message_type in [kind for kind, owner in self.handler.items() if owner is box]:
             del self.handler[message_type]
-        for message_type, boxes in self.listeners.items():
-            self.listeners[message_type] = tuple(listener for listener in boxes if listener is not box)
+        for listeners in (self.listeners, self.data_listeners):
+            for message_type, boxes in listeners.items():
+                listeners[message_type] = tuple(listener for listener in boxes if listener is not box)
 
     def former_owner(self, message_type: type[Message]) -> str | None:
         """Who handled this type until he was retired; None when nobody did."""

@@ -32,6 +32,7 @@ from hedgegridd.venue.watch import Channels, Watch
 REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
 RETRY_S = 1.0
 RETRY_MAX_S = 30.0
+SWEEP_S = 5.0
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
 CAUSE_WINDOW_NS = 1_000_000_000  # an order later than this after the market's last word was not caused by it
 _NS_PER_S = 1_000_000_000
@@ -127,7 +128,9 @@ class Gateway(Actor, Listener):
         await self.http.open()
 
     async def stop(self) -> None:
-        """Take the connection down, whatever its state."""
+        """Cancel what entries are left, then take the connection down, whatever its state."""
+        if self._connected:
+            await self._sweep()
         self._connected = False
         self._closing.set()
         if self._watch is not None:
@@ -316,6 +319,17 @@ class Gateway(Actor, Listener):
         self._go(_fail(error))
 
     # --- background work --------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        """After an orderly stop there is nothing to find; after a broken part of ours this is what cancels."""
+        try:
+            async with asyncio.timeout(SWEEP_S):
+                found = await self._safety.sweep_entries()
+        except (VenueCallError, TimeoutError) as error:
+            _log.error("entries not swept", error=str(error) or "no answer in time")  # its text says all
+            return
+        if found:
+            _log.warning("entries swept", cancelled=found)
 
     async def _sync_clock(self) -> None:
         try:

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 
+import msgspec
 import structlog
 
 from hedgegridd.errors import JournalError, VenueError
@@ -33,13 +34,21 @@ from hedgegridd.venue.rest import VenueCallError
 from hedgegridd.venue.stats import Stats
 from hedgegridd.venue.told import Teller
 
-WAITING_MAX = 2_000  # orders of an instrument that wait for the journal
-REDUCING_WAIT_S = 0.1  # how long an order that only reduces waits for the journal
-ENTRY_WAIT_S = 5.0
-STOP_ANSWER_S = 1.0  # how long entries wait for the answer to the stop before them
 _log = structlog.get_logger("venue.orders")
 
 type Spawn = Callable[[Coroutine[None, None, None]], None]
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How long and how many: seconds an order waits for the journal or for the stop sent before it."""
+
+    reducing_s: float = 0.1  # an order that only reduces does not wait longer for the journal
+    entry_s: float = 5.0
+    stop_answer_s: float = 1.0
+    waiting: int = 2_000  # orders of an instrument that wait
+
+
+BOUNDS = Bounds()
 
 
 class Orders:
@@ -58,6 +67,7 @@ class Orders:
         durable: Callable[[], Awaitable[None]],
         mono_ns: Callable[[], int],
         spawn: Spawn,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         self._calls = calls
         self._symbols = symbols
@@ -69,6 +79,7 @@ class Orders:
         self._durable = durable
         self._mono_ns = mono_ns
         self._spawn = spawn
+        self._bounds = bounds
         self._latched: set[tuple[str, Leg]] = set()
         self._waiting: dict[str, deque[PlaceOrder]] = {name: deque() for name in symbols}
         self._unsent: set[str] = set()  # taken, and neither sent nor refused yet
@@ -113,8 +124,8 @@ class Orders:
         if waiting is None:
             self._refuse(order, f"{order.instrument} is not traded here")
             return
-        if len(waiting) >= WAITING_MAX:
-            self._refuse(order, f"{WAITING_MAX} orders wait already")
+        if len(waiting) >= self._bounds.waiting:
+            self._refuse(order, f"{self._bounds.waiting} orders wait already")
             return
         waiting.append(order)
         self._unsent.add(order.client_order_id)
@@ -133,7 +144,7 @@ class Orders:
     async def _send_batch(self, waiting: deque[PlaceOrder]) -> None:
         """Send what waits now. Reducing orders overtake entries only when the journal is late or broken."""
         batch = len(waiting)
-        problem = await self._durable_within(REDUCING_WAIT_S)
+        problem = await self._durable_within(self._bounds.reducing_s)
         stops: list[asyncio.Future[None]] = []
         if problem:
             held = deque(waiting.popleft() for _ in range(batch))
@@ -142,7 +153,7 @@ class Orders:
                 self._send(order, stops)
             entries = [order for order in held if not order.purpose.reduces]
             if entries and problem == "late":
-                problem = await self._durable_within(ENTRY_WAIT_S)
+                problem = await self._durable_within(self._bounds.entry_s)
             for order in entries:
                 if problem:
                     self._refuse(order, f"the journal is {problem}")
@@ -169,7 +180,7 @@ class Orders:
 
     async def _send_entry(self, order: PlaceOrder, stops: "list[asyncio.Future[None]]") -> None:
         if stops:
-            await asyncio.wait(stops, timeout=STOP_ANSWER_S)
+            await asyncio.wait(stops, timeout=self._bounds.stop_answer_s)
             stops.clear()
         self._send(order, stops)
 

@@ -122,8 +122,7 @@ class Resolver:
             except VenueCallError as error:
                 await self._sleep(max(pause_s, error.failure.retry_after_s))
                 continue
-            if self._is_open(item):
-                self._tell_fate(item, fate)
+            self._tell_fate(item, fate)
             return
 
     def _latest_arrival_ns(self, item: Flying) -> int:
@@ -166,7 +165,7 @@ class Resolver:
                     ts_ns=fate.ts_ns,
                 )
             )
-            if item.cancel:
+            if item.cancel and self._is_open(item):
                 reason = f"the order still works ({fate.status})"
                 self._teller.tell(
                     CancelRejected(instrument=instrument, client_order_id=coid, code=0, reason=reason)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 
 from hedgegridd.errors import VenueError
 from hedgegridd.messages import CancelRaw, CloseRaw, Event, PlaceOrder, VenueDone
-from hedgegridd.model import OrderKind, Purpose
+from hedgegridd.model import OrderKind, Purpose, parse_client_order_id
 from hedgegridd.venue.calls import BATCH, VenueCalls
 from hedgegridd.venue.failures import CANCEL_REJECTED, NO_SUCH_ORDER, Failure, Kind
 from hedgegridd.venue.inflight import InFlight
@@ -34,6 +34,25 @@ class Safety:
         except VenueCallError as error:
             return failed(command.token, error)
         return VenueDone(token=command.token, status="CANCELED")
+
+    async def sweep_entries(self) -> dict[str, int]:
+        """Ask for open orders and cancel every entry of ours; how many there were, per instrument.
+
+        The last thing before the connection goes: when a part of the daemon broke nobody else does it.
+
+        Raises:
+            VenueCallError: the venue did not answer, or refused.
+        """
+        found: dict[str, int] = {}
+        for instrument, symbol in self._symbols.items():
+            orders = await self._calls.open_orders(symbol)
+            tags = [(order.clientOrderId, parse_client_order_id(order.clientOrderId)) for order in orders]
+            ids = tuple(coid for coid, tag in tags if tag is not None and tag.purpose is Purpose.ENTRY)
+            if ids:
+                found[instrument] = len(ids)
+                chunks = [ids[at : at + BATCH] for at in range(0, len(ids), BATCH)]
+                await _all([self._cancel_batch(symbol, chunk) for chunk in chunks])
+        return found
 
     async def _cancel(self, command: CancelRaw) -> None:
         symbol = self._symbols[command.instrument]

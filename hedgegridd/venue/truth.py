@@ -16,6 +16,8 @@ from hedgegridd.venue.told import Teller
 PAGES_MAX = 10  # of trades or income in one reading; the cursor stands where it stopped, the next goes on
 ORDER_NAMES_MAX = 20_000
 FUNDING = "FUNDING_FEE"
+FIRST_LOOK_MS = 60_000
+OVERLAP_MS = 5_000
 _NS_PER_MS = 1_000_000
 
 
@@ -74,7 +76,7 @@ class TruthReader:
         async with self._history:
             if self._funding_ms is None or self._rest_ms is None:
                 return 0
-            return await self._income_since(self._funding_ms, self._rest_ms)
+            return await self._income_since(self._funding_ms, self._rest_ms, overlap_ms=OVERLAP_MS)
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -150,7 +152,7 @@ class TruthReader:
 
     async def _read_income(self, command: ReadTruth) -> None:
         if self._funding_ms is not None and self._rest_ms is not None:
-            await self._income_since(self._funding_ms, self._rest_ms)
+            await self._income_since(self._funding_ms, self._rest_ms, overlap_ms=OVERLAP_MS)
             return
         if command.income_from_ms is None:
             # Our books begin now: what is in the wallet already is not news.
@@ -158,7 +160,12 @@ class TruthReader:
             for row in rows:
                 self._teller.skip_income(_income_id(row))
             self._funding_ms = max((row.time for row in rows), default=0)
-            self._rest_ms = self._calls.http.now_ms()
+            # Begun a little back, so that no error of the clocks hides what comes next.
+            since_ms = self._calls.http.now_ms() - FIRST_LOOK_MS
+            rows = await self._calls.income(since_ms=since_ms)
+            for row in rows:
+                self._teller.skip_income(_income_id(row))
+            self._rest_ms = max((row.time for row in rows), default=since_ms)
             return
         # After a restart: the millisecond of the cursor itself has been told by the process before.
         funding_ms = (
@@ -166,9 +173,12 @@ class TruthReader:
         )
         await self._income_since(funding_ms + 1, command.income_from_ms + 1)
 
-    async def _income_since(self, funding_ms: int, rest_ms: int) -> int:
-        news, self._funding_ms = await self._pages(funding_ms, FUNDING)
-        more, self._rest_ms = await self._pages(rest_ms, None)
+    async def _income_since(self, funding_ms: int, rest_ms: int, *, overlap_ms: int = 0) -> int:
+        """Tell what is new since the cursors, less the overlap in which late bookings may have come."""
+        news, newest_ms = await self._pages(max(0, funding_ms - overlap_ms), FUNDING)
+        self._funding_ms = max(funding_ms, newest_ms)
+        more, newest_ms = await self._pages(max(0, rest_ms - overlap_ms), None)
+        self._rest_ms = max(rest_ms, newest_ms)
         return news + more
 
     async def _pages(self, since_ms: int, income_type: str | None) -> tuple[int, int]:

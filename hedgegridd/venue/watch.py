@@ -129,6 +129,8 @@ class Watch:
     async def _look_loop(self) -> None:
         while not self._closing.is_set():
             await asyncio.sleep(LOOK_S)
+            if self._closing.is_set():
+                return
             self._orders.ask_overdue()
             up = self._trading.connected and self._trading.user_stream_up()
             failures = self._calls.http.stats.failed_in_a_row

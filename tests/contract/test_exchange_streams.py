@@ -17,6 +17,7 @@ from tests.contract.exchange_client import Client
 
 PAUSED = Options(start_paused=True, seed=3, rate_limits=False)
 DATA = Path(os.environ.get("HEDGEGRIDD_DATA", Path(__file__).parents[3] / "shared" / "data"))
+INFO = DATA / "binance-futures-exchangeinfo-capture-2021-07-21.txt.gz"
 CAPTURE = DATA / "binance-futures-ws-capture-2021-07-22.txt.gz"
 ALL = [
     "btcusdt@bookTicker",
@@ -207,6 +208,15 @@ def shape(value: Any) -> Any:
     return type(value).__name__
 
 
+def lacking(real: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """What the venue's message has and ours has not, or has with another type."""
+    return {
+        name: (kind, ours.get(name))
+        for name, kind in real.items()
+        if ours.get(name) != kind and not (kind == [] and isinstance(ours.get(name), list))
+    }
+
+
 @pytest.mark.skipif(
     not CAPTURE.exists(), reason="the captured traffic of the venue lies beside the project: absent"
 )
@@ -227,3 +237,22 @@ async def test_messages_have_the_shape_of_the_captured_ones() -> None:
         assert set(real) == {"bookTicker", "aggTrade", "depthUpdate", "kline"}
         assert {kind: ours[kind] for kind in real} == real
         await socket.close()
+
+
+@pytest.mark.skipif(
+    not INFO.exists(), reason="the captured exchangeInfo of the venue lies beside the project: absent"
+)
+async def test_exchange_info_has_all_that_the_captured_one_has() -> None:
+    with gzip.open(INFO, "rt") as lines:
+        real = json.loads(next(lines).partition(": ")[2])
+    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+        ours = (await client.public("/fapi/v1/exchangeInfo")).body
+    symbols = [next(row for row in info["symbols"] if row["symbol"] == "BTCUSDT") for info in (real, ours)]
+    filters = [{row["filterType"]: shape(row) for row in symbol.pop("filters")} for symbol in symbols]
+    assert set(filters[0]) <= set(filters[1])
+    for kind, fields in filters[0].items():
+        assert lacking(fields, filters[1][kind]) == {}, kind
+    assert lacking(shape(symbols[0]), shape(symbols[1])) == {}
+    assert ours["rateLimits"] == real["rateLimits"]
+    del real["symbols"], ours["symbols"]
+    assert lacking(shape(real), shape(ours)) == {}

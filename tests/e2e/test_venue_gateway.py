@@ -1,6 +1,7 @@
 """The gateway with the real adapter against the real paper exchange: everything the daemon asks of a venue."""
 
 import asyncio
+import itertools
 from decimal import Decimal
 
 import pytest
@@ -46,7 +47,7 @@ async def _comes_up(venue: Rig) -> None:
     assert len(bars) >= 70
     await venue.ear.until(m.BarClosed, lambda bar: not bar.warmup)
     every = venue.ear.of(m.BarClosed)
-    for earlier, later in zip(every, every[1:], strict=False):
+    for earlier, later in itertools.pairwise(every):
         assert later.open_ns == earlier.open_ns + 60_000_000_000, "no bar missing, none twice"
 
 

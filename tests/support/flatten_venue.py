@@ -49,7 +49,7 @@ class FlattenVenue:
         """What the venue says to one call: events in the order they arrive. `lie`: lost, unsent, refused."""
         self.calls.append(call)
         events = [] if lie in ("unsent", "refused", "limited") else self._process(call)
-        if lie == "lost" or lie == "unsent":
+        if lie in ("lost", "unsent"):
             fails = m.VenueFailed(token=call.token, ambiguous=True, code=0, reason="no answer")
             return [*[e for e in events if isinstance(e, m.Fill)], fails]
         if lie == "refused":

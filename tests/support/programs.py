@@ -14,12 +14,13 @@ import subprocess
 import sys
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,12 @@ class Program:
     """`python -m hedgegridd ARGUMENTS`, its output in a file."""
 
     def __init__(
-        self, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        own_session: bool = False,
     ) -> None:
         self.log = log
         self._name = arguments[0]
@@ -57,6 +63,7 @@ class Program:
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
                 env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+                start_new_session=own_session,
             )
 
     def tail(self) -> str:
@@ -69,10 +76,15 @@ class Program:
         if code is not None:
             raise ProgramError(f"hedgegridd {self._name} has ended with {code}:\n{self.tail()}")
 
-    def stop(self, deadline_s: float) -> int:
-        """SIGTERM, and after `deadline_s` SIGKILL; the exit code (negative: the signal that ended it)."""
+    def kill(self) -> None:
+        """SIGKILL, as the kernel or a power cut would end it."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, deadline_s: float, number: int = signal.SIGTERM) -> int:
+        """The signal, and after `deadline_s` SIGKILL; the exit code (negative: the signal that ended it)."""
         if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(number)
             try:
                 self.process.wait(deadline_s)
             except subprocess.TimeoutExpired:
@@ -110,6 +122,19 @@ class JsonHttp:
         self._connection.close()
 
 
+def until[T](look: Callable[[], T], what: str, deadline_s: float, program: Program | None = None) -> T:
+    """The first true answer of `look`, asked over and over. Raises ProgramError after `deadline_s`."""
+    end = time.monotonic() + deadline_s
+    while not (seen := look()):
+        if program is not None:
+            program.check()
+        if time.monotonic() > end:
+            log = "" if program is None else f":\n{program.tail()}"
+            raise ProgramError(f"not within {deadline_s} s: {what} (last seen: {seen!r}){log}")
+        time.sleep(POLL_S)
+    return seen
+
+
 class Exchange:
     """`hedgegridd exchange` under way; `rest`, `websocket`, `key` and `secret` are what it printed."""
 
@@ -126,6 +151,14 @@ class Exchange:
         """Advance the paused market by `ms` and wait until it is quiet for `quiet_ms` (wall)."""
         answer = self._admin.ask("POST", "/step", {"ms": ms, "quiet_ms": quiet_ms, "timeout_ms": timeout_ms})
         return dict(answer)
+
+    def admin(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The answer of the admin port: `POST /jump`, `/faults`, `/pause`, `GET /health` and so on."""
+        return dict(self._admin.ask(method, path, body))
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The fault rules with their hits."""
+        return list(self._admin.ask("GET", "/faults"))
 
     def truth(self) -> dict[str, Any]:
         """The account as the exchange knows it."""
@@ -156,24 +189,21 @@ class Exchange:
         self._public.close()
 
 
+def printed_addresses(log: Path) -> dict[str, str]:
+    """What `hedgegridd exchange` printed before READY by name; empty until then."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    if "READY" not in lines:
+        return {}
+    pairs = (line.rpartition(" ") for line in lines[: lines.index("READY")])
+    return {name.strip(): value for name, _, value in pairs}
+
+
 @contextmanager
 def exchange(arguments: Sequence[str], log: Path, *, deadline_s: float = 30.0) -> Iterator[Exchange]:
     """Start the paper exchange and wait until it is READY; stopped at the end."""
     program = Program(["exchange", *arguments], log)
     try:
-        printed: dict[str, str] = {}
-        end = time.monotonic() + deadline_s
-        while True:
-            lines = log.read_text().splitlines()
-            if "READY" in lines:
-                for line in lines[: lines.index("READY")]:
-                    name, _, value = line.rpartition(" ")
-                    printed[name.strip()] = value
-                break
-            program.check()
-            if time.monotonic() > end:
-                raise ProgramError(f"hedgegridd exchange: not READY after {deadline_s} s:\n{program.tail()}")
-            time.sleep(POLL_S)
+        printed = until(lambda: printed_addresses(log), "the exchange is READY", deadline_s, program)
         running = Exchange(program, printed)
         try:
             yield running
@@ -189,7 +219,11 @@ class ControlSocket:
     def __init__(self, path: Path, timeout_s: float = 20.0) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout_s)
-        self._socket.connect(str(path))
+        try:
+            self._socket.connect(str(path))
+        except OSError:
+            self._socket.close()
+            raise
         self._lines = self._socket.makefile("rb")
         self._id = 0
 
@@ -216,13 +250,20 @@ class ControlSocket:
 class Daemon:
     """`hedgegridd run` under way."""
 
-    def __init__(self, program: Program, control: ControlSocket, metrics_url: str) -> None:
+    def __init__(
+        self, program: Program, control: ControlSocket, metrics_url: str, config: "RunConfig"
+    ) -> None:
         self.program = program
         self.control = control
+        self.config = config
         self._metrics = urllib.parse.urlsplit(metrics_url)
 
     def metrics(self) -> Metrics:
         """One scrape: name to labels to value."""
+        return parse_metrics(self.scrape())
+
+    def scrape(self) -> str:
+        """One scrape as Prometheus gets it."""
         connection = http.client.HTTPConnection(self._metrics.hostname or "", self._metrics.port, timeout=10)
         try:
             connection.request("GET", self._metrics.path)
@@ -232,7 +273,7 @@ class Daemon:
                 raise ProgramError(f"GET {self._metrics.path}: {response.status} {text[:500]}")
         finally:
             connection.close()
-        return parse_metrics(text)
+        return text
 
 
 def parse_metrics(text: str) -> Metrics:
@@ -253,17 +294,36 @@ def toml_table(name: str, fields: Mapping[str, object]) -> str:
     return "\n".join(lines) + "\n"
 
 
+class RunConfig(msgspec.Struct, frozen=True):
+    """What `hedgegridd run` needs: its config file, its environment, and the ports that the file gives it."""
+
+    path: Path
+    environment: dict[str, str]
+    http_port: int
+    metrics_port: int
+
+    @property
+    def folder(self) -> Path:
+        """Where config, state, socket and logs are."""
+        return self.path.parent
+
+
 def write_config(
-    folder: Path, venue: Exchange, grids: Sequence[Mapping[str, object]], *, metrics_port: int
-) -> tuple[Path, dict[str, str]]:
-    """A config for `hedgegridd run` against `venue` in `folder`, and the environment it needs (credentials)."""
+    folder: Path,
+    venue: Exchange,
+    grids: Sequence[Mapping[str, object]],
+    *,
+    tables: Mapping[str, Mapping[str, object]] | None = None,
+) -> RunConfig:
+    """A config for `hedgegridd run` against `venue` in `folder`, which must exist; `tables` are further ones."""
+    http_port, metrics_port = free_port(), free_port()
     credentials = folder / "credentials"
     credentials.mkdir(mode=0o700)
     for name, secret in (("venue_api_key", venue.key), ("venue_api_secret", venue.secret)):
         path = credentials / name
         path.touch(mode=0o600)
         path.write_text(secret)
-    tables = [
+    written = [
         toml_table(
             "[daemon]", {"state_dir": str(folder / "state"), "log_format": "json", "log_level": "info"}
         ),
@@ -285,18 +345,19 @@ def write_config(
                 "max_gross_notional_usdt": 40_000,
             },
         ),
-        toml_table("[control]", {"http_port": 0, "socket": str(folder / "control.sock")}),
+        toml_table("[control]", {"http_port": http_port, "socket": str(folder / "control.sock")}),
         toml_table("[metrics]", {"port": metrics_port}),
     ]
     for grid in grids:
         plain = {key: value for key, value in grid.items() if not isinstance(value, Mapping)}
-        tables.append(toml_table("[[grid]]", plain))
+        written.append(toml_table("[[grid]]", plain))
         for key, value in grid.items():
             if isinstance(value, Mapping):
-                tables.append(toml_table(f"[grid.{key}]", value))
+                written.append(toml_table(f"[grid.{key}]", value))
+    written += [toml_table(name, fields) for name, fields in (tables or {}).items()]
     path = folder / "hedgegridd.toml"
-    path.write_text("\n".join(tables))
-    return path, {"CREDENTIALS_DIRECTORY": str(credentials)}
+    path.write_text("\n".join(written))
+    return RunConfig(path, {"CREDENTIALS_DIRECTORY": str(credentials)}, http_port, metrics_port)
 
 
 @contextmanager
@@ -307,13 +368,18 @@ def daemon(
 
     READY is not waited for: the market may have to move first.
     """
-    port = free_port()
-    config, environment = write_config(folder, venue, grids, metrics_port=port)
-    program = Program(["run", "-c", str(config)], folder / "daemon.log", environment)
+    with running(write_config(folder, venue, grids), deadline_s=deadline_s) as bot:
+        yield bot
+
+
+@contextmanager
+def running(config: RunConfig, *, log: str = "daemon.log", deadline_s: float = 60.0) -> Iterator[Daemon]:
+    """Start the daemon of a config and wait until its socket answers; stopped at the end if it still runs."""
+    program = Program(["run", "-c", str(config.path)], config.folder / log, config.environment)
     try:
-        control = _connect(program, folder / "control.sock", deadline_s)
+        control = _connect(program, config.folder / "control.sock", deadline_s)
         try:
-            yield Daemon(program, control, f"http://127.0.0.1:{port}/metrics")
+            yield Daemon(program, control, f"http://127.0.0.1:{config.metrics_port}/metrics", config)
         finally:
             control.close()
     finally:

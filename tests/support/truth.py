@@ -168,6 +168,45 @@ def uncovered(truth: Json, symbol: str) -> list[str]:
     return found
 
 
+def entries_at(truth: Json, symbol: str) -> dict[str, list[str]]:
+    """Client order ids of the entries that rest at the exchange, by leg; whoever placed them."""
+    books = exchange_books(truth, symbol)
+    return {
+        name: sorted(
+            order_id
+            for order_id, order in books.orders.items()
+            if order.leg == name and order.side == ENTRY_SIDE[name]
+        )
+        for name in LEGS
+    }
+
+
+class Coverage:
+    """Inventory must have its exits at all times: `uncovered` looked at repeatedly, each gap at most `settle_s`."""
+
+    def __init__(self, symbol: str, settle_s: float) -> None:
+        self._symbol = symbol
+        self._settle_s = settle_s
+        self._since: float | None = None
+        self.looks = 0
+        self.with_inventory = 0
+        self.longest_s = 0.0
+
+    def look(self, truth: Json, now_s: float) -> None:
+        """Take one reading of `GET /truth`. Raises AssertionError when a gap lasts longer than allowed."""
+        self.looks += 1
+        self.with_inventory += any(
+            Decimal(truth["legs"][f"{self._symbol}:{name}"]["qty"]) != 0 for name in LEGS
+        )
+        missing = uncovered(truth, self._symbol)
+        if not missing:
+            self._since = None
+            return
+        self._since = now_s if self._since is None else self._since
+        self.longest_s = max(self.longest_s, now_s - self._since)
+        assert now_s - self._since <= self._settle_s, f"for {now_s - self._since:.2f} s: {missing}"
+
+
 class Trades(msgspec.Struct):
     """Fills counted from `userTrades`, read on from the last id."""
 

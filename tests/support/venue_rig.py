@@ -9,8 +9,8 @@ from decimal import Decimal
 import anyio
 
 from hedgegridd import messages as m
-from hedgegridd.config import Config, Grid, Venue
-from hedgegridd.model import Leg, OrderKind, OrderTag, Purpose, Side, TimeInForce, client_order_id
+from hedgegridd.config import Config, Daemon, Grid, Venue
+from hedgegridd.model import Leg, OrderKind, OrderTag, Purpose, TimeInForce, client_order_id
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
@@ -108,16 +108,17 @@ class Rig:
         return await self.ear.until(m.VenueTruth, lambda e: e.token == token)
 
 
-def config_for(base_url: str, ws_url: str) -> Config:
+def config_for(base_url: str, ws_url: str, start_deadline_s: int = 60) -> Config:
     """One grid on a paper venue."""
     venue = Venue(
+        recv_window_ms=1_000,
         rest_url=base_url,
         market_ws_url=ws_url,
         user_ws_url=ws_url,
         account_poll_s=Decimal(1),
         request_timeout_s=Decimal(1),
     )
-    return Config(venue=venue, grid=(Grid(),))
+    return Config(daemon=Daemon(start_deadline_s=start_deadline_s), venue=venue, grid=(Grid(),))
 
 
 async def always_durable() -> None:

@@ -168,7 +168,7 @@ FLAT = m.FlattenAnswer(
     verified=True,
     after_s=D("1.03"),
     cancelled_orders=16,
-    closed={"LONG": "0.034 @65,041.2"},
+    closed={f"{BTC}-LONG": "0.034"},
     residuals={},
     residual_orders=0,
     proof=("03:12:41.902 user stream LONG 0 SHORT 0", "03:12:42.410 query LONG 0 SHORT 0 orders 0 algo 0"),
@@ -226,7 +226,9 @@ class FakeBus:
             except TimeoutError as error:
                 raise AskTimeout("late") from error
         if isinstance(message, m.SetThrottle) and m.SetThrottle not in self.table:
-            self.throttle = message.throttle
+            old, self.throttle = self.throttle, message.throttle
+            facts = {"old": str(old), "new": str(self.throttle), "instruments": {BTC: str(old)}}
+            return m.Done(to=0, detail=facts)
         answer = self.table.get(type(message))
         if answer is None and isinstance(message, m.GetStatus | m.GetPositions):
             return m.StatusAnswer(to=0, view=desk(instrument(throttle=self.throttle)))
@@ -240,18 +242,20 @@ async def on_disk(timeout_s: float) -> None:
 
 
 def dispatcher(
-    bus: FakeBus, durable: Callable[[float], Awaitable[None]] = on_disk, registry: Any = REGISTRY
+    bus: FakeBus,
+    durable: Callable[[float], Awaitable[None]] = on_disk,
+    recent: Callable[[], list[dict[str, object]]] = list,
 ) -> Dispatcher:
     services = Services(
         bus=bus,
         instruments=(BTC,),
         time_ns=lambda: NOW_NS,
         durable=durable,
-        recent=list,
+        recent=recent,
         environment="paper",
         account="acct1",
     )
-    return Dispatcher(registry, services)
+    return Dispatcher(REGISTRY, services)
 
 
 async def line_call(path: Path | str, line: bytes) -> bytes:

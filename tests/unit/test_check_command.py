@@ -99,6 +99,17 @@ def test_a_bare_price_needs_a_single_grid(tmp_path: Path, capsys: pytest.Capture
     assert "BTCUSDT-PERP=5" in capsys.readouterr().err
 
 
+def test_a_finding_about_a_table_that_is_not_there_names_the_file() -> None:
+    with pytest.raises(ConfigError) as caught:
+        refuse_contradictions(load_places("[[grid]]\n[control]\nhttp_port = 9090\n", "grid.toml"))
+    assert str(caught.value).splitlines() == [
+        "error: metrics and control share a port",
+        " grid.toml",
+        " another than http_port",
+        "1 error",
+    ]
+
+
 def test_a_start_is_refused_by_contradictions_and_hears_of_warnings() -> None:
     assert refuse_contradictions(load_places(Path(EXAMPLE).read_text(), "example")) == ()
     told = refuse_contradictions(load_places("[[grid]]\nlevels_long = 9\n", "grid.toml"))

@@ -15,7 +15,8 @@ from hedgegridd.config_load import expected, load, load_secret, load_text
 from hedgegridd.errors import ConfigError
 from hedgegridd.problems import Problem
 
-EXAMPLE = Path(__file__).parents[2] / "etc" / "hedgegridd.toml"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "etc" / "hedgegridd.toml"
 
 TABLES: dict[str, type[config.Table]] = {
     "[daemon]": config.Daemon,
@@ -230,6 +231,8 @@ socket_group = """
 step_bps = 2
 """
 http_host = 'x'  # "
+socket = """/run \\""" [[grid]]
+"""
 [[grid]]
 "step_bps" = 3
 execution = { maker_only = 1 }
@@ -238,9 +241,9 @@ regime.adx_len = 1
     with pytest.raises(ConfigError) as caught:
         load_text(text, "g.toml")
     shown = str(caught.value)
-    assert 'g.toml:13 | "step_bps" = 3' in shown
-    assert "g.toml:14 | execution = { maker_only = 1 }" in shown
-    assert "g.toml:15 | regime.adx_len = 1" in shown
+    assert 'g.toml:15 | "step_bps" = 3' in shown
+    assert "g.toml:16 | execution = { maker_only = 1 }" in shown
+    assert "g.toml:17 | regime.adx_len = 1" in shown
     assert "3 errors" in shown
 
 
@@ -261,6 +264,25 @@ def test_files_that_are_no_config(text: str, told: str) -> None:
     with pytest.raises(ConfigError, match="error: ") as caught:
         load_text(text, "t.toml")
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "1e9999999999999999999",
+        "1" * 5000,
+        "[" * 50_000,
+        "{a=" * 3000,
+        "1e-999999",
+        "1e13",
+        "1e-13",
+        "9" * 4000,
+    ],
+    ids=lambda value: value[:8],
+)
+def test_numbers_and_nesting_that_no_config_has(value: str) -> None:
+    with pytest.raises(ConfigError, match=r"x\.toml"):
+        load_text(f"[[grid]]\nbase_qty = {value}", "x.toml")
 
 
 def test_numbers_are_exact() -> None:
@@ -291,6 +313,11 @@ def test_the_example_has_every_key_with_its_range(table: str, field: str, kind: 
     comment = line.split(" # ", 1)[1]
     words = expected(kind)
     assert words == "a string" or words in comment
+    # The manual's page says the same.
+    value = line.split(" = ", 1)[1].split(" # ")[0].strip()
+    default = "—" if line.startswith("# ") or "required" in comment else f"`{value}`"
+    page = (ROOT / "docs" / "manual" / "config.md").read_text().split(f"### `{table}`\n")[1]
+    assert f"| `{field}` | {default} | {comment} |" in page.split("\n### ")[0]
 
 
 # ------------------------------------------------------------------------------------------------------------ files

@@ -1,5 +1,6 @@
 """HTTP: every operation for every role, every error as problem+json, limits, hosts, and nothing done on an error."""
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from hedgegridd.control.operation import Role
 from hedgegridd.errors import AskTimeout, JournalFailed
 from hedgegridd.model import KillState, Leg
 from hedgegridd.operations import REGISTRY
-from tests.unit.control_fakes import FLAT, FakeBus, dispatcher
+from tests.unit.control_fakes import BTC, FLAT, FakeBus, dispatcher
 
 KEYS = {"viewer": "hgd_v", "operator": "hgd_o", "admin": "hgd_a"}
 CONFIG = Control(
@@ -135,6 +136,7 @@ async def test_a_chunked_body_is_bounded_and_a_compressed_one_refused() -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield b" " * 8192
+        await asyncio.Event().wait()  # a body without an end: the answer must not wait for it
 
     bus = FakeBus()
     extra = headers("admin") | {"Content-Type": "application/json"}
@@ -209,6 +211,43 @@ async def test_the_journal_is_waited_for_by_all_and_its_failure_told() -> None:
         assert (status, body["journal_late"], waited) == (200, True, [0.1])
         status, body = await send(session, "resume", "operator")
         assert (status, body["title"]) == (503, "not durable")
+
+
+async def test_flatten_tells_its_own_stages() -> None:
+    lines: list[dict[str, object]] = [
+        {"text": text}
+        for text in (
+            "C-8812 0.18 s cancelled 16/16",
+            "C-88 0.2 s other",
+            "LONG buy",
+            "C-8812 0.4 s LONG sold",
+        )
+    ]
+    async with served(FakeBus(), recent=lambda: lines) as (session, _):
+        _, body = await send(session, "flatten", "operator")
+    assert body["stages"] == ["0.18 s cancelled 16/16", "0.4 s LONG sold"]
+
+
+async def test_throttle_tells_old_and_new() -> None:
+    bus = FakeBus()
+    async with served(bus) as (session, _):
+        await send(session, "throttle", "operator")
+        async with session.post(
+            "/set-throttle", json={"throttle": "0"}, headers=headers("operator")
+        ) as response:
+            body = await response.json()
+        assert (body["old"], body["new"], body["instruments"]) == (0.5, 0.0, {BTC: {"old": 0.5, "new": 0.0}})
+        bus.table[m.SetThrottle] = m.Done(to=0, detail={"old": "mixed", "instruments": {BTC: "1"}})
+        assert (await send(session, "throttle", "operator"))[1]["old"] is None
+
+
+async def test_kill_is_done_when_it_is_verified() -> None:
+    bus = FakeBus()
+    async with served(bus) as (session, _):
+        for verified, status, outcome in [(True, 200, "done"), (False, 202, "working")]:
+            bus.table[m.Kill] = m.Done(to=0, detail={"verified": verified, "state": "TRIPPED"})
+            got, body = await send(session, "kill", "operator")
+            assert (got, body["outcome"], body["verified"]) == (status, outcome, verified)
 
 
 async def test_kill_understands_enabled() -> None:

@@ -180,6 +180,19 @@ async def test_a_stale_file_is_replaced_and_a_live_one_refused(tmp_path: Path) -
         await UnixServer(dispatcher(FakeBus()), "/tmp/" + "x" * 120, Peers(None)).start()
 
 
+async def test_the_socket_of_a_successor_is_left_alone(tmp_path: Path) -> None:
+    path = str(tmp_path / "c.sock")
+    first, second = (UnixServer(dispatcher(FakeBus()), path, Peers(None)) for _ in range(2))
+    await first.start()
+    unix._remove(path)
+    await second.start()
+    await first.stop()
+    try:
+        assert (await ask(path, {"verb": "ready"}))["ok"]
+    finally:
+        await second.stop()
+
+
 def test_roles_come_from_credentials() -> None:
     peers = Peers("root", own_uid=1000, groups=lambda uid, _: {0} if uid == 5 else {9})
     assert peers.group_id == 0

@@ -22,7 +22,7 @@ from hedgegridd.control.unix import UnixServer
 from hedgegridd.ctl import main as ctl
 from hedgegridd.ctl.live import LiveView
 from hedgegridd.ctl.tables import render
-from hedgegridd.ctl.text import MINUS, Paint, age, columns, money
+from hedgegridd.ctl.text import MINUS, Paint, age, average, columns, money
 from hedgegridd.errors import AskTimeout
 from hedgegridd.operations import REGISTRY
 from tests.unit.control_fakes import FLAT, FakeBus, dispatcher
@@ -116,7 +116,7 @@ def test_status_gives_four_answers(daemon: Daemon, capsys: pytest.CaptureFixture
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("● TRADING  acct1 · Binance PAPER · BTCUSDT")
     assert [line.split()[0] for line in lines[1:5]] == ["safe", "doing", "wrong", "do"]
-    assert "LONG ▲ BTCUSDT 0.034  2,211.70 USDT @64,980.0  +2.38  stop 62,700" in lines[5]
+    assert "LONG ▲ BTCUSDT 0.034  2,211.70 USDT @64,980  +2.38  stop 62,700" in lines[5]
 
 
 def test_flatten_shows_the_proof_and_its_exit_codes(
@@ -126,11 +126,19 @@ def test_flatten_shows_the_proof_and_its_exit_codes(
     out = capsys.readouterr().out
     assert "FLAT, VERIFIED  1.03 s  C-8812" in out
     assert FLAT.proof[0] in out
-    late = {"verified": False, "residuals": {"SHORT": "0.008 BTC"}, "residual_orders": 1, "proof": ()}
+    assert "LONG BTCUSDT closed 0.034" in out
+    late = {
+        "verified": False,
+        "residuals": {"BTCUSDT-PERP.BINANCE-SHORT": "0.008"},
+        "residual_orders": 1,
+        "proof": (),
+    }
     facts = {name: getattr(FLAT, name) for name in FLAT.__struct_fields__}
     daemon.bus.table[m.Flatten] = m.FlattenAnswer(**(facts | late))
     assert run(daemon, "flatten", "both", "--yes") == ctl.LATE
-    assert "NOT VERIFIED after 1.03 s: SHORT 0.008 BTC, 1 orders. Still working." in capsys.readouterr().out
+    assert (
+        "NOT VERIFIED after 1.03 s: SHORT BTCUSDT 0.008, 1 orders. Still working." in capsys.readouterr().out
+    )
     daemon.bus.table[m.Flatten] = AskTimeout("hung")
     assert run(daemon, "flatten", "both", "--yes") == ctl.LATE
 
@@ -243,6 +251,28 @@ def test_figures() -> None:
         "2 h 13 min",
     ]
     assert columns(("a", "n"), [["x", "1,000"], ["yy", "2"]]) == ["a       n", "x   1,000", "yy      2"]
+
+
+def test_an_average_has_eight_digits() -> None:
+    assert [
+        average(x) for x in ("66984.11935483870967741935484", "0.000012345678912", "65000.0", "0", None)
+    ] == [
+        "66,984.119",
+        "0.000012345679",
+        "65,000",
+        "0",
+        "—",
+    ]
+
+
+def test_resume_says_what_may_enter_again() -> None:
+    body = {"outcome": "done", "old": True, "new": False, "unlatched": ["BTCUSDT-PERP.BINANCE LONG"]}
+    assert render("resume", body, Paint(on=False)) == [
+        "the pause is over",
+        "may enter again: BTCUSDT LONG",
+        "done",
+    ]
+    assert render("resume", {"outcome": "done"}, Paint(on=False)) == ["nothing was paused or latched", "done"]
 
 
 def test_a_missing_stop_is_told_in_words() -> None:

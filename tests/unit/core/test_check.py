@@ -421,3 +421,68 @@ def test_what_cannot_be_placed_is_said() -> None:
 def test_the_leg_stop_is_one_step_beyond_the_outermost_lots_stop() -> None:
     assert leg_stop(Leg.LONG, D(97), D(1), grid(sl_steps=D(5))) == 91
     assert leg_stop(Leg.SHORT, D(103), D(1), grid(sl_steps=D(2))) == 106
+
+
+def test_limits_that_the_ladder_reaches_exactly_are_enough() -> None:
+    # the SHORT ladder around 65000 is worth 4,367.675, its largest rung 803.4, both ladders 8,580
+    exact = config.Pretrade(
+        max_order_notional_usdt=D("803.4"),
+        max_leg_notional_usdt=D("4367.675"),
+        max_gross_notional_usdt=D(8580),
+    )
+    assert of_grid(pretrade=exact, max_inventory_usdt=D("4367.675")) == []
+    less = msgspec.structs.replace(exact, max_gross_notional_usdt=D("8579.99"))
+    assert told(of_grid(pretrade=less)) == {("error", "pretrade.max_gross_notional_usdt")}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "words"),
+    [
+        ({"tp_steps": D(20)}, "tp_steps", "at most 15 with sl_steps = 5"),
+        ({"execution": {"price_tolerance_bps": D(30)}}, "price_tolerance_bps", "below 25"),
+        ({"regime": {"adx_len": 50}}, "adx_len", "entries start 30 bars late"),
+        ({"regime": {"adx_len": 50}}, "adx_len", "warmup_bars = 100"),
+        ({"levels_long": 10}, "levels_long", "8 can fill"),
+        ({"levels_long": 10}, "levels_long", "levels_long = 8, or recenter_trigger_bps above 500"),
+        ({"levels_long": 30}, "levels_long", "at most 10"),
+        ({"base_qty": D("0.0105")}, "base_qty", "the first rung will be 0.010"),
+        ({"base_qty": D("0.001"), "qty_scale": D(1)}, "base_qty", "LONG rungs 1, 2, 3, 4, 5, 6 cannot be placed: notional"),
+        ({"base_qty": D("0.001"), "qty_scale": D(1)}, "base_qty", "no rung is left"),
+        ({"base_qty": D("0.001"), "qty_scale": D(2), "levels_long": 2}, "base_qty", "LONG rung 1 cannot be placed: notional"),
+        ({"policy": {"counter_qty_scale": D("0.1")}}, "counter_qty_scale", "LONG rungs 1, 2, 3, 4 cannot be placed as the counter side"),
+        ({"position": {"max_qty": D("0.03")}}, "max_qty", "its rungs need 0.066"),
+        ({"position": {"max_qty": D("0.031")}}, "max_qty", "raise max_qty to 0.066 or set levels_long = 3"),
+        ({"position": {"max_qty": D("0.030")}}, "max_qty", "raise max_qty to 0.066 or set levels_long = 2"),
+    ],
+)  # fmt: skip
+def test_findings_say_figures_that_are_right(changes: dict[str, Any], key: str, words: str) -> None:
+    said = [f"{each.text} | {each.note} | {each.help}" for each in of_grid(**changes) if each.field == key]
+    assert any(words in text for text in said), said
+
+
+def test_an_empty_counter_side_is_no_finding() -> None:
+    assert of_grid(policy={"counter_qty_scale": D(0)}) == []
+    assert of_grid(policy={"kind": "symmetric"}, price="20100") == []
+    # rung 5 would be too small as the counter side, but only four are kept there
+    falling = {"levels_long": 6, "levels_short": 1, "qty_scale": D(1), "base_qty": D("0.004")}
+    assert of_grid(**falling, price="51100", policy={"counter_levels": 4}) == []
+    assert {each.field for each in of_grid(**falling, price="51100", policy={"counter_levels": 5})} == {
+        "counter_qty_scale"
+    }
+
+
+def test_a_limit_above_the_next_one_is_named_with_it() -> None:
+    said = [
+        each.text
+        for each in of_file(
+            pretrade=config.Pretrade(
+                max_order_notional_usdt=D(30000),
+                max_leg_notional_usdt=D(25000),
+                max_gross_notional_usdt=D(24000),
+            )
+        )
+    ]
+    assert said == [
+        "max_order_notional_usdt is dead: max_leg_notional_usdt is lower",
+        "max_leg_notional_usdt is dead: max_gross_notional_usdt is lower",
+    ]

@@ -58,6 +58,13 @@ def test_tolerances(price: str, qty: str, kept: bool) -> None:
     assert got.place == ()  # the replacement waits for the cancel
 
 
+def test_tolerances_are_shares_of_the_target() -> None:
+    assert run([live(qty="404")], [want(qty="400")]).keep
+    assert not run([live(qty="404.1")], [want(qty="400")]).keep
+    assert run([live(price="40004")], [want(price="40000")]).keep
+    assert not run([live(price="40004.1")], [want(price="40000")]).keep
+
+
 def test_each_tolerance_has_an_effect() -> None:
     assert run([live(price="100.05")], [want()], price="5").keep
     assert not run([live(price="100.05")], [want()], price="4").keep

@@ -2,6 +2,7 @@
 
 from decimal import Decimal as D  # noqa: N817  # tables of numbers
 
+import msgspec
 import pytest
 
 from hedgegridd.core.ladder import RungTarget
@@ -129,7 +130,7 @@ def test_price_goes_away_from_the_market_and_quantity_down() -> None:
     [
         ("50000", "0.0009", "below the venue's minimum 0.001"),
         ("50000", "0", "below the venue's minimum 0.001"),
-        ("50000", "0.00199", "is below the venue's minimum 100"),
+        ("50000", "0.00199", "notional 50.000 is below the venue's minimum 100"),
         ("99999.9", "0.001", "is below the venue's minimum 100"),
         ("0.05", "1", "below one tick"),
     ],
@@ -143,6 +144,12 @@ def test_what_the_venue_would_refuse_is_dropped_with_its_reason(price: str, qty:
 def test_exactly_the_minimum_is_placed() -> None:
     kept, _ = fit((rung(1, "100000", "0.001"),), BTC)
     assert [(each.price, each.qty) for each in kept] == [(D(100000), D("0.001"))]
+
+
+def test_nothing_is_never_placed() -> None:
+    loose = msgspec.structs.replace(BTC, min_qty=D(0), min_notional=D(0))
+    assert fit((rung(1, "50000", "0.0009"),), loose)[0] == ()
+    assert len(fit((rung(1, "50000", "0.001"),), loose)[0]) == 1
 
 
 def test_above_the_maximum_a_rung_becomes_parts() -> None:
@@ -161,6 +168,7 @@ def test_above_the_maximum_a_rung_becomes_parts() -> None:
         ("0.0009", "1", "0.001", []),
         ("0.0019", "1", "0.001", ["0.001"]),
         ("7", "2.9", "1", ["2", "2", "2", "1"]),
+        ("2", "1.9", "1", ["1", "1"]),
     ],
 )
 def test_split(qty: str, most: str, step: str, parts: list[str]) -> None:

@@ -239,6 +239,11 @@ def test_an_entry_exactly_at_a_limit_is_approved(seen: dict[str, object], within
     assert refused_by(ENTRY, view(**seen), limits(**within)) is None
 
 
+def test_the_smallest_order_and_the_whole_leg_are_approved() -> None:
+    assert refused_by(order(price=D(50_000), qty=D("0.002"))) is None  # the minimum quantity and notional
+    assert refused_by(order(EXIT, qty=D("0.05"))) is None
+
+
 def test_missing_limits_refuse_every_entry_by_default() -> None:
     assert refused_by(ENTRY, VIEW, config.Pretrade()) == "max_order_notional_usdt"
 
@@ -273,6 +278,12 @@ def test_the_venues_own_rules_for_entries(what: PlaceOrder, limit: str) -> None:
     assert refused_by(what, VIEW, limits(price_collar_bps=D(5_000))) == limit
 
 
+def test_the_edge_of_the_venues_band_is_inside() -> None:
+    wide = limits(price_collar_bps=D(5_000))
+    assert refused_by(order(price=D(52_500)), VIEW, wide) is None
+    assert refused_by(order(leg=Leg.SHORT, side=Side.SELL, price=D(47_500)), VIEW, wide) is None
+
+
 def test_the_venue_bounds_a_buy_from_above_only() -> None:
     assert refused_by(order(price=D(47_000)), VIEW, limits(price_collar_bps=D(5_000))) is None
 
@@ -286,12 +297,14 @@ def test_the_venue_bounds_a_buy_from_above_only() -> None:
         (order(qty=D(0)), "qty"),
         (order(EXIT, qty=D("-0.01")), "qty"),
         (order(EXIT, qty=None), "qty"),
+        (order(EXIT, qty=D(0)), "qty"),
         (order(EXIT, qty=D("0.051")), "qty"),  # more than the leg holds
         (order(EXIT, qty=D("0.0105")), "qty"),  # off the lot step
         (order(price=None), "price"),
         (order(EXIT, price=D(0)), "price"),
         (order(EXIT, price=D("50500.05")), "price"),
         (order(STOP, stop_price=None), "stop_price"),
+        (order(STOP, stop_price=D(0)), "stop_price"),
         (order(STOP, stop_price=D(-1)), "stop_price"),
         (order(STOP, stop_price=D("45000.01")), "stop_price"),
         (order(STOP, qty=D("0.01")), "close_position"),
@@ -330,6 +343,7 @@ def test_a_close_does_not_wait_for_what_is_unknown() -> None:
         ("50", "1", "1", "0", "0", None),  # balanced and without maintenance: never
         ("50", "1", "0", "0.5", "0", "100"),  # maintenance 50 at 100: already there
         ("50", "1", "0", "0", "10", "60"),
+        ("100", "1", "0", "0", "0", None),
         ("150", "1", "0", "0", "0", None),  # more equity than the leg is worth
         ("50", "1", "1", "0.1", "0", "250"),  # a balanced hedge dies of the maintenance of a high price
     ],
@@ -384,6 +398,29 @@ def test_the_legs_other_entries_count_as_filled() -> None:
     assert beside < D("62.5")
 
 
+def test_net_and_gross_after_the_fill_decide() -> None:
+    # LONG 2 at 80 beside SHORT 4, rate 0.1: equity 140, net -2, gross 6; gone at 340 / 2.6
+    state = figures(short_qty=D(4), maint_margin_rate=D("0.1"), maint_margin_usdt=D(40))
+    distance = liquidation_distance_pct(state, Leg.LONG, D(80), D(2))
+    assert distance is not None
+    assert round(distance, 2) == D("30.77")
+    # at mark the maintenance is 60 for us, 2 for others
+    poor = msgspec.structs.replace(state, equity_usdt=D(20))
+    assert liquidation_distance_pct(poor, Leg.LONG, D(80), D(2)) == 0
+    poor = msgspec.structs.replace(state, equity_usdt=D(21), maint_margin_usdt=D(42))
+    assert liquidation_distance_pct(poor, Leg.LONG, D(80), D(2)) == 0
+
+
+def test_maintenance_of_other_instruments_is_what_ours_does_not_explain() -> None:
+    # ours at 100: 0.1 * 2 * 100 = 20 of 25. Filled: equity 160, net 3, gross 5: (300 + 5 - 160) / (3 - 0.5) = 58
+    both = figures(long_qty=D(1), short_qty=D(1), maint_margin_rate=D("0.1"), maint_margin_usdt=D(25))
+    assert liquidation_distance_pct(both, Leg.LONG, D(80), D(3)) == D("27.5")
+    less = msgspec.structs.replace(
+        both, maint_margin_usdt=D(10)
+    )  # an older figure than our legs: nothing else
+    assert liquidation_distance_pct(less, Leg.LONG, D(80), D(3)) == D(30)
+
+
 def test_no_liquidation_and_liquidated_already() -> None:
     assert liquidation_distance_pct(figures(), Leg.LONG, D(80), D(1)) is None
     assert liquidation_distance_pct(figures(long_qty=D(20)), Leg.LONG, D(80), D(1)) == 0
@@ -402,6 +439,8 @@ def test_no_liquidation_and_liquidated_already() -> None:
         ({"short_qty": D(6)}, {"liquidation_buffer_pct": D(0)}, "max_balance_pct"),
         ({}, {"max_leverage": D("1.59")}, "max_leverage"),
         ({"other_gross_usdt": D(341)}, {}, "max_leverage"),
+        ({"working": (Working(Leg.SHORT, D(120), D(3)),)}, {}, "max_leverage"),
+        ({"working": (Working(Leg.SHORT, D(120), D("5.1")),)}, {"max_leverage": D(9)}, "max_balance_pct"),
         ({}, {"liquidation_buffer_pct": D("62.6")}, "liquidation_buffer_pct"),
         ({"equity_usdt": D(0)}, {}, "equity"),
     ],

@@ -28,6 +28,17 @@ def wavy(count: int) -> list[Bar]:
     return [(Decimal(c + 3 + i % 4), Decimal(c - 2 - i % 3), Decimal(c)) for i, c in enumerate(closes)]
 
 
+def breathing(count: int) -> list[Bar]:
+    """Ranges that widen and narrow: outside bars, and highs and lows that go equally far out."""
+    closes = [1000 + (i // 3) % 7 for i in range(count)]
+    halves = [(1, 4, 9, 2, 9, 3)[i % 6] for i in range(count)]
+    lean = [(0, 0, 2)[i % 3] for i in range(count)]
+    return [
+        (Decimal(c + h + more), Decimal(c - h), Decimal(c))
+        for c, h, more in zip(closes, halves, lean, strict=True)
+    ]
+
+
 def fed(cfg: config.Regime, data: list[Bar], to_warm: int = 1) -> RegimeFilter:
     machine = RegimeFilter(cfg, to_warm)
     for bar in data:
@@ -81,11 +92,11 @@ def reference_atr(data: list[Bar], n: int) -> Fraction:
     return atr
 
 
+@pytest.mark.parametrize("data", [wavy(120), breathing(120)], ids=["wavy", "breathing"])
 @pytest.mark.parametrize(
     ("adx_len", "fast", "slow", "atr_len"), [(14, 10, 30, 14), (5, 3, 8, 7), (2, 1, 2, 2)]
 )
-def test_values_are_the_textbooks(adx_len: int, fast: int, slow: int, atr_len: int) -> None:
-    data = wavy(120)
+def test_values_are_the_textbooks(adx_len: int, fast: int, slow: int, atr_len: int, data: list[Bar]) -> None:
     cfg = config.Regime(adx_len=adx_len, ema_fast=fast, ema_slow=slow, atr_len=atr_len)
     reading = fed(cfg, data).reading
     closes = [Fraction(bar[2]) for bar in data]
@@ -202,6 +213,14 @@ def test_an_impossible_bar_is_refused_and_changes_nothing(bar: tuple[str, str, s
     with pytest.raises(ValueError, match="low <= close <= high"):
         machine.on_bar(*(Decimal(x) for x in bar))
     assert machine.snapshot() == before
+
+
+@pytest.mark.parametrize("bar", [("9", "9", "9"), ("10", "9", "9"), ("10", "9", "10")])
+def test_a_close_at_the_edge_of_its_bar_is_a_bar(bar: tuple[str, str, str]) -> None:
+    machine = fed(small(), wavy(20))
+    before = machine.snapshot()
+    machine.on_bar(*(Decimal(x) for x in bar))
+    assert machine.snapshot() != before
 
 
 def test_values_stay_short_and_do_not_depend_on_the_ambient_context() -> None:

@@ -17,9 +17,11 @@ def test_a_rule_hits_its_path_and_method_so_many_times() -> None:
             "count": 2,
         }
     )
-    assert book.take_rest("GET", "/fapi/v1/order") is None
-    assert book.take_rest("POST", "/fapi/v1/listenKey") is None
-    hits = [book.take_rest("POST", path) is not None for path in ("/fapi/v1/order", "/fapi/v1/algoOrder") * 2]
+    assert book.take_rest("GET", "/fapi/v1/order", {}) is None
+    assert book.take_rest("POST", "/fapi/v1/listenKey", {}) is None
+    hits = [
+        book.take_rest("POST", path, {}) is not None for path in ("/fapi/v1/order", "/fapi/v1/algoOrder") * 2
+    ]
     assert hits == [False, True, True, False]
     assert book.rules()[0].hits == 3
 
@@ -55,7 +57,7 @@ def test_rules_are_bounded_and_cleared() -> None:
     assert book.clear(last.id) == 1
     assert not book.active(last.id)
     assert book.clear() == MAX_RULES - 1
-    assert book.take_rest("GET", "/fapi/v1/ping") is None
+    assert book.take_rest("GET", "/fapi/v1/ping", {}) is None
 
 
 def test_freezing_follows_the_names_of_streams() -> None:
@@ -75,3 +77,15 @@ def test_user_event_faults_are_counted() -> None:
         book.take_event(event) for event in ("ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE")
     ]
     assert kinds == [None, "mute", None]
+
+
+def test_parameters_narrow_a_rest_rule() -> None:
+    book = FaultBook()
+    book.add({"target": "rest", "kind": "status_before", "params": {"type": "MARKET"}, "count": 1})
+    path = "/fapi/v1/order"
+    assert book.take_rest("POST", path, {"type": "LIMIT"}) is None
+    assert book.take_rest("POST", path, {}) is None
+    assert book.take_rest("POST", path, {"type": "MARKET", "side": "SELL"}) is not None
+    assert book.take_rest("POST", path, {"type": "MARKET"}) is None
+    with pytest.raises(ValueError, match="params"):
+        book.add({"target": "user", "kind": "mute", "params": {"type": "MARKET"}})

@@ -1,6 +1,7 @@
 """Records, folders and disks that fail, for the journal's tests."""
 
 import errno
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -37,26 +38,41 @@ def records(folder: Path, from_position: int = 1) -> list[Record]:
     return list(Walk(folder, from_position))
 
 
+class HastyDisk(RealDisk):
+    """Promises durability without waiting for it: for tests that open a journal hundreds of times."""
+
+    def open_append(self, path: Path) -> int:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    def sync_folder(self, folder: Path) -> None:
+        pass
+
+
 class FailingDisk(RealDisk):
-    """Full from the n-th write on; or hanging in `sync` until released."""
+    """Full from the n-th write on; or hanging in a write until released."""
 
     def __init__(self, *, writes: int = 1 << 30) -> None:
         self.writes = writes
         self.gate = threading.Event()
         self.gate.set()
         self.synced = 0
+        self.folders_synced = 0
+        self.hang_after: int | None = None
 
     def write(self, descriptor: int, data: bytes) -> None:
         self.writes -= 1
         if self.writes < 0:
             super().write(descriptor, data[: len(data) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
-        super().write(descriptor, data)
-
-    def sync(self, descriptor: int) -> None:
         assert self.gate.wait(10)
-        super().sync(descriptor)
+        super().write(descriptor, data)
         self.synced += 1
+        if self.synced == self.hang_after:
+            self.gate.clear()
+
+    def sync_folder(self, folder: Path) -> None:
+        super().sync_folder(folder)
+        self.folders_synced += 1
 
 
 def hooks(on_failure: Callable[[Exception], None]) -> JournalHooks:

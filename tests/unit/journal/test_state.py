@@ -1,3 +1,4 @@
+import fcntl
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hedgegridd.errors import JournalBroken, SnapshotError, StateLocked
+from hedgegridd.journal.disk import RealDisk
 from hedgegridd.journal.folder import StateFolder, base36
 from hedgegridd.journal.reader import segments
 from hedgegridd.journal.restore import Restored, restore
@@ -75,8 +77,12 @@ def test_a_full_disk_leaves_the_earlier_snapshot(tmp_path: Path) -> None:
     snapshot = load(tmp_path)
     assert snapshot is not None
     assert snapshot.position == 5
+    assert list(tmp_path.glob("*.new")), "a half-written file is left beside"
     saved(tmp_path, 10)
-    assert load(tmp_path) != snapshot
+    again = load(tmp_path)
+    assert again is not None
+    assert again.position == 10
+    assert not list(tmp_path.glob("*.new"))
 
 
 def test_one_process_owns_the_folder_and_the_other_is_told_who(tmp_path: Path) -> None:
@@ -212,3 +218,15 @@ def test_accepted_damage_is_noted(tmp_path: Path) -> None:
     found, tail = restored(tmp_path, accept_broken=True)
     assert "accepted by flag" in found.notes[0]
     assert tail == []
+
+
+def test_the_real_disk_syncs_what_it_writes_and_keeps_it_private(tmp_path: Path) -> None:
+    descriptor = RealDisk().open_append(tmp_path / "file")
+    try:
+        assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DSYNC
+        RealDisk().write(descriptor, b"x" * 100_000)
+        RealDisk().write(descriptor, b"y")
+    finally:
+        RealDisk().close(descriptor)
+    assert (tmp_path / "file").read_bytes() == b"x" * 100_000 + b"y"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600

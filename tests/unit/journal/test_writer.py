@@ -14,11 +14,11 @@ from hedgegridd.journal.reader import segments, verify
 from hedgegridd.journal.writer import JournalHooks, JournalState
 from hedgegridd.messages import Done, Envelope
 
-from .helpers import FailingDisk, envelope, hooks, journal, records, written
+from .helpers import FailingDisk, HastyDisk, envelope, hooks, journal, records, written
 
 
 def test_torn_at_every_byte_keeps_every_whole_record_and_goes_on(tmp_path: Path) -> None:
-    written(tmp_path, 3)
+    written(tmp_path, 2)
     path = segments(tmp_path)[0].path
     whole = path.read_bytes()
     ends = [at + 1 for at, byte in enumerate(whole) if byte == 10]
@@ -27,7 +27,7 @@ def test_torn_at_every_byte_keeps_every_whole_record_and_goes_on(tmp_path: Path)
             segment.path.unlink()
         path.write_bytes(whole[:cut_at])
         kept = max(0, sum(end <= cut_at for end in ends) - 1)
-        book = journal(tmp_path)
+        book = journal(tmp_path, disk=HastyDisk())
         opened = book.open()
         assert opened.last_position == kept
         assert opened.cut_bytes == cut_at - max([0, *[end for end in ends if end <= cut_at]])
@@ -219,6 +219,47 @@ async def test_durable_returns_when_it_is_on_disk(tmp_path: Path) -> None:
     assert sum(commits) == 100
     assert len(commits) <= 3, "what gathers while the disk is busy is committed together"
     assert len(records(tmp_path)) == 100
+
+
+async def test_only_what_has_been_synced_is_called_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_BATCH_MAX", 3)
+    disk = FailingDisk()
+    book = journal(tmp_path, disk=disk)
+    book.open()
+    assert disk.folders_synced == 1, "the name of a new segment survives a power cut"
+    disk.gate.clear()
+    disk.hang_after = disk.synced + 1
+    for n in range(1, 8):
+        book.append("desk", envelope(n))
+    waiting = asyncio.ensure_future(book.durable(1, 5))
+    await asyncio.sleep(0)
+    disk.gate.set()
+    await waiting
+    with pytest.raises(DurableTimeout):
+        await book.durable(7, 0.02)
+    assert book.durable_position in (1, 3), "one batch was synced"
+    disk.gate.set()
+    await book.durable(7, 5)
+    assert book.close()
+
+
+def test_a_journal_opened_before_the_loop_tells_the_loop_all_the_same(tmp_path: Path) -> None:
+    disk = FailingDisk()
+    book = journal(tmp_path, disk=disk)
+    book.open()
+    disk.gate.clear()
+    book.append("desk", envelope(1))
+
+    async def wait() -> None:
+        waiting = asyncio.ensure_future(book.durable(1, 5))
+        await asyncio.sleep(0)
+        disk.gate.set()
+        await waiting
+
+    asyncio.run(wait())
+    assert book.close()
 
 
 async def test_many_waits_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -407,6 +407,7 @@ def test_a_retired_actor_refuses_and_its_waiting_asks_end() -> None:
     bus.publish(Happened())
     assert bus.drain() == 0
     assert log.seen == []
+    assert bus.stats()["one"]["waiting"] == 0, "nothing piles up for somebody who is gone"
 
 
 def test_an_answer_reaches_its_asker_once_and_extra_ones_are_counted() -> None:
@@ -418,6 +419,7 @@ def test_an_answer_reaches_its_asker_once_and_extra_ones_are_counted() -> None:
     bus.tell(Do())
     bus.drain()
     assert replies == [Seen(to=1, n=1)]
+    assert clock.next_timer_ns() is None, "the deadline of an answered ask is dropped"
     assert bus.answers() == {"open": 0, "late": 0, "doubled": 1, "unasked": 2}
     clock.advance(2 * 10**9)
     assert len(replies) == 1
@@ -451,7 +453,8 @@ def test_open_asks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hedgegridd.runtime.asks.PENDING_MAX", 1)
     monkeypatch.setattr("hedgegridd.runtime.asks._FINISHED_MAX", 1)
     replies: list[object] = []
-    bus, _ = wired(Log(answering))
+    twice = Log(lambda e: [*answering(e), Seen(to=1, n=0)])
+    bus, _ = wired(twice)
     bus.start()
     bus.post_ask(Look(), 1, replies.append)
     with pytest.raises(MailboxFull, match="1 asks are open"):
@@ -460,6 +463,8 @@ def test_open_asks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     bus.post_ask(Look(), 1, replies.append)
     bus.drain()
     assert len(replies) == 2
+    # The second answer to ask 1 is a double while ask 1 is remembered, nobody's once it is not.
+    assert (bus.answers()["doubled"], bus.answers()["unasked"]) == (1, 1)
 
 
 class _StepClock(VirtualClock):
@@ -596,3 +601,25 @@ async def test_a_fault_in_a_slice_does_not_stop_the_scheduler() -> None:
 def test_a_slice_fits_the_handler_budget(slice_ns: int, budget_ns: int) -> None:
     with pytest.raises(ValueError, match="a slice must be positive"):
         Bus(VirtualClock(), VOCABULARY, slice_ns=slice_ns, handler_budget_ns=budget_ns)
+
+
+class _SteppingClock(VirtualClock):
+    """Its wall clock is set by somebody, as NTP would."""
+
+    step_ns = 0
+
+    def wall_ns(self) -> int:
+        return super().wall_ns() + self.step_ns
+
+
+def test_a_step_of_the_wall_clock_shows_in_envelopes_within_a_millisecond() -> None:
+    clock, log = _SteppingClock(start_wall_ns=1_000), Log()
+    bus = Bus(clock, VOCABULARY)
+    bus.register("one", handler=log, commands=(Do,), queries=(Look,))
+    bus.start()
+    bus.tell(Do())
+    clock.step_ns = 5 * 10**9
+    clock.advance(1_000_000)
+    bus.tell(Do())
+    bus.drain()
+    assert [item.time_ns for item in log.seen] == [1_000, 1_000 + 1_000_000 + 5 * 10**9]

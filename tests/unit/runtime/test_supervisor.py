@@ -15,7 +15,7 @@ from hedgegridd.runtime.clock import RealClock, VirtualClock
 from hedgegridd.runtime.scheduler import Fault
 from hedgegridd.runtime.supervisor import ActorState, Incident, Supervisor
 
-from .vocab import VOCABULARY, Bar, Do, Happened, Look, Seen, Tick, WakeAt
+from .vocab import VOCABULARY, Bar, Do, Happened, Look, Seen, Tick, WakeAt, Woke
 
 
 class Desk(Actor):
@@ -47,7 +47,9 @@ class Desk(Actor):
             case Do(n=2):
                 self.spawn(self.break_down, "bug in a task")
             case Do(n=3):
-                return [WakeAt(at_ns=self.bus.clock.mono_ns() + 10**12, token="t")]
+                return [WakeAt(at_ns=self.bus.clock.mono_ns() + 30_000_000, token="before")]
+            case Do(n=4):
+                return [WakeAt(at_ns=self.bus.clock.mono_ns() + 60_000_000, token="after")]
             case Look():
                 return [Seen(to=envelope.seq)]
         return ()
@@ -182,6 +184,9 @@ async def test_a_broken_actor_is_restarted_alone_and_loses_tasks_and_timers(n: i
         assert desk.live_tasks == 0
         assert (await world.bus.ask(Look(), 5.0)).to > 0
         assert Do(n=7) in desk.seen, "what waited is delivered after the restart"
+        world.bus.tell(Do(n=4))
+        await until(lambda: Woke(token="after") in desk.seen)
+        assert Woke(token="before") not in desk.seen, "timers from before the restart are gone"
         assert world.incidents[0].fault.actor == "desk"
     assert order == ["desk starts", "ears starts", "desk starts", "ears stops", "desk stops"]
 
@@ -328,7 +333,13 @@ async def test_a_failing_stop_is_told_and_the_others_are_stopped() -> None:
 
 async def test_cancelling_from_above_still_stops_in_order() -> None:
     order: list[str] = []
-    world = World(desk := Desk(order), Ears(order))
+
+    class Last(Ears):
+        async def stop(self) -> None:
+            await anyio.lowlevel.checkpoint()
+            order.append(f"ears stops, {desk.live_tasks} task of desk lives")
+
+    world = World(desk := Desk(order), Last(order))
     with blockbuster_ctx(), anyio.fail_after(10):
         world.bus.start(asyncio.get_running_loop())
         async with anyio.create_task_group() as group:
@@ -336,7 +347,21 @@ async def test_cancelling_from_above_still_stops_in_order() -> None:
             desk.spawn(desk.work)
             await desk.working.wait()
             group.cancel_scope.cancel()
-    assert order == ["desk starts", "ears starts", "ears stops", "desk stops"]
+    assert order == ["desk starts", "ears starts", "ears stops, 1 task of desk lives", "desk stops"]
+
+
+async def test_a_stopped_actor_handles_nothing_more() -> None:
+    class Talking(Desk):
+        async def stop(self) -> None:
+            self.bus.publish(Happened())
+            for _ in range(5):
+                await anyio.lowlevel.checkpoint()
+
+    world = World(Talking([]), ears := Ears([]))
+    async with world.running():
+        world.bus.publish(Bar())
+        await until(lambda: ears.seen == [Bar()])
+    assert ears.seen == [Bar()]
 
 
 async def test_a_fault_while_starting_is_dealt_with_afterwards() -> None:

@@ -288,15 +288,16 @@ def test_a_broken_invariant_of_the_exchange_is_a_difference() -> None:
 def test_the_written_config_is_one_the_daemon_reads(tmp_path: Path) -> None:
     venue = SimpleNamespace(rest="http://127.0.0.1:1", websocket="ws://127.0.0.1:1", key="k", secret="s")
     grid = grid_of(SYMBOL, ["step_bps=60", "stops=leg+lots", "enabled=true", "regime.adx_len=20"])
-    path, environment = write_config(tmp_path, venue, [grid], metrics_port=9)  # type: ignore[arg-type]
-    read = load(path)
+    written = write_config(tmp_path, venue, [grid])  # type: ignore[arg-type]
+    read = load(written.path)
     assert (read.grid[0].step_bps, read.grid[0].stops, read.grid[0].regime.adx_len) == (
         Decimal(60),
         "leg+lots",
         20,
     )
-    assert (read.venue.rest_url, read.metrics.port) == ("http://127.0.0.1:1", 9)
-    secret = Path(environment["CREDENTIALS_DIRECTORY"]) / "venue_api_secret"
+    assert (read.venue.rest_url, read.metrics.port) == ("http://127.0.0.1:1", written.metrics_port)
+    assert read.control.http_port == written.http_port
+    secret = Path(written.environment["CREDENTIALS_DIRECTORY"]) / "venue_api_secret"
     assert (secret.read_text(), secret.stat().st_mode & 0o777) == ("s", 0o600)
 
 

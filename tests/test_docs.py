@@ -1,0 +1,41 @@
+"""What the docs name exists, and what exists is named: operations, metrics, links between pages."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hedgegridd.operations import REGISTRY
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SOURCES = (ROOT / "hedgegridd" / "actors" / "metric_families.py", ROOT / "hedgegridd" / "actors" / "metrics.py")
+
+
+def test_every_operation_is_in_the_manual_with_its_routes():
+    page = (ROOT / "docs/manual/operations.md").read_text()
+    for verb, kind in REGISTRY.verbs.items():
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{verb}` |")]
+        assert f"`{kind.method} {kind.paths[0]}`" in row
+        assert all(path in row for path in kind.paths), verb
+        who = "anyone" if kind.role.label == "none" else kind.role.label
+        assert f"| {who} |" in row
+    named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert named == set(REGISTRY.verbs)
+
+
+def test_every_metric_is_in_the_manual():
+    page = (ROOT / "docs/manual/metrics.md").read_text()
+    text = "".join(path.read_text() for path in SOURCES)
+    made = {f"hedgegrid_{name}" for name in re.findall(r'\bgauge\(\s*"(\w+)"', text)}
+    made |= {f"hedgegrid_{name}_total" for name in re.findall(r'\bcounter\(\s*"(\w+)"', text)}
+    made |= set(re.findall(r'Histogram\(\s*"(\w+)"', text))
+    made |= {f"{name}_total" for name in re.findall(r'CounterMetricFamily\(\s*"(\w+)"', text)}
+    assert len(made) > 25
+    assert set(re.findall(r"`(hedgegrid_\w+)`", page)) == made
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,0 +1,144 @@
+"""The private places of NautilusTrader that we touch: these fail when upstream moves one."""
+
+import asyncio
+import inspect
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+from nautilus_trader.adapters.binance.execution import BinanceCommonExecutionClient
+from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
+from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
+from nautilus_trader.system.kernel import NautilusKernel
+
+from hedgegridd.venue import nautilus_hooks as hooks
+from hedgegridd.venue.nautilus_log import FILE_NAME, LogPipe
+
+
+def source(thing: Any) -> str:
+    return inspect.getsource(thing)
+
+
+def test_the_kernel_still_installs_signals_in_the_hook_we_replace() -> None:
+    original = source(NautilusKernel)
+    assert "def _setup_loop(self)" in original
+    assert "add_signal_handler" in original
+    hooks.keep_our_signals()
+    assert NautilusKernel._setup_loop(SimpleNamespace()) is None
+
+
+def test_the_adapter_still_hands_messages_on_where_we_listen() -> None:
+    stream = source(BinanceUserDataWebSocketClient)
+    for name in (
+        "self._handler(raw)", "self._on_resubscribe = on_resubscribe", "self._stream_client:", "self._is_recovery_failed",
+        "self._recovery_lock", "async def _disconnect_stream", "def _cancel_keepalive", "pre_dispatch_hook=self._on_resubscribe",
+    ):  # fmt: skip
+        assert name in stream, name
+    client = source(BinanceCommonExecutionClient)
+    assert "handler=self._handle_user_ws_message" in client
+    assert "self._ws_client = BinanceUserDataWebSocketClient(" in client
+    assert "def _handle_user_ws_message" in source(BinanceFuturesExecutionClient)
+
+
+class Stream:
+    """The user-data client as far as we touch it."""
+
+    def __init__(self, handler: Any) -> None:
+        self._handler = handler
+        self.compared = 0
+        self._on_resubscribe = self._compare
+        self._stream_client: Any = None
+        self._is_recovery_failed = False
+
+    def _handle_stream_message(self, raw: bytes) -> None:
+        self._handler(raw)
+
+    async def _compare(self) -> None:
+        self.compared += 1
+
+
+class Client:
+    """The execution client as far as we touch it."""
+
+    def __init__(self) -> None:
+        self.handled: list[bytes] = []
+        self._ws_client = Stream(self._handle_user_ws_message)
+
+    def _handle_user_ws_message(self, raw: bytes) -> None:
+        self.handled.append(raw)
+
+
+async def test_the_tap_hears_each_message_before_the_adapter_and_new_sockets_after_it() -> None:
+    client: Any = Client()
+    heard: list[tuple[bytes, int]] = []
+    renewals: list[int] = []
+    hooks.tap(
+        client,
+        lambda raw: heard.append((raw, len(client.handled))),
+        lambda: renewals.append(client._ws_client.compared),
+    )
+    client._ws_client._handle_stream_message(b"a")
+    client._ws_client._handle_stream_message(b"b")
+    assert heard == [(b"a", 0), (b"b", 1)]
+    assert client.handled == [b"a", b"b"]
+    await client._ws_client._on_resubscribe()
+    assert renewals == [1]
+
+
+@pytest.mark.parametrize("name", ["_handler", "_on_resubscribe"])
+def test_a_moved_adapter_is_noticed(name: str) -> None:
+    client: Any = Client()
+    delattr(client._ws_client, name)
+    with pytest.raises(hooks.AdapterMoved, match=name):
+        hooks.tap(client, print, print)
+
+
+def test_another_handler_is_noticed() -> None:
+    client: Any = Client()
+    client._ws_client._handler = print
+    with pytest.raises(hooks.AdapterMoved, match="handler"):
+        hooks.tap(client, print, print)
+
+
+@pytest.mark.parametrize(
+    ("socket", "failed", "up"),
+    [(None, False, False), (True, False, True), (True, True, False), (False, False, False)],
+)
+def test_a_stream_is_up_when_its_socket_works_and_the_adapter_has_not_given_up(
+    socket: bool | None, *, failed: bool, up: bool
+) -> None:
+    client: Any = Client()
+    client._ws_client._stream_client = None if socket is None else SimpleNamespace(is_active=lambda: socket)
+    client._ws_client._is_recovery_failed = failed
+    assert hooks.stream_up(client) is up
+
+
+async def test_the_log_pipe_turns_lines_into_events() -> None:
+    pipe = LogPipe()
+    try:
+        pipe.start(asyncio.get_running_loop())
+        with structlog.testing.capture_logs() as logs:
+            path = pipe.directory / f"{FILE_NAME}.json"
+            lines = [
+                json.dumps({"level": "ERROR", "component": "Exec", "message": "lost"}),
+                json.dumps({"level": "INFO", "component": "Exec", "message": "fine"}),
+                "not json",
+            ]
+            _write(path, "\n".join(lines) + "\npart")
+            pipe._read()
+            _write(path, "ial\n")
+            pipe._read()
+        assert [(log["log_level"], log.get("text")) for log in logs] == [
+            ("error", "lost"), ("debug", "fine"), ("warning", "not json"), ("warning", "partial"),
+        ]  # fmt: skip
+    finally:
+        pipe.close()
+    assert not pipe.directory.exists()
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w") as out:
+        out.write(text)

@@ -1,0 +1,387 @@
+"""The way of orders out: latch, journal, order of leaving, refusals; with a connection that only records."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+from hedgegridd import messages as m
+from hedgegridd.errors import JournalFailed, VenueError
+from hedgegridd.model import Leg, OrderKind, Purpose
+from hedgegridd.venue.calls import VenueCalls
+from hedgegridd.venue.failures import of_text
+from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.orders import Bounds, Orders
+from hedgegridd.venue.resolver import Resolver
+from hedgegridd.venue.rest import Credentials, RestClient
+from hedgegridd.venue.stats import Stats
+from hedgegridd.venue.told import Teller
+from tests.support.fake_rest import FakeRest, answer, fake_rest
+
+IID = "BTCUSDT-PERP.BINANCE"
+ORDER, ALGO = "/fapi/v1/order", "/fapi/v1/algoOrder"
+
+
+class FakeTrading:
+    """Records what it is given."""
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+        self.connected = True
+        self.holds: set[str] = set()
+        self.broken = ""
+        self.sent = asyncio.Event()
+
+    def submit(self, order: m.PlaceOrder) -> None:
+        if self.broken:
+            raise VenueError(self.broken)
+        self.log.append(order.client_order_id)
+        self.holds.add(order.client_order_id)
+        self.sent.set()
+
+    def cancel(self, client_order_id: str) -> bool:
+        if client_order_id in self.holds:
+            self.log.append(f"cancel {client_order_id}")
+            return True
+        return False
+
+    def remember(self, order: m.PlaceOrder) -> None:
+        self.log.append(f"remember {order.client_order_id}")
+
+
+class Bench:
+    def __init__(self, fake: FakeRest, rest: RestClient, bounds: Bounds) -> None:
+        self.fake = fake
+        self.log: list[str] = []
+        self.told: list[m.Event] = []
+        self.causes: list[int] = []
+        self.changed = asyncio.Event()
+        self.now_ns = 0
+        self.journal: Callable[[], Any] = self.durable_at_once
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.trading = FakeTrading(self.log)
+        self.inflight = InFlight()
+        stats = Stats()
+        teller = Teller(self.tell, self.inflight, stats, lambda: self.now_ns)
+        calls = VenueCalls(rest)
+        symbols = {IID: "BTCUSDT"}
+        resolver = Resolver(
+            calls,
+            symbols,
+            inflight=self.inflight,
+            teller=teller,
+            mono_ns=lambda: self.now_ns,
+            sleep=self.sleep,
+        )
+        self.orders = Orders(
+            calls, symbols, trading=self.trading, inflight=self.inflight, teller=teller, resolver=resolver,
+            stats=stats, durable=self.durable, bounds=bounds, mono_ns=lambda: self.now_ns, spawn=self.spawn,
+        )  # fmt: skip
+        self.teller = teller
+
+    def tell(self, event: m.Event, cause: int) -> None:
+        self.told.append(event)
+        self.causes.append(cause)
+        self.changed.set()
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def sleep(self, seconds: float) -> None:
+        self.now_ns += int(seconds * 1e9)
+        await asyncio.sleep(0)
+
+    async def durable(self) -> None:
+        await self.journal()
+
+    async def durable_at_once(self) -> None:
+        pass
+
+    async def settle(self) -> None:
+        async with asyncio.timeout(5):
+            while self.tasks:
+                await asyncio.gather(*self.tasks)
+                await asyncio.sleep(0)  # the tasks that are done leave the set
+
+    def of[T: m.Event](self, kind: type[T]) -> list[T]:
+        return [event for event in self.told if isinstance(event, kind)]
+
+    def place(self, *orders: m.PlaceOrder) -> None:
+        for order in orders:
+            self.orders.place(order, 7)
+
+
+@asynccontextmanager
+async def bench(**bounds: Any) -> AsyncIterator[Bench]:
+    async with (
+        fake_rest() as fake,
+        RestClient(
+            fake.url,
+            Credentials("k", "s"),
+            wall_ns=lambda: 0,
+            mono_ns=lambda: 0,
+            recv_window_ms=1_000,
+            timeout_s=2,
+        ) as rest,
+    ):
+        fake.on("POST", ALGO, answer({"algoId": 5}))
+        yield Bench(fake, rest, Bounds(**bounds))
+
+
+def order(name: str, purpose: Purpose = Purpose.ENTRY, leg: Leg = Leg.LONG, **fields: Any) -> m.PlaceOrder:
+    shape: dict[str, Any] = {
+        "instrument": IID, "leg": leg, "purpose": purpose, "level": 1, "client_order_id": name,
+        "side": leg.exit_side if purpose.reduces else leg.entry_side, "kind": OrderKind.LIMIT,
+        "qty": Decimal("0.01"), "price": Decimal(65000),
+    }  # fmt: skip
+    return m.PlaceOrder(**(shape | fields))
+
+
+def stop(name: str) -> m.PlaceOrder:
+    return order(name, Purpose.STOP, kind=OrderKind.STOP_MARKET, qty=None, price=None, stop_price=Decimal(60000),
+                 close_position=True)  # fmt: skip
+
+
+STOP_RESTING = {
+    "symbol": "BTCUSDT", "algoId": 5, "clientAlgoId": "S1", "algoStatus": "NEW", "side": "SELL",
+    "positionSide": "LONG", "orderType": "STOP_MARKET", "triggerPrice": "60000", "closePosition": True,
+}  # fmt: skip
+
+
+async def test_orders_leave_in_the_order_they_came_and_entries_wait_for_the_stops_answer() -> None:
+    async with bench() as b:
+        b.fake.on("POST", ALGO, lambda r: b.log.append("stop answered") or answer({"algoId": 5})(r))
+        b.place(order("T1", Purpose.TAKE_PROFIT), stop("S1"), order("E1"), order("E2"))
+        await b.settle()
+        assert b.log == ["T1", "remember S1", "stop answered", "E1", "E2"]
+        assert [event.client_order_id for event in b.of(m.OrderAccepted)] == ["S1"]
+        assert set(b.causes) == {7}
+        assert b.inflight.order_ids == ("T1", "E1", "E2")
+
+
+async def test_a_stop_without_an_answer_holds_entries_for_a_second_only() -> None:
+    async with bench(stop_answer_s=0.02) as b:
+        b.fake.on("POST", ALGO, "hang")
+        b.place(stop("S1"), order("E1"))
+        b.fake.on("GET", ALGO, answer(STOP_RESTING))
+        async with asyncio.timeout(2):
+            await b.trading.sent.wait()
+        assert b.log == ["remember S1", "E1"]
+        assert b.inflight.order("S1") is not None
+        b.fake.released.set()
+        await b.settle()
+        assert [type(event) for event in b.told] == [m.OrderUnknown, m.OrderAccepted]
+
+
+async def test_a_latched_leg_gets_no_entry_and_every_exit() -> None:
+    async with bench() as b:
+        b.orders.latch(IID, (Leg.LONG,))
+        b.place(order("E1"), order("T1", Purpose.TAKE_PROFIT), order("E2", leg=Leg.SHORT))
+        await b.settle()
+        assert b.log == ["T1", "E2"]
+        (refused,) = b.of(m.OrderRefused)
+        assert (refused.client_order_id, refused.leg) == ("E1", Leg.LONG)
+        b.orders.unlatch(IID, (Leg.LONG,))
+        b.place(order("E3"))
+        await b.settle()
+        assert b.log[-1] == "E3"
+
+
+async def test_a_latch_that_comes_while_an_entry_waits_for_the_journal_holds_it() -> None:
+    async with bench() as b:
+        written = asyncio.Event()
+        b.journal = written.wait
+        b.place(order("E1"))
+        await asyncio.sleep(0)
+        b.orders.latch(IID, (Leg.LONG,))
+        written.set()
+        await b.settle()
+        assert b.log == []
+        assert [event.client_order_id for event in b.of(m.OrderRefused)] == ["E1"]
+
+
+async def test_nothing_new_is_entered_while_the_daemon_stops() -> None:
+    async with bench() as b:
+        b.orders.stop_entries("SIGTERM")
+        b.place(order("E1"), order("C1", Purpose.CLOSE, kind=OrderKind.MARKET, price=None))
+        await b.settle()
+        assert b.log == ["C1"]
+        assert "SIGTERM" in b.of(m.OrderRefused)[0].reason
+
+
+async def test_a_broken_journal_stops_entries_and_no_exit() -> None:
+    async with bench() as b:
+
+        async def broken() -> None:
+            raise JournalFailed("disk full")
+
+        b.journal = broken
+        b.place(order("E1"), order("T1", Purpose.TAKE_PROFIT), stop("S1"))
+        await b.settle()
+        assert b.log == ["T1", "remember S1"]
+        (refused,) = b.of(m.OrderRefused)
+        assert refused.client_order_id == "E1"
+        assert "disk full" in refused.reason
+
+
+async def test_a_hung_journal_delays_exits_by_a_tenth_of_a_second_and_then_refuses_entries() -> None:
+    async with bench(reducing_s=0.01, entry_s=0.02) as b:
+        b.journal = asyncio.Event().wait
+        b.place(order("E1"), order("T1", Purpose.TAKE_PROFIT))
+        await b.settle()
+        assert b.log == ["T1"]
+        assert [event.client_order_id for event in b.of(m.OrderRefused)] == ["E1"]
+
+
+async def test_a_late_journal_lets_entries_through_once_it_is_there() -> None:
+    async with bench(reducing_s=0.01) as b:
+        calls = 0
+
+        async def late() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                await asyncio.Event().wait()
+
+        b.journal = late
+        b.place(order("E1"), order("T1", Purpose.TAKE_PROFIT))
+        await b.settle()
+        assert b.log == ["T1", "E1"]
+
+
+async def test_an_order_cancelled_before_it_left_never_leaves() -> None:
+    async with bench() as b:
+        written = asyncio.Event()
+        b.journal = written.wait
+        b.place(order("E1"), order("E2"))
+        await asyncio.sleep(0)
+        b.orders.cancel(m.CancelOrder(instrument=IID, client_order_id="E1"))
+        written.set()
+        await b.settle()
+        assert b.log == ["E2"]
+        (closed,) = b.of(m.OrderClosed)
+        assert (closed.client_order_id, closed.how, closed.filled_qty) == ("E1", "CANCELED", 0)
+
+
+async def test_without_the_connection_exits_go_by_the_signed_client_and_entries_do_not_go() -> None:
+    async with bench() as b:
+        b.trading.connected = False
+        b.fake.on("POST", ORDER, answer({"orderId": 9}))
+        b.place(order("E1"), order("T1", Purpose.TAKE_PROFIT), stop("S1"))
+        await b.settle()
+        assert [event.client_order_id for event in b.of(m.OrderRefused)] == ["E1"]
+        assert {event.client_order_id for event in b.of(m.OrderAccepted)} == {"T1", "S1"}
+        assert sorted(b.fake.paths()) == [f"POST {ALGO}", f"POST {ORDER}"]
+
+
+async def test_a_connection_that_cannot_take_an_order_leaves_nothing_in_flight() -> None:
+    async with bench() as b:
+        b.trading.broken = "down"
+        b.place(order("T1", Purpose.TAKE_PROFIT))
+        await b.settle()
+        assert b.inflight.order_ids == ()
+        assert b.of(m.OrderRefused)[0].reason == "down"
+
+
+async def test_a_sure_refusal_is_told_with_its_code() -> None:
+    async with bench() as b:
+        b.place(order("E1"))
+        await b.settle()
+        b.orders.order_failed(IID, "E1", of_text("{'code': -5022, 'msg': 'maker'}"))
+        assert [(event.code, event.reason) for event in b.of(m.OrderRejected)] == [(-5022, "maker")]
+        assert len(b.inflight) == 0
+
+
+RESTING = {
+    "symbol": "BTCUSDT", "orderId": 3, "clientOrderId": "E1", "status": "NEW", "side": "BUY", "positionSide": "LONG",
+    "type": "LIMIT", "origQty": "0.01", "executedQty": "0", "price": "65000", "updateTime": 1,
+}  # fmt: skip
+MISSING = answer({"code": -2013, "msg": "Order does not exist."}, 400)
+
+
+async def test_an_ambiguous_answer_is_unknown_until_the_venue_says() -> None:
+    async with bench() as b:
+        b.fake.on("GET", ORDER, answer({}, 502), MISSING, answer(RESTING))
+        b.place(order("E1"))
+        await b.settle()
+        b.orders.order_failed(IID, "E1", of_text("{'code': -1007, 'msg': 'Timeout'}"))
+        await b.settle()
+        assert [type(event) for event in b.told] == [m.OrderUnknown, m.OrderAccepted]
+
+
+async def test_an_unknown_order_is_missing_when_the_venue_says_so_twice_two_seconds_apart() -> None:
+    async with bench() as b:
+        b.fake.on("GET", ORDER, MISSING)
+        b.place(order("E1"))
+        await b.settle()
+        b.orders.order_failed(IID, "E1", of_text("{'code': -1007, 'msg': 'Timeout'}"))
+        await b.settle()
+        assert [event.code for event in b.of(m.OrderRejected)] == [-2013]
+        assert b.fake.paths() == [f"GET {ORDER}"] * 2
+        assert b.now_ns >= 2_000_000_000
+        # Should it turn up after all, that is news.
+        assert b.teller.tell(
+            m.OrderAccepted(instrument=IID, client_order_id="E1", venue_order_id="3", ts_ns=1)
+        )
+
+
+async def test_silence_for_two_seconds_is_asked_about_once() -> None:
+    async with bench() as b:
+        b.fake.on("GET", ORDER, answer(RESTING))
+        b.place(order("E1"))
+        await b.settle()
+        b.now_ns = 1_999_000_000
+        b.orders.ask_overdue()
+        assert b.tasks == set()
+        b.now_ns = 2_000_000_000
+        b.orders.ask_overdue()
+        b.orders.ask_overdue()
+        await b.settle()
+        assert b.fake.paths() == [f"GET {ORDER}"]
+        assert [event.client_order_id for event in b.of(m.OrderAccepted)] == ["E1"]
+
+
+async def test_a_cancel_goes_by_the_signed_client_when_the_connection_does_not_hold_the_order() -> None:
+    async with bench() as b:
+        b.fake.on("DELETE", ORDER, answer({}))
+        b.orders.cancel(m.CancelOrder(instrument=IID, client_order_id="adopted"))
+        await b.settle()
+        assert b.fake.paths() == [f"DELETE {ORDER}"]
+        assert b.told == []
+        assert b.inflight.cancel("adopted") is not None
+
+
+async def test_a_cancel_of_something_gone_tells_how_it_ended() -> None:
+    async with bench() as b:
+        gone = answer({"code": -2011, "msg": "Unknown order sent."}, 400)
+        b.fake.on("DELETE", ORDER, gone)
+        filled = RESTING | {"status": "FILLED", "executedQty": "0.01"}
+        trade = {"symbol": "BTCUSDT", "id": 4, "orderId": 3, "side": "BUY", "positionSide": "LONG", "price": "65000",
+                 "qty": "0.01", "commission": "0.1", "commissionAsset": "USDT", "maker": True, "time": 1}  # fmt: skip
+        b.fake.on("GET", ORDER, answer(filled))
+        b.fake.on("GET", "/fapi/v1/userTrades", answer([trade]))
+        b.orders.cancel(m.CancelOrder(instrument=IID, client_order_id="E1"))
+        await b.settle()
+        assert [type(event) for event in b.told] == [m.Fill, m.OrderClosed]
+        assert b.of(m.OrderClosed)[0].how == "FILLED"
+        assert len(b.inflight) == 0
+
+
+async def test_a_cancel_that_had_no_effect_is_told() -> None:
+    async with bench() as b:
+        b.fake.on("DELETE", ORDER, answer({"code": -1007, "msg": "Timeout"}, 408))
+        b.fake.on("GET", ORDER, answer(RESTING))
+        b.orders.cancel(m.CancelOrder(instrument=IID, client_order_id="E1"))
+        await b.settle()
+        assert [type(event) for event in b.told] == [m.OrderAccepted, m.CancelRejected]
+
+
+async def test_what_waits_is_bounded() -> None:
+    async with bench(waiting=2) as b:
+        b.place(order("E1"), order("E2"), order("E3"))
+        await b.settle()
+        assert b.log == ["E1", "E2"]
+        assert [event.client_order_id for event in b.of(m.OrderRefused)] == ["E3"]
