@@ -470,3 +470,8 @@ def test_the_largest_number_and_the_longest_shown_string() -> None:
     assert f'is the string "{"b" * 40}"' in shown
     _, shown = only_problem(f'[[grid]]\nbar = "{"b" * 41}"')
     assert "is a string of 41 characters" in shown
+
+
+def test_the_item_of_an_array_is_told() -> None:
+    _, shown = only_problem('[[grid]]\n[control]\nhosts = ["a", 3]')
+    assert "item 2 of `hosts` in [control] is the number 3" in shown
