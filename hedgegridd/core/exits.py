@@ -395,3 +395,14 @@ def plan_exits(state: LegState, view: ExitView) -> ExitPlan:
         if view.grid.stops == "leg+lots":
             planner.lot_stop(lot)
     return planner.plan
+
+
+def plan_protection(state: LegState, view: ExitView) -> ExitPlan:
+    """The leg stop of inventory that has none, and nothing else: what a leg needs while a flatten closes it.
+
+    A flatten may begin just when the stop is being moved, the old one gone and the new one not sent yet.
+    """
+    planner = _Planner(state, view)
+    if view.qty > ZERO and (Purpose.STOP, "") not in planner.by_lot:
+        planner.leg_stop()
+    return planner.plan

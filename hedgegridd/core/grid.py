@@ -233,7 +233,11 @@ class GridMachine:
         wakes: list[int] = []
         for leg in LEGS:
             each = self.state.legs[leg]
-            if not each.owned and each.mode is not LegMode.MANUAL:
+            if each.mode is LegMode.MANUAL:
+                continue
+            if each.owned:
+                self._protect_owned(leg, instrument, wakes)
+            else:
                 self._decide_leg(leg, instrument, wanted, wakes)
         self._watch(instrument)
         self._wake(wakes)
@@ -293,6 +297,16 @@ class GridMachine:
                     self.ctx.want_truth("fills are missing")
                 else:
                     wakes.append(due)
+
+    def _protect_owned(self, leg: Leg, instrument: Instrument, wakes: list[int]) -> None:
+        """A flatten has the leg; until it holds nothing it must not be without its stop."""
+        state = self.state.legs[leg]
+        if state.flat_told:
+            return
+        plan = exits.plan_protection(state, self.exit_view(leg, instrument, (), ZERO))
+        wakes += plan.wakes
+        for order in plan.places:
+            self._place_exit(leg, order)
 
     def exit_view(
         self, leg: Leg, instrument: Instrument, targets: tuple[RungTarget, ...], step: Decimal

@@ -101,7 +101,7 @@ class Backoff(msgspec.Struct, kw_only=True):
 
 
 class LegState(msgspec.Struct, kw_only=True):
-    """One leg of one instrument. `owned`: a flatten has its orders and inventory, we keep our hands off."""
+    """One leg of one instrument. `owned`: a flatten has its orders and inventory; we see to its leg stop only."""
 
     mode: LegMode = LegMode.NORMAL
     latched: bool = False

@@ -18,6 +18,7 @@ TICK_RATE = 15_000
 ENOUGH_TICKS = 12_000  # in a second, seen by the daemon: the rest is what a busy machine may lose
 RESTING = 96  # of 100 rungs: one or two of each leg are filled and have an exit instead
 BARS_WATCHED = 3
+STOP_GAP_S = 2.0
 BAR_S = 60
 DEADLINE_S = 30.0
 GRID = {
@@ -109,6 +110,8 @@ class Asked:
         self.answer: dict[str, Any] = {}
         self.error: BaseException | None = None
         self.looks = 0
+        self.naked_s = 0.0
+        self._naked_since: float | None = None
         self.began = time.monotonic()
         self.took_s = 0.0
         self._thread = threading.Thread(target=self._ask, daemon=True)
@@ -124,10 +127,14 @@ class Asked:
         self.took_s = time.monotonic() - self.began
 
     def look(self) -> dict[str, Any]:
-        """One reading of the exchange: a leg that still holds something has its stop."""
+        """One reading of the exchange: a leg that holds something has its stop, but for the moment it is moved."""
         truth = self._rig.venue.truth()
+        now = time.monotonic()
         missing = [line for line in uncovered(truth, SYMBOL) if "without a stop" in line]
-        assert not missing, missing
+        self._naked_since = (self._naked_since or now) if missing else None
+        naked_s = now - (self._naked_since or now)
+        self.naked_s = max(self.naked_s, naked_s)
+        assert naked_s <= STOP_GAP_S, missing
         self.looks += 1
         return truth
 
@@ -148,7 +155,7 @@ class Asked:
             assert left == [], self.answer
         print(
             f"flatten {self._side}: asked to verified {self.took_s * 1000:.0f} ms (the daemon says {self.answer['after_s']} s), "
-            f"{self.looks} looks; ticks before it {self._rig.rate:.0f}/s; proof {self.answer['proof']}"
+            f"{self.looks} looks, stop missing for {self.naked_s * 1000:.0f} ms; ticks before it {self._rig.rate:.0f}/s; proof {self.answer['proof']}"
         )
 
 
