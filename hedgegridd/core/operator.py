@@ -234,5 +234,5 @@ class OperatorDesk:
 
 
 def weight_share(weight: Decimal, weights: tuple[Decimal, ...]) -> Decimal:
-    """A grid's part of the account-wide limits."""
-    return weight / sum(weights, Decimal(0))
+    """A grid's part of the account-wide limits; `weights` are those of the enabled grids (a disabled one uses none)."""
+    return weight / (sum(weights, Decimal(0)) or weight)
