@@ -186,7 +186,7 @@ class RestClient:
         started_ns = self._mono_ns()
         try:
             async with self._session.request(method, url, headers=headers) as response:
-                body = await response.content.read(BODY_MAX)
+                body = await _body(response)
                 self._read_weight(response.headers.get("X-MBX-USED-WEIGHT-1M"))
                 status, retry_after = response.status, response.headers.get("Retry-After")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -265,6 +265,16 @@ class RestClient:
         self.stats.calls[endpoint, outcome] += 1
         if outcome != "held":
             self.stats.total += 1
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """All of the answer; raises ClientPayloadError past `BODY_MAX`."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > BODY_MAX:
+            raise aiohttp.ClientPayloadError(f"answer of more than {BODY_MAX} bytes")
+    return bytes(body)
 
 
 class _Time(msgspec.Struct):
