@@ -75,7 +75,7 @@ def quiet_log() -> None:
             ),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=Path(os.devnull).open("w")),  # noqa: SIM115  # till the end
+        logger_factory=structlog.WriteLoggerFactory(file=Path(os.devnull).open("w")),  # till the end
         cache_logger_on_first_use=True,
     )
 

@@ -9,7 +9,10 @@ from hedgegridd.operations import REGISTRY
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SOURCES = (ROOT / "hedgegridd" / "actors" / "metric_families.py", ROOT / "hedgegridd" / "actors" / "metrics.py")
+SOURCES = (
+    ROOT / "hedgegridd" / "actors" / "metric_families.py",
+    ROOT / "hedgegridd" / "actors" / "metrics.py",
+)
 
 
 def test_every_operation_is_in_the_manual_with_its_routes():

@@ -31,8 +31,44 @@ _encode = msgspec.json.Encoder().encode
 type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
+class PlainHandler(web.RequestHandler):
+    """aiohttp's connection, answering what is no HTTP in our words, and in the log with one line at most."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002  # it repeats the client's bytes
+    ) -> web.StreamResponse:
+        """Answer what could not be read and close the connection.
+
+        Raises:
+            ConnectionError: an answer has begun already.
+        """
+        _log.debug("not_http", remote=request.remote, status=status, error=type(exc).__name__)
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        response = _problem(Problem(status, "malformed", "the request could not be read as HTTP"))
+        response.force_close()
+        return response
+
+
 class BoundedServer(web.Server):
     """aiohttp's server with a bound on open connections; what comes above it is closed at once."""
+
+    def __call__(self) -> web.RequestHandler:
+        """The handler of a new connection. Nothing is decompressed: a small body must not become a large one."""
+        loop = asyncio.get_running_loop()
+        return PlainHandler(
+            self,
+            loop=loop,
+            keepalive_timeout=KEEPALIVE_S,
+            access_log=None,  # type: ignore[arg-type]  # None switches it off
+            auto_decompress=False,
+        )
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         """Take a connection, or close it."""
@@ -79,13 +115,7 @@ class HttpServer:
         Raises:
             OSError: the address is taken.
         """
-        server = BoundedServer(
-            self.handle,
-            keepalive_timeout=KEEPALIVE_S,
-            access_log=None,
-            auto_decompress=False,  # a small body must not become a large one
-        )
-        self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
+        self._runner = web.ServerRunner(BoundedServer(self.handle), shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._config.http_host, self._config.http_port)
         try:
@@ -244,7 +274,7 @@ def _json_object(raw: bytes) -> dict[str, Any]:
         raise Problem(400, "malformed", f"the body is no JSON object: {error}") from error
 
 
-_SAFE_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_SAFE_HEADERS = {"Server": "hedgegridd", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 def _answer(outcome: Outcome) -> web.Response:

@@ -88,7 +88,10 @@ class Bars:
         else:
             start_ms = last_ns // _NS_PER_MS + 1
             rows = await self._calls.klines(grid.symbol, grid.bar, limit=KLINES_MAX, start_ms=start_ms)
-        return [bar for row in rows if (bar := self._bar(row)).close_ns < market_ms * _NS_PER_MS]
+        bars = [self._bar(row) for row in rows]
+        if market_ms is None:
+            return bars[:-1]  # the newest row is the bar that is still open
+        return [bar for bar in bars if bar.close_ns < market_ms * _NS_PER_MS]
 
     def _bar(self, row: list[int | str]) -> BarClosed:
         return BarClosed(

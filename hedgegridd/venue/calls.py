@@ -7,9 +7,10 @@ import msgspec
 from hedgegridd.messages import CloseRaw, PlaceOrder
 from hedgegridd.model import OrderKind, Side
 from hedgegridd.venue import wire
-from hedgegridd.venue.rest import Params, RestClient
+from hedgegridd.venue.rest import Params, RestClient, VenueCallError
 
 BATCH = 10  # the venue's most for one batch cancel
+NOT_SERVED = 404  # of a path; an unknown order is told by a code
 PAGE = 1_000  # the venue's most rows of userTrades and income
 NEVER_INCOME = frozenset({"COMMISSION", "REALIZED_PNL"})  # these come with the trades
 
@@ -19,6 +20,7 @@ class VenueCalls:
 
     def __init__(self, http: RestClient) -> None:
         self.http = http
+        self._not_served: set[str] = set()
 
     # --- rules and settings -------------------------------------------------------------------
 
@@ -28,9 +30,14 @@ class VenueCalls:
         self.http.weight_limit = info.weight_per_minute() or self.http.weight_limit
         return info
 
-    async def brackets(self, symbol: str) -> wire.Brackets:
-        """Leverage brackets of a symbol."""
-        rows = await self._get("/fapi/v1/leverageBracket", {"symbol": symbol}, list[wire.Brackets])
+    async def brackets(self, symbol: str) -> wire.Brackets | None:
+        """Leverage brackets of a symbol; None when the venue does not serve them."""
+        try:
+            rows = await self._get("/fapi/v1/leverageBracket", {"symbol": symbol}, list[wire.Brackets])
+        except VenueCallError as error:
+            if error.failure.status != NOT_SERVED:
+                raise
+            return None
         return rows[0]
 
     async def hedge_mode(self) -> bool:
@@ -43,7 +50,12 @@ class VenueCalls:
 
     async def multi_assets(self) -> bool:
         """Whether multi-asset margin is on."""
-        return (await self._get("/fapi/v1/multiAssetsMargin", {}, wire.MultiAssets)).multiAssetsMargin
+        try:
+            return (await self._get("/fapi/v1/multiAssetsMargin", {}, wire.MultiAssets)).multiAssetsMargin
+        except VenueCallError as error:
+            if error.failure.status != NOT_SERVED:
+                raise
+        return False  # a venue that does not know the question does not have the mode
 
     async def symbol_config(self, symbol: str) -> wire.SymbolConfig | None:
         """Leverage and margin type of a symbol as they are now."""
@@ -60,10 +72,15 @@ class VenueCalls:
 
     # --- market -------------------------------------------------------------------------------
 
-    async def market_ms(self, symbol: str) -> int:
-        """The market's clock now."""
+    async def market_ms(self, symbol: str) -> int | None:
+        """The market's clock now; None when the venue does not serve it."""
         params: Params = {"symbol": symbol}
-        return (await self.http.call("GET", "/fapi/v1/premiumIndex", params, kind=wire.PremiumIndex)).time
+        try:
+            return (await self.http.call("GET", "/fapi/v1/premiumIndex", params, kind=wire.PremiumIndex)).time
+        except VenueCallError as error:
+            if error.failure.status != NOT_SERVED:
+                raise
+            return None
 
     async def klines(
         self,
@@ -87,11 +104,11 @@ class VenueCalls:
 
     async def account(self) -> wire.Account:
         """The account's figures."""
-        return await self._get("/fapi/v3/account", {}, wire.Account)
+        return await self._newest(["/fapi/v3/account", "/fapi/v2/account"], wire.Account)
 
     async def positions(self) -> list[wire.PositionRisk]:
         """Every leg that has inventory or orders."""
-        return await self._get("/fapi/v3/positionRisk", {}, list[wire.PositionRisk], safety=True)
+        return await self._newest(["/fapi/v3/positionRisk", "/fapi/v2/positionRisk"], list[wire.PositionRisk])
 
     async def open_orders(self, symbol: str) -> list[wire.OpenOrder]:
         """Ordinary open orders of a symbol."""
@@ -221,6 +238,19 @@ class VenueCalls:
 
     async def _get[T](self, path: str, params: Params, kind: type[T], *, safety: bool = False) -> T:
         return await self.http.call("GET", path, params, kind=kind, signed=True, safety=safety)
+
+    async def _newest[T](self, paths: Sequence[str], kind: type[T]) -> T:
+        """The first of the paths, newest version first, that the venue serves; asked with the safety reserve."""
+        for path in paths[:-1]:
+            if path in self._not_served:
+                continue
+            try:
+                return await self._get(path, {}, kind, safety=True)
+            except VenueCallError as error:
+                if error.failure.status != NOT_SERVED:
+                    raise
+                self._not_served.add(path)
+        return await self._get(paths[-1], {}, kind, safety=True)
 
     async def _post[T](self, path: str, params: Params, kind: type[T], *, safety: bool = False) -> T:
         return await self.http.call("POST", path, params, kind=kind, signed=True, safety=safety)

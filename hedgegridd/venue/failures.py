@@ -11,9 +11,10 @@ import msgspec
 NO_SUCH_ORDER = -2013
 CANCEL_REJECTED = -2011
 CLOCK_SKEW = -1021
+TOO_MANY_ORDERS = -1015
 # UNKNOWN, DISCONNECTED, UNEXPECTED_RESP, TIMEOUT: the venue itself does not say whether it was processed.
 AMBIGUOUS_CODES = frozenset({-1000, -1001, -1006, -1007})
-LIMIT_CODES = frozenset({-1003, -1015})
+LIMIT_CODES = frozenset({-1003, TOO_MANY_ORDERS})
 _UNKNOWN_TEXT = "unknown error"
 _LOST = ("timed out", "timeout", "connection reset", "connection closed", "broken pipe", "incomplete message")
 _UNSENT = ("connection refused", "dns error", "error trying to connect")

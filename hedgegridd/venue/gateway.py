@@ -110,6 +110,7 @@ class Gateway(Actor, Listener):
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
             stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go,
         )  # fmt: skip
+        self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
         self._safety = Safety(self._calls, symbols, trading=self._trading, inflight=self._inflight)
         self._channels = Channels(tuple(symbols))
@@ -197,7 +198,6 @@ class Gateway(Actor, Listener):
         message, cause = envelope.message, envelope.seq
         match message:
             case m.PlaceOrder():
-                self._observe(message.instrument)
                 self._orders.place(message, cause)
             case m.CancelOrder():
                 self._orders.cancel(message)
@@ -246,8 +246,9 @@ class Gateway(Actor, Listener):
             self._take_account(event.account)
         self._out(event, cause)
 
-    def _observe(self, instrument: str) -> None:
-        told_ns = self._told_ns.get(instrument)
+    def _observe(self, order: m.PlaceOrder) -> None:
+        """From the market's word to the order's leaving, the journal in between included."""
+        told_ns = self._told_ns.get(order.instrument)
         if told_ns is not None:
             age_ns = self._mono_ns() - told_ns
             if age_ns < CAUSE_WINDOW_NS:

@@ -184,7 +184,12 @@ class NautilusTrading:
         except Exception as error:  # noqa: BLE001  # an exception would end in the adapter's socket, unseen
             self._listener.on_fault(error)
 
-    def _build(self, loop: asyncio.AbstractEventLoop, deadline_s: float, on_started: object) -> GridStrategy:
+    def _build(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        deadline_s: float,
+        on_started: Callable[[Exception | None], None],
+    ) -> GridStrategy:
         assert self._pipe is not None, "made by connect"
         config = node_config(
             self._options, self._credentials, self._subscriptions, str(self._pipe.directory), deadline_s

@@ -1,6 +1,6 @@
 """The strategy inside NautilusTrader: subscribes, sends our orders under our ids, hands on what it hears."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -52,7 +52,12 @@ class Subscription:
 class GridStrategy(Strategy):
     """Carries orders and data; decides nothing."""
 
-    def __init__(self, subscriptions: Sequence[Subscription], listener: Listener, on_started: Any) -> None:
+    def __init__(
+        self,
+        subscriptions: Sequence[Subscription],
+        listener: Listener,
+        on_started: Callable[[Exception | None], None],
+    ) -> None:
         super().__init__(StrategyConfig(strategy_id="GRID", order_id_tag="000", oms_type="HEDGING"))
         self._subscriptions = subscriptions
         self._listener = listener
@@ -81,7 +86,11 @@ class GridStrategy(Strategy):
         """Best bid and ask."""
         name = self._names.get(tick.instrument_id)
         if name is not None:
-            self._listener.on_quote(name, tick.bid_price.raw, tick.ask_price.raw, _whole_ms(tick.ts_event))
+            bid, ask = tick.bid_price.raw, tick.ask_price.raw
+            try:
+                self._listener.on_quote(name, bid, ask, _whole_ms(tick.ts_event))
+            except Exception as error:  # noqa: BLE001  # here it would shut the node down; it is ours to judge
+                self._listener.on_fault(error)
 
     def on_data(self, data: Any) -> None:
         """Mark price with funding."""
@@ -91,12 +100,13 @@ class GridStrategy(Strategy):
         if name is not None:
             rate = None if data.funding_rate is None else Decimal(data.funding_rate)
             next_ns = _whole_ms(data.next_funding_ns) if data.next_funding_ns else None
-            self._listener.on_mark(name, data.mark.raw, _whole_ms(data.ts_event), rate, next_ns)
+            self._safely(self._listener.on_mark, name, data.mark.raw, _whole_ms(data.ts_event), rate, next_ns)
 
     def on_bar(self, bar: Bar) -> None:
         """A closed bar; the venue's close time is its last millisecond."""
         close_ns = _whole_ms(bar.ts_event)
-        self._listener.on_bar(
+        self._safely(
+            self._listener.on_bar,
             BarClosed(
                 instrument=self._names[bar.bar_type.instrument_id],
                 open_ns=close_ns + _NS_PER_MS - self._bar_ns[bar.bar_type],
@@ -106,23 +116,32 @@ class GridStrategy(Strategy):
                 low=bar.low.as_decimal(),
                 close=bar.close.as_decimal(),
                 volume=bar.volume.as_decimal(),
-            )
+            ),
         )
+
+    def _safely(self, tell: Callable[..., None], *what: Any) -> None:
+        """An exception in a callback would shut the node down; it is told as a fault of the listener instead."""
+        try:
+            tell(*what)
+        except Exception as error:  # noqa: BLE001  # told, not swallowed
+            self._listener.on_fault(error)
 
     # --- refusals: the only order events that the user stream does not bring ------------------------
 
     def on_order_rejected(self, event: OrderRejected) -> None:
         """The adapter says the venue refused it; whether that is sure is the gateway's to find out."""
-        self._listener.on_order_refused(str(event.instrument_id), str(event.client_order_id), event.reason)
+        self._refused(self._listener.on_order_refused, event, event.reason)
 
     def on_order_denied(self, event: OrderDenied) -> None:
         """Refused on our side of the wire: it has never left."""
-        reason = f"denied: {event.reason}"
-        self._listener.on_order_refused(str(event.instrument_id), str(event.client_order_id), reason)
+        self._refused(self._listener.on_order_refused, event, f"denied: {event.reason}")
 
     def on_order_cancel_rejected(self, event: OrderCancelRejected) -> None:
         """A cancel was refused."""
-        self._listener.on_cancel_refused(str(event.instrument_id), str(event.client_order_id), event.reason)
+        self._refused(self._listener.on_cancel_refused, event, event.reason)
+
+    def _refused(self, tell: Callable[..., None], event: Any, reason: str) -> None:
+        self._safely(tell, str(event.instrument_id), str(event.client_order_id), reason)
 
     # --- orders -------------------------------------------------------------------------------
 

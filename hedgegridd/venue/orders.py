@@ -87,6 +87,7 @@ class Orders:
         self._draining: set[str] = set()
         self._stopping = ""
         self.on_clock_skew: Callable[[], None] | None = None
+        self.on_sent: Callable[[PlaceOrder], None] | None = None
 
     # --- latches ------------------------------------------------------------------------------
 
@@ -214,6 +215,8 @@ class Orders:
             self._refuse(order, str(error))
             return
         self._stats.orders_submitted[order.purpose.name.lower()] += 1
+        if self.on_sent is not None:
+            self.on_sent(order)
         try:
             if raw:
                 self._remember(order)

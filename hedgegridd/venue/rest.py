@@ -18,12 +18,13 @@ import msgspec
 from yarl import URL
 
 from hedgegridd.errors import VenueError
-from hedgegridd.venue.failures import Failure, Kind, of_answer
+from hedgegridd.venue.failures import TOO_MANY_ORDERS, Failure, Kind, of_answer
 
 WEIGHT_PER_MINUTE = 2_400  # the venue's, until exchangeInfo says otherwise
 RESERVED_SHARE = Decimal("0.2")  # of the weight budget, kept for cancels, closes and questions about orders
 BODY_MAX = 32 * 1024 * 1024
 ROUND_TRIPS_MAX = 4_096
+_ORDER_PATHS = frozenset({"/fapi/v1/order", "/fapi/v1/algoOrder", "/fapi/v1/batchOrders"})
 _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
 
@@ -107,6 +108,7 @@ class RestClient:
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._blocked_until_ns = 0  # monotonic
+        self._orders_blocked_until_ns = 0  # too many orders: cancels and questions still pass
         self._weight_minute = -1
         self._weight_mark_ns = 0
         self.recv_window_ms = recv_window_ms
@@ -171,7 +173,7 @@ class RestClient:
         endpoint = f"{method} {path}"
         if self._session is None:
             raise VenueCallError(endpoint, Failure(kind=Kind.UNSENT, reason="the client is closed"))
-        self._check_budget(endpoint, safety=safety)
+        self._check_budget(endpoint, new_order=method == "POST" and path in _ORDER_PATHS, safety=safety)
         query = query_string(params or {})
         headers = {}
         if signed or keyed:
@@ -212,11 +214,14 @@ class RestClient:
         payload = f"{query}&{stamp}" if query else stamp
         return f"{payload}&signature={sign(payload, self._credentials.secret)}"
 
-    def _check_budget(self, endpoint: str, *, safety: bool) -> None:
+    def _check_budget(self, endpoint: str, *, new_order: bool, safety: bool) -> None:
         """Refuse what the venue would refuse, so that a limit does not become a ban."""
         now_ns = self._mono_ns()
-        if now_ns < self._blocked_until_ns:
-            wait_s = (self._blocked_until_ns - now_ns) / _NS_PER_S
+        until_ns = self._blocked_until_ns
+        if new_order:
+            until_ns = max(until_ns, self._orders_blocked_until_ns)
+        if now_ns < until_ns:
+            wait_s = (until_ns - now_ns) / _NS_PER_S
             raise self._limited(endpoint, f"the venue asked us to wait {wait_s:.1f} s more", wait_s)
         if safety or self.used_weight_1m is None:
             return
@@ -245,7 +250,10 @@ class RestClient:
         self._count(endpoint, failure.kind.value)
         if failure.kind is Kind.LIMITED:
             until_ns = self._mono_ns() + int(failure.retry_after_s * _NS_PER_S)
-            self._blocked_until_ns = max(self._blocked_until_ns, until_ns)
+            if failure.code == TOO_MANY_ORDERS and failure.status != 418:
+                self._orders_blocked_until_ns = max(self._orders_blocked_until_ns, until_ns)
+            else:
+                self._blocked_until_ns = max(self._blocked_until_ns, until_ns)
         if failure.kind is Kind.REFUSED and failure.status < 500:
             self.stats.failed_in_a_row = 0
         else:

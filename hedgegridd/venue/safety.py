@@ -1,6 +1,7 @@
 """Cancels and closes of a flatten, through the signed client and past everything else."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Sequence
 
 from hedgegridd.errors import VenueError
@@ -8,11 +9,12 @@ from hedgegridd.messages import CancelRaw, CloseRaw, Event, PlaceOrder, VenueDon
 from hedgegridd.model import OrderKind, Purpose, parse_client_order_id
 from hedgegridd.venue.calls import BATCH, VenueCalls
 from hedgegridd.venue.failures import CANCEL_REJECTED, NO_SUCH_ORDER, Failure, Kind
-from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.inflight import InFlight, TooManyInFlight
 from hedgegridd.venue.port import Trading
 from hedgegridd.venue.resolver import failed
 from hedgegridd.venue.rest import VenueCallError
 
+_BATCH_PATH = "DELETE /fapi/v1/batchOrders"
 _GONE = frozenset({CANCEL_REJECTED, NO_SUCH_ORDER})
 
 
@@ -73,16 +75,22 @@ class Safety:
                 raise
 
     async def _cancel_batch(self, symbol: str, ids: tuple[str, ...]) -> None:
-        for coid, result in zip(ids, await self._calls.cancel_batch(symbol, ids), strict=False):
+        results = await self._calls.cancel_batch(symbol, ids)
+        if len(results) != len(ids):
+            reason = f"{len(results)} answers to {len(ids)} cancels"
+            raise VenueCallError(_BATCH_PATH, Failure(kind=Kind.AMBIGUOUS, reason=reason))
+        for coid, result in zip(ids, results, strict=True):
             if result.code < 0 and result.code not in _GONE:
                 failure = Failure(kind=Kind.REFUSED, code=result.code, reason=f"{coid}: {result.msg}")
-                raise VenueCallError("DELETE /fapi/v1/batchOrders", failure)
+                raise VenueCallError(_BATCH_PATH, failure)
 
     async def close(self, command: CloseRaw, now_ns: int) -> Event:
         """Close at market. While its answer is open the order counts as in flight."""
         coid = command.client_order_id
         self._remember(command)
-        self._inflight.sent(command.instrument, coid, now_ns, algo=False)
+        # A full table is no reason to keep a position: the close is then followed by its asker alone.
+        with contextlib.suppress(TooManyInFlight):
+            self._inflight.sent(command.instrument, coid, now_ns, algo=False)
         try:
             placed = await self._calls.close_leg(self._symbols[command.instrument], command)
         except VenueCallError as error:

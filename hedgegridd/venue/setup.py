@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from decimal import Decimal
 
 from hedgegridd.config import Grid
 from hedgegridd.errors import VenueError
@@ -11,6 +12,11 @@ from hedgegridd.venue.calls import VenueCalls
 
 _MARGIN_TYPES = {"cross": "CROSSED", "isolated": "ISOLATED"}
 _SHOWN_AS = {"cross": {"CROSSED", "CROSS"}, "isolated": {"ISOLATED"}}
+
+
+CAUTIOUS_MAINT_RATE = Decimal(
+    "0.025"
+)  # where the venue tells none: liquidation is taken for nearer than it is
 
 
 class SetupRefused(VenueError):  # noqa: N818  # reads as the event it is
@@ -51,7 +57,8 @@ async def instruments(calls: VenueCalls, grids: Sequence[Grid]) -> list[Instrume
         symbol = listed.get(grid.symbol)
         if symbol is None:
             raise SetupRefused(f"the venue does not list {grid.symbol}")
-        rate = min(item.maintMarginRatio for item in bracket.brackets)
+        rates = [item.maintMarginRatio for item in bracket.brackets] if bracket else []
+        rate = min(rates, default=symbol.maintMarginPercent / 100 or CAUTIOUS_MAINT_RATE)
         try:
             found.append(wire.instrument(symbol, grid.instrument_id, rate))
         except wire.FilterError as error:

@@ -211,8 +211,8 @@ class Symbol(msgspec.Struct):
 class ExchangeInfo(msgspec.Struct):
     """`GET /fapi/v1/exchangeInfo`."""
 
-    rateLimits: list[RateLimit]
     symbols: list[Symbol]
+    rateLimits: list[RateLimit] = []
 
     def weight_per_minute(self) -> int | None:
         """The request-weight budget of a minute, where the venue tells it."""

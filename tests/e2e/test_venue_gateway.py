@@ -43,9 +43,8 @@ async def _comes_up(venue: Rig) -> None:
     await venue.ear.until(m.VenueUp)
     ready = await venue.ear.until(m.InstrumentReady)
     assert ready.instrument.tick == TICK
-    bars = [bar for bar in venue.ear.of(m.BarClosed) if bar.warmup]
-    assert len(bars) >= 70
     await venue.ear.until(m.BarClosed, lambda bar: not bar.warmup)
+    assert len([bar for bar in venue.ear.of(m.BarClosed) if bar.warmup]) >= 70
     every = venue.ear.of(m.BarClosed)
     for earlier, later in itertools.pairwise(every):
         assert later.open_ns == earlier.open_ns + 60_000_000_000, "no bar missing, none twice"
@@ -123,3 +122,41 @@ async def _fills_and_closes(venue: Rig) -> None:
         done = await venue.ear.until(m.VenueDone, lambda e, token=token: e.token == token)
         assert (done.status, done.filled_qty) == ("FILLED", Decimal("0.010"))
     assert all(leg.qty == 0 for leg in (await venue.truth("t5")).legs)
+
+
+async def test_orders_of_an_earlier_life_are_recognised_cancelled_and_filled() -> None:
+    async with PaperExchange(Options(speed=Decimal(5), seed=3)) as exchange:
+        config = config_for(exchange.base_url, exchange.ws_url)
+        credentials = Credentials(exchange.api_key, exchange.api_secret)
+        make = for_config(config, credentials)
+        async with rig(config, credentials, make) as first:
+            await asyncio.wait_for(first.gateway.connect(), 30)
+            mark = (await first.ear.until(m.MarkPrice)).mark
+            for leg in Leg:
+                entry = first.place(first.order(leg, Purpose.ENTRY, kind=OrderKind.MARKET))
+                await first.closed(entry)
+            far = first.order(Leg.SHORT, Purpose.TAKE_PROFIT, price=(mark * Decimal("0.9")).quantize(TICK))
+            near = first.order(Leg.LONG, Purpose.TAKE_PROFIT, price=(mark * Decimal("1.03")).quantize(TICK))
+            stop = first.stop_order(Leg.LONG, (mark * Decimal("0.8")).quantize(TICK))
+            for order in (far, near, stop):
+                first.place(order)
+                await first.accepted(order.client_order_id)
+            before = await first.truth("t")
+        async with rig(config, credentials, make) as second:
+            await asyncio.wait_for(second.gateway.connect(), 30)
+            truth = await second.truth(
+                "t", trades_from=before.trade_cursor, income_from_ms=before.income_cursor_ms
+            )
+            assert {order.client_order_id for order in truth.orders} == {
+                order.client_order_id for order in (far, near, stop)
+            }
+            exchange.venue.markets["BTCUSDT"].jump(Decimal("1.05"))
+            fill = await second.ear.until(m.Fill)
+            assert (fill.client_order_id, fill.leg) == (near.client_order_id, Leg.LONG)
+            assert (await second.closed(near.client_order_id)).how == "FILLED"
+            second.bus.tell(m.CancelOrder(instrument=IID, client_order_id=far.client_order_id))
+            second.bus.tell(m.CancelOrder(instrument=IID, client_order_id=stop.client_order_id, algo=True))
+            assert (await second.closed(far.client_order_id)).how == "CANCELED"
+            assert (await second.closed(stop.client_order_id)).how == "CANCELED"
+            assert (await second.truth("t9")).orders == ()
+        assert nautilus_hooks.leaked_tasks() == []

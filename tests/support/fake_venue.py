@@ -103,7 +103,7 @@ class FakeVenue:
         self.naked_since: dict[Leg, int | None] = dict.fromkeys(LEGS)
         self.worst_naked = 0
         self.envelopes: list[m.Envelope] = []
-        self.refuse_next: list[tuple[Purpose, int]] = []
+        self.refuse_next: list[tuple] = []  # (purpose, code[, leg]) of coming orders
         self.fail_truth = 0
         self.deaf: tuple[type, ...] = ()  # kinds of command that never arrive
 
@@ -227,6 +227,16 @@ class FakeVenue:
         self.closes_in_flight[leg] += 1
         self._fill(Resting(order, venue_id="web"), qty, self.price, maker=False)
 
+    def flatten(self, leg, *, tell=True):
+        """What a flatten does to the venue: all orders of the leg go, its inventory is closed at market."""
+        for rest in [r for r in self.resting.values() if r.order.leg is leg]:
+            del self.resting[rest.order.client_order_id]
+            self._report(rest, "CANCELED")
+        if self.legs[leg].qty:
+            lost, self.faults.lose_fill = self.faults.lose_fill, 0.0 if tell else 1.0
+            self.hand(leg, self.legs[leg].qty)
+            self.faults.lose_fill = lost
+
     def _act(self, command):
         if isinstance(command, self.deaf):
             return
@@ -238,8 +248,8 @@ class FakeVenue:
             self._truth(command)
 
     def _refusal(self, order):
-        for index, (purpose, code) in enumerate(self.refuse_next):
-            if purpose is order.purpose:
+        for index, (purpose, code, *legs) in enumerate(self.refuse_next):
+            if purpose is order.purpose and (not legs or order.leg in legs):
                 del self.refuse_next[index]
                 return code
         leg = self.legs[order.leg]

@@ -343,6 +343,9 @@ def write_config(
                 "max_order_notional_usdt": 20_000,
                 "max_leg_notional_usdt": 20_000,
                 "max_gross_notional_usdt": 40_000,
+                # These two count wall time, in which a stepped market passes hours: as wide as they go.
+                "max_orders_per_10s": 300,
+                "duplicate_window_ms": 0,
             },
         ),
         toml_table("[control]", {"http_port": http_port, "socket": str(folder / "control.sock")}),

@@ -443,3 +443,35 @@ def test_a_credentials_name_is_no_path_and_no_value(name: str, tmp_path: Path) -
     with pytest.raises(ConfigError, match="credential's name") as caught:
         load_secret(name, {}, tmp_path)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ("[[grid]]\nstep_bps = 5 5\n", "step_bps = 5 5", 13),
+        ("[[grid]\n", "[[grid]", 6),
+        ('[[grid]]\nbar = "1m', 'bar = "1m', 9),
+        ("[venue]\napi_key = abc\n", "api_key =(not shown)", 10),
+    ],
+)
+def test_a_syntax_error_points_at_its_place(text: str, line: str, column: int) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text(text, "grid.toml")
+    told, where, caret, count = str(caught.value).splitlines()
+    assert told.startswith("error: not TOML: ")
+    assert where == f" grid.toml:{len(text.splitlines())} | {line}"
+    assert caret == " " * len(" grid.toml:1") + " | " + " " * column + "^"
+    assert count == "1 error"
+
+
+def test_the_largest_number_and_the_longest_shown_string() -> None:
+    assert load_text("[[grid]]\nbase_qty = 9e12", "x").grid[0].base_qty == Decimal("9e12")
+    _, shown = only_problem(f'[[grid]]\nbar = "{"b" * 40}"')
+    assert f'is the string "{"b" * 40}"' in shown
+    _, shown = only_problem(f'[[grid]]\nbar = "{"b" * 41}"')
+    assert "is a string of 41 characters" in shown
+
+
+def test_the_item_of_an_array_is_told() -> None:
+    _, shown = only_problem('[[grid]]\n[control]\nhosts = ["a", 3]')
+    assert "item 2 of `hosts` in [control] is the number 3" in shown

@@ -1,6 +1,7 @@
 """HTTP: every operation for every role, every error as problem+json, limits, hosts, and nothing done on an error."""
 
 import asyncio
+import contextlib
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ import pytest
 
 from hedgegridd import messages as m
 from hedgegridd.config import Control, Key
+from hedgegridd.control import http
 from hedgegridd.control.auth import Auth
 from hedgegridd.control.http import HttpServer
 from hedgegridd.control.keys import fingerprint
@@ -373,3 +375,28 @@ async def test_the_index_lists_every_operation() -> None:
     async with served(FakeBus()) as (session, _), session.get("/") as response:
         text = await response.text()
     assert all(path in text for kind in REGISTRY.verbs.values() for path in kind.paths)
+
+
+async def test_what_is_no_http_is_answered_in_our_words() -> None:
+    async with served(FakeBus()) as (session, server):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"garbage\r\n\r\n")
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+        assert answer.startswith(b"HTTP/1.0 400")
+        assert b"application/problem+json" in answer
+        assert b"Server: hedgegridd" in answer
+        assert (await send(session, "ready", None))[0] == 200
+
+
+async def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "CONNECTIONS_MAX", 2)
+    async with served(FakeBus()) as (_, server):
+        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        for _, each in [*held, (reader, writer)]:
+            each.close()

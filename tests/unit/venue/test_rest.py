@@ -142,6 +142,23 @@ async def test_after_429_nothing_leaves_until_the_venue_allows_it() -> None:
         await rest.call("GET", "/x", kind=msgspec.Raw)
 
 
+async def test_too_many_orders_stops_orders_and_nothing_else() -> None:
+    async with client() as (fake, rest, hands):
+        path = "/fapi/v1/order"
+        fake.on(
+            "POST",
+            path,
+            answer({"code": -1015, "msg": "Too many new orders"}, 429, Retry_After="3"),
+            answer({}),
+        )
+        fake.on("DELETE", path, answer({}))
+        await fails(rest, "POST", path)
+        assert (await fails(rest, "POST", path, safety=True)).failure.kind is Kind.LIMITED
+        await rest.call("DELETE", path, kind=msgspec.Raw, safety=True)
+        hands.advance(3)
+        await rest.call("POST", path, kind=msgspec.Raw)
+
+
 async def test_a_fifth_of_the_budget_is_kept_for_safety_calls() -> None:
     async with client() as (fake, rest, hands):
         fake.on("GET", "/x", answer({}, X_MBX_USED_WEIGHT_1M="1919"), answer({}, X_MBX_USED_WEIGHT_1M="1920"))
