@@ -192,3 +192,19 @@ async def test_calls_are_counted_by_endpoint_and_outcome() -> None:
         assert {outcome: count for (_, outcome), count in rest.stats.calls.items()} == counts
         assert (rest.stats.total, rest.stats.failed, rest.stats.failed_in_a_row) == (3, 1, 1)
         assert len(rest.stats.round_trip_ns) == 3
+
+
+async def test_an_answer_that_comes_in_many_pieces_is_read_to_its_end() -> None:
+    async with client() as (fake, rest, _):
+        fake.on("GET", "/x", answer({"symbols": "x" * 2_000_000}))
+        body = await rest.call("GET", "/x", kind=dict[str, str])
+        assert len(body["symbols"]) == 2_000_000
+
+
+async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hedgegridd.venue.rest.BODY_MAX", 1_000)
+    async with client() as (fake, rest, _):
+        fake.on("GET", "/x", answer({"symbols": "x" * 2_000}))
+        failure = (await fails(rest)).failure
+        assert failure.kind is Kind.AMBIGUOUS
+        assert "more than 1000 bytes" in failure.reason
