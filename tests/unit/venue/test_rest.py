@@ -129,6 +129,12 @@ async def test_503_unknown_is_ambiguous_and_an_unreadable_answer_is_too() -> Non
         assert caught.value.failure.kind is Kind.AMBIGUOUS
 
 
+async def test_a_large_answer_is_read_to_its_end() -> None:
+    async with client() as (fake, rest, _):
+        fake.on("GET", "/x", answer(list(range(200_000))))
+        assert len(await rest.call("GET", "/x", kind=list[int])) == 200_000
+
+
 async def test_after_429_nothing_leaves_until_the_venue_allows_it() -> None:
     async with client() as (fake, rest, hands):
         fake.on("GET", "/x", answer({"code": -1003, "msg": "slow"}, 429, Retry_After="7"), answer({}))
