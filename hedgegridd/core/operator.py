@@ -145,6 +145,12 @@ class OperatorDesk:
         if state.kill is not KillState.ARMED:
             self._refuse(seq, f"kill switch is {state.kill}; nothing changed", ("flatten", "status", "rearm"))
             return False
+        off = [name for name in names if not self._grids[name].grid.enabled]
+        if len(off) == len(names):
+            self._refuse(
+                seq, f"{', '.join(off)}: enabled = false in the config; nothing changed", ("status",)
+            )
+            return False
         for name in names:
             self._grids[name].state.trading = True
         state.waiters.append(
@@ -162,10 +168,7 @@ class OperatorDesk:
         if command.mode is LegMode.PANIC:
             for name in names:
                 self._ctx.say(m.Flatten(legs=legs, instrument=name, reason="mode panic"))
-        if (
-            command.mode in (LegMode.NORMAL, LegMode.MANUAL, LegMode.PANIC)
-            or command.mode is LegMode.GRACEFUL_STOP
-        ):
+        if command.mode in (LegMode.NORMAL, LegMode.GRACEFUL_STOP, LegMode.PANIC):
             self._ctx.say(m.Done(to=seq, detail=dict(detail)))
         else:
             self.wait_gone(seq, names, "mode", detail, legs)

@@ -27,6 +27,14 @@ def test_a_disabled_grid_rests_no_entry_and_says_why():
     assert "enabled = false in the config" in view.why_no_entries
 
 
+def test_start_does_not_override_the_config():
+    venue = rig(enabled=False)
+    answer = venue.ask(m.StartTrading())
+    assert isinstance(answer, m.Refused)
+    assert "enabled = false" in answer.reason
+    assert entries(venue) == 0
+
+
 def test_a_grid_disabled_over_a_restart_loses_its_entries_and_keeps_its_exits():
     venue = rig()
     venue.minute([venue.price - 800] * 4)
