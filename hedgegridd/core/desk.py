@@ -146,7 +146,7 @@ class Desk:
             if grid is None:
                 return ()
             grid.on_ready(message.instrument)
-            ready = all(each.instrument is not None for each in self._state.grids.values())
+            ready = all(each.state.instrument is not None for each in self._grids.values())
             if ready and not self._state.reconciled and self._state.truth.asked is None:
                 self._ctx.want_truth("start")
             return (grid.id,)

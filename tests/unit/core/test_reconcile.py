@@ -295,6 +295,26 @@ def test_orders_in_flight_are_not_missing():
     assert not (pending - set(some)) & live, "ten seconds on their way and unknown to the venue: gone"
 
 
+def test_a_question_that_overtook_an_order_does_not_lose_it():
+    venue = rig(start=False)
+    venue.deaf = (m.PlaceOrder,)
+    venue.start()
+    pending = {x.client_order_id for x in venue.places}
+    reconcile(venue)
+    assert told(venue)[-1].ok
+    assert {o.client_order_id for o in venue.answers[venue.feed(m.GetOrders())].orders} == pending
+
+
+def test_a_question_that_overtook_a_cancel_does_not_undo_it():
+    venue = rig(levels_long=1, levels_short=1)
+    venue.deaf = (m.CancelOrder,)
+    venue.feed(m.PauseEntries())
+    venue.run(venue.mono + SECOND)
+    reconcile(venue)
+    cancels = [x.client_order_id for x in venue.said if isinstance(x, m.CancelOrder)]
+    assert len(cancels) == len(set(cancels))
+
+
 def test_a_cancel_that_left_no_trace_is_asked_for_again():
     venue = rig(levels_long=1, levels_short=1)
     venue.deaf = (m.CancelOrder,)
