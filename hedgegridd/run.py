@@ -13,8 +13,9 @@ import uvloop
 
 from hedgegridd import __version__, log
 from hedgegridd.app import EXIT_FAILED, EXIT_UNVERIFIED, Daemon
+from hedgegridd.check import refuse_contradictions
 from hedgegridd.config import Config, Key
-from hedgegridd.config_load import load, load_secret
+from hedgegridd.config_load import load_file, load_secret
 from hedgegridd.control.keys import fingerprint
 from hedgegridd.errors import ConfigError, HedgegridError
 from hedgegridd.venue.rest import Credentials
@@ -98,11 +99,15 @@ def main(argv: Sequence[str]) -> int:
     )
     args = line.parse_args(argv)
     try:
-        config = with_flags(load(args.config), args)
+        loaded = load_file(args.config)
+        warnings = refuse_contradictions(loaded)
+        config = with_flags(loaded.config, args)
         log.configure(config.daemon)
         credentials = _credentials(config)
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_FAILED
+    for warning in warnings:
+        _log.warning("config", warning=warning)
     _log.info("start", version=__version__, environment=config.venue.environment, config=str(args.config))
     return _run(config, credentials)
