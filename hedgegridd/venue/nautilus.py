@@ -29,6 +29,7 @@ from nautilus_trader.config import (
 )
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.identifiers import PositionId
+from nautilus_trader.system.kernel import NautilusKernel
 
 from hedgegridd.config import Config
 from hedgegridd.errors import ConfigError, VenueError
@@ -43,7 +44,8 @@ from hedgegridd.venue.rest import Credentials
 STOP_S = 8.0
 POST_STOP_S = 0.05  # nothing of ours waits in NautilusTrader at a stop: orders are settled before
 LEAK_S = 1.0
-PURGE_MIN = 10
+PURGE_EVERY_S = 60.0
+PURGE_AFTER_S = 600  # closed orders and positions are kept so long, for late messages about them
 _log = structlog.get_logger("venue.nautilus")
 
 
@@ -56,6 +58,7 @@ class NautilusOptions(msgspec.Struct, frozen=True, kw_only=True):
     market_ws_url: str | None
     user_ws_url: str | None
     recv_window_ms: int
+    verbose: bool = False  # NautilusTrader's own INFO lines as well
 
 
 class NautilusTrading:
@@ -69,6 +72,7 @@ class NautilusTrading:
         self._node: TradingNode | None = None
         self._strategy: GridStrategy | None = None
         self._run: asyncio.Task[None] | None = None
+        self._purge: asyncio.Task[None] | None = None
         self._pipe: LogPipe | None = None
         self._guards: list[object] = []  # dropping a log guard would end NautilusTrader's logging for good
 
@@ -104,12 +108,16 @@ class NautilusTrading:
             await self.disconnect()
             raise ConnectFailed(problem)
         self._strategy = strategy
+        self._purge = loop.create_task(self._purging(), name="nautilus-purge")
 
     async def disconnect(self) -> None:
         """See `port.Trading.disconnect`."""
         node, self._node = self._node, None
         self._strategy = None
         run, self._run = self._run, None
+        purging, self._purge = self._purge, None
+        if purging is not None:
+            purging.cancel()
         if node is None:
             return
         try:
@@ -178,6 +186,13 @@ class NautilusTrading:
         with contextlib.suppress(asyncio.CancelledError):
             await self._node.run_async()
 
+    async def _purging(self) -> None:
+        """Forget what is long over. NautilusTrader's own timers would do it from another thread."""
+        while self._node is not None:
+            await asyncio.sleep(PURGE_EVERY_S)
+            if self._node is not None:
+                purge(self._node.kernel)
+
     def _hear(self, raw: bytes) -> None:
         try:
             self._listener.on_user_message(raw)
@@ -204,6 +219,14 @@ class NautilusTrading:
         return strategy
 
 
+def purge(kernel: NautilusKernel) -> None:
+    """Drop closed orders, closed positions and account events of more than ten minutes ago from the cache."""
+    now_ns, cache = kernel.clock.timestamp_ns(), kernel.cache
+    cache.purge_closed_orders(now_ns, PURGE_AFTER_S)
+    cache.purge_closed_positions(now_ns, PURGE_AFTER_S)
+    cache.purge_account_events(now_ns, PURGE_AFTER_S)
+
+
 def node_config(
     options: NautilusOptions,
     credentials: Credentials,
@@ -227,11 +250,12 @@ def node_config(
         trader_id="HEDGEGRIDD-001",
         logging=LoggingConfig(
             log_level="OFF",
-            log_level_file="INFO",
+            log_level_file="INFO" if options.verbose else "WARNING",
             log_directory=log_directory,
             log_file_name=FILE_NAME,
             log_file_format="json",
             log_colors=False,
+            fileout_sync_on_flush=False,  # a FIFO cannot be synced
         ),
         data_engine=LiveDataEngineConfig(graceful_shutdown_on_exception=True),
         risk_engine=LiveRiskEngineConfig(bypass=True, graceful_shutdown_on_exception=True),
@@ -239,12 +263,6 @@ def node_config(
             reconciliation=False,
             inflight_check_interval_ms=0,
             allow_overfills=True,  # a leg stop's quantity is known to the venue alone
-            purge_closed_orders_interval_mins=PURGE_MIN,
-            purge_closed_orders_buffer_mins=PURGE_MIN,
-            purge_closed_positions_interval_mins=PURGE_MIN,
-            purge_closed_positions_buffer_mins=PURGE_MIN,
-            purge_account_events_interval_mins=PURGE_MIN,
-            purge_account_events_lookback_mins=PURGE_MIN,
             graceful_shutdown_on_exception=True,
         ),
         data_clients={BINANCE: BinanceDataClientConfig(base_url_ws=options.market_ws_url, **common)},
@@ -308,5 +326,6 @@ def for_config(config: Config, credentials: Credentials) -> Callable[[Listener],
         market_ws_url=venue.market_ws_url,
         user_ws_url=venue.user_ws_url,
         recv_window_ms=venue.recv_window_ms,
+        verbose=config.daemon.log_level == "debug",
     )
     return lambda listener: NautilusTrading(options, credentials, listener)

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 FILE_NAME = "nautilus"
+FIFO_NAME = f"{FILE_NAME}.jsonl"  # NautilusTrader adds the ending; another one would make a file that grows
 PIPE_BYTES = 1 << 20
 LINE_MAX = 1 << 20
 _READ_BYTES = 1 << 16
@@ -33,7 +34,7 @@ class LogPipe:
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="hedgegridd-log-"))
-        path = self.directory / f"{FILE_NAME}.json"
+        path = self.directory / FIFO_NAME
         os.mkfifo(path, mode=0o600)
         # Read-write, so that neither end waits for the other and the pipe outlives every writer.
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
