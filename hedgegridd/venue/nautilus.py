@@ -36,7 +36,7 @@ from hedgegridd.errors import ConfigError, VenueError
 from hedgegridd.messages import PlaceOrder
 from hedgegridd.model import position_id
 from hedgegridd.venue import nautilus_hooks as hooks
-from hedgegridd.venue.nautilus_log import FILE_NAME, LogPipe
+from hedgegridd.venue.nautilus_log import FILE_NAME, process_pipe
 from hedgegridd.venue.nautilus_strategy import GridStrategy, Subscription
 from hedgegridd.venue.port import ConnectFailed, Listener
 from hedgegridd.venue.rest import Credentials
@@ -73,7 +73,6 @@ class NautilusTrading:
         self._strategy: GridStrategy | None = None
         self._run: asyncio.Task[None] | None = None
         self._purge: asyncio.Task[None] | None = None
-        self._pipe: LogPipe | None = None
         self._guards: list[object] = []  # dropping a log guard would end NautilusTrader's logging for good
 
     @property
@@ -86,9 +85,7 @@ class NautilusTrading:
         assert self._node is None, "connect after connect"
         loop = asyncio.get_running_loop()
         hooks.keep_our_signals()
-        if self._pipe is None:
-            self._pipe = LogPipe()
-        self._pipe.start(loop)
+        process_pipe().start(loop)
         started: asyncio.Future[Exception | None] = loop.create_future()
 
         def on_started(error: Exception | None) -> None:
@@ -136,12 +133,7 @@ class NautilusTrading:
         # The kernel had made its executor the loop's own; the loop needs one that still works.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=4))
         await _end_leaks()
-
-    def close_log(self) -> None:
-        """Stop reading NautilusTrader's log; at the very end of the process."""
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
+        process_pipe().stop()
 
     def submit(self, order: PlaceOrder) -> None:
         """See `port.Trading.submit`."""
@@ -205,9 +197,8 @@ class NautilusTrading:
         deadline_s: float,
         on_started: Callable[[Exception | None], None],
     ) -> GridStrategy:
-        assert self._pipe is not None, "made by connect"
         config = node_config(
-            self._options, self._credentials, self._subscriptions, str(self._pipe.directory), deadline_s
+            self._options, self._credentials, self._subscriptions, str(process_pipe().directory), deadline_s
         )
         node = self._node = TradingNode(config=config, loop=loop)
         self._guards.append(node.kernel.get_log_guard())

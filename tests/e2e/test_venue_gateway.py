@@ -11,6 +11,7 @@ from hedgegridd.exchange.server import Options, PaperExchange
 from hedgegridd.model import Leg, OrderKind, Purpose, TimeInForce
 from hedgegridd.venue import nautilus_hooks
 from hedgegridd.venue.nautilus import NautilusTrading, for_config, purge
+from hedgegridd.venue.nautilus_log import process_pipe
 from hedgegridd.venue.rest import Credentials
 from tests.support.venue_rig import IID, Rig, config_for, rig
 
@@ -43,7 +44,7 @@ async def test_a_whole_life_on_paper() -> None:
 def _log_and_cache_are_bounded(venue: Rig) -> None:
     trading = venue.gateway._trading
     assert isinstance(trading, NautilusTrading)
-    assert [path.is_fifo() for path in trading._pipe.directory.iterdir()] == [True], (
+    assert [path.is_fifo() for path in process_pipe().directory.iterdir()] == [True], (
         "a file would grow for ever"
     )
     cache = trading._node.kernel.cache
