@@ -73,7 +73,6 @@ class NautilusTrading:
         self._strategy: GridStrategy | None = None
         self._run: asyncio.Task[None] | None = None
         self._purge: asyncio.Task[None] | None = None
-        self._guards: list[object] = []  # dropping a log guard would end NautilusTrader's logging for good
 
     @property
     def connected(self) -> bool:
@@ -201,7 +200,7 @@ class NautilusTrading:
             self._options, self._credentials, self._subscriptions, str(process_pipe().directory), deadline_s
         )
         node = self._node = TradingNode(config=config, loop=loop)
-        self._guards.append(node.kernel.get_log_guard())
+        hooks.keep_for_ever(node.kernel.get_log_guard())
         node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
         node.add_exec_client_factory(BINANCE, hooks.exec_factory(self._hear, self._listener.on_user_renewed))
         strategy = GridStrategy(self._subscriptions, self._listener, on_started)
