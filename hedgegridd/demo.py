@@ -27,6 +27,7 @@ from hedgegridd.model import Purpose, parse_client_order_id
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
 SPEED = 60  # the market's clock: one bar a second
+TICK_RATE = "0.5"  # of market time: 30 ticks a second of wall time
 PR_SET_PDEATHSIG = 1
 
 CONFIG = """\
@@ -214,7 +215,7 @@ class Demo:
             raise
 
     def _exchange(self) -> Program:
-        options = ["--market", "synthetic", "--seed", str(self.seed), "--speed", str(self.speed)]
+        options = ["--market", "synthetic", "--seed", str(self.seed), "--speed", str(self.speed), "--tick-rate", TICK_RATE]
         return Program("exchange", ["exchange", *options], self.folder)
 
     def _daemon(self, lines: Sequence[str]) -> Program:

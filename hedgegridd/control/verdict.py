@@ -166,7 +166,10 @@ def _doing_one(item: InstrumentView, now_ns: int) -> str:
     mark = "mark not known"
     if item.mark is not None:
         mark = f"mark {item.mark:,f}" + ("" if mark_age is None else f" ({max(mark_age, 0.0):.1f} s)")
-    return f"{short(item.instrument)}: {entries} entries, {item.open_orders - entries} exits resting; {mark}"
+    resting = f"{entries} entries, {item.exits_resting} exits resting"
+    moving = item.open_orders - entries - item.exits_resting
+    under_way = f", {moving} under way" if moving > 0 else ""
+    return f"{short(item.instrument)}: {resting}{under_way}; {mark}"
 
 
 def wrong_of(facts: Facts) -> tuple[str, ...]:

@@ -10,12 +10,11 @@ from hedgegridd import messages as m
 from hedgegridd.core import exits
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.diff import LiveEntry, diff
-from hedgegridd.core.entries import Wanted, note_dropped, wanted_entries, why_leg_has_none, why_no_entries
-from hedgegridd.core.exits import ExitOrder, ExitView
-from hedgegridd.core.gate import judge, shared_position
+from hedgegridd.core.entries import Wanted, note_dropped, wanted_entries, why_no_entries
+from hedgegridd.core.exits import ExitView
 from hedgegridd.core.ladder import RungTarget, should_recentre
 from hedgegridd.core.orders import OrderBook
-from hedgegridd.core.pretrade import Refused
+from hedgegridd.core.placing import Placer, rung_key
 from hedgegridd.core.regime import RegimeFilter, RegimeState
 from hedgegridd.core.state import GridState, Order, RungWait
 from hedgegridd.core.watch import crossing_lot, watched_levels
@@ -25,16 +24,12 @@ from hedgegridd.model import (
     Instrument,
     Leg,
     LegMode,
-    OrderKind,
     OrderStatus,
     Purpose,
-    TimeInForce,
 )
 
 MISSING_FILL_NS = 2 * SECOND_NS
 _MS = 1_000_000
-# Limits of the gate that time alone lifts: the rung is tried again without waiting for a bar.
-_SOON = {"duplicate_window_ms", "max_orders_per_10s"}
 
 
 class GridMachine:
@@ -48,7 +43,7 @@ class GridMachine:
         self.book = OrderBook(state.book)
         self.filter = RegimeFilter(grid.regime, grid.bars_to_warm)
         self.filter.restore(state.regime)
-        self.position = shared_position(grid.position, share)
+        self.placer = Placer(grid, share, state=state, book=self.book, ctx=ctx)
 
     # ---------------------------------------------------------------------------------------------------- market
 
@@ -151,13 +146,13 @@ class GridMachine:
             if ticks <= execution.post_only_retries and away:
                 at = self.ctx.mono + execution.retry_delay_ms * _MS
                 wait = RungWait(ticks=ticks, at_mono=at, reason="post-only: one tick further")
-        waits[_rung_key(order.level, order.part)] = wait
+        waits[rung_key(order.level, order.part)] = wait
 
     def on_accepted(self, event: m.OrderAccepted) -> None:
         """It rests."""
         order = self.book.accepted(event, self.ctx.mono)
         if order is not None and order.purpose is Purpose.ENTRY:
-            self.state.legs[order.leg].waits.pop(_rung_key(order.level, order.part), None)
+            self.state.legs[order.leg].waits.pop(rung_key(order.level, order.part), None)
 
     def on_closed(self, event: m.OrderClosed) -> None:
         """It no longer works; what the venue ended by itself is not put back in a hot loop."""
@@ -170,7 +165,7 @@ class GridMachine:
         if order.purpose is Purpose.ENTRY:
             if order.remaining > ZERO:
                 reason = f"ended by the venue until the next bar: {event.how} {event.reason}".rstrip()
-                leg.waits[_rung_key(order.level, order.part)] = RungWait(ticks=0, at_mono=None, reason=reason)
+                leg.waits[rung_key(order.level, order.part)] = RungWait(ticks=0, at_mono=None, reason=reason)
         elif order.remaining > ZERO or (order.close_position and event.how != "FILLED"):
             key = exits.backoff_key(order.purpose, order.lot)
             exits.back_off(leg, key, self.ctx.mono, f"{event.how} {event.reason}".rstrip(), at_once=True)
@@ -262,9 +257,9 @@ class GridMachine:
         plan = exits.plan_exits(state, self.exit_view(leg, instrument, targets, wanted.step))
         wakes += plan.wakes
         for order in plan.cancels:
-            self._cancel(order)
+            self.placer.cancel(order)
         for exit_order in plan.places:
-            self._place_exit(leg, exit_order)
+            self.placer.place_exit(leg, exit_order)
         entries = list(self.book.live(leg, Purpose.ENTRY))
         change = diff(
             [_live_entry(order) for order in entries],
@@ -279,12 +274,12 @@ class GridMachine:
             if found.no_cancel_before > self.ctx.mono:
                 wakes.append(found.no_cancel_before)
             else:
-                self._cancel(found)
+                self.placer.cancel(found)
         dropped = list(wanted.dropped.get(leg, ()))
         # A leg that was found passed in this very pass gets no entry, whatever was wanted before.
         if plan.stop_ok and not state.closing:
             for rung in change.place:
-                reason = self._place_entry(rung, wanted.step, instrument, wakes)
+                reason = self.placer.place_entry(rung, wanted.step, instrument, wakes)
                 if reason:
                     dropped.append((rung, reason))
         elif change.place:
@@ -306,7 +301,7 @@ class GridMachine:
         plan = exits.plan_protection(state, self.exit_view(leg, instrument, (), ZERO))
         wakes += plan.wakes
         for order in plan.places:
-            self._place_exit(leg, order)
+            self.placer.place_exit(leg, order)
 
     def exit_view(
         self, leg: Leg, instrument: Instrument, targets: tuple[RungTarget, ...], step: Decimal
@@ -335,136 +330,6 @@ class GridMachine:
     def _leg_qty(self, leg: Leg) -> Decimal:
         return self.ctx.ledger.leg(self.id, leg).qty
 
-    # --------------------------------------------------------------------------------------------------- placing
-
-    def _cancel(self, order: Order) -> None:
-        self.book.canceling(order, self.ctx.mono)
-        self.ctx.say(
-            m.CancelOrder(instrument=self.id, client_order_id=order.client_order_id, algo=order.algo)
-        )
-
-    def _place_entry(
-        self, rung: RungTarget, step: Decimal, instrument: Instrument, wakes: list[int]
-    ) -> str | None:
-        """Place one rung; returns why not."""
-        state = self.state.legs[rung.leg]
-        key = _rung_key(rung.level, rung.part)
-        wait = state.waits.get(key)
-        price = rung.price
-        if wait is not None:
-            if wait.at_mono is None:
-                return wait.reason
-            if wait.at_mono > self.ctx.mono:
-                if wait.wake:
-                    wakes.append(wait.at_mono)
-                return wait.reason
-            price -= rung.leg.sign * wait.ticks * instrument.tick
-        if self._over_cap(rung):
-            return "its leg has entries that are still being cancelled"
-        maker = self.grid.execution.maker_only
-        order = Order(
-            client_order_id=self.ctx.new_id(self.grid.symbol, rung.leg, rung.level, Purpose.ENTRY),
-            leg=rung.leg,
-            purpose=Purpose.ENTRY,
-            level=rung.level,
-            side=rung.leg.entry_side,
-            kind=OrderKind.LIMIT,
-            time_in_force=TimeInForce.GTX if maker else TimeInForce.GTC,
-            qty=rung.qty,
-            price=price,
-            created_ns=self.ctx.now_ns,
-            touched_mono=self.ctx.mono,
-            part=rung.part,
-            rung_price=rung.price,
-            step=step,
-            generation=self.state.recentres,
-        )
-        refusal = self._send(order)
-        if refusal is None:
-            return None
-        reason = f"pre-trade gate, {refusal.limit}: {refusal.reason}"
-        # At most once a second, so that a burst of passes is no burst of refusals.
-        at = self.ctx.mono + SECOND_NS
-        soon = refusal.limit in _SOON
-        ticks = 0 if wait is None else wait.ticks
-        state.waits[key] = RungWait(ticks=ticks, at_mono=at, reason=reason, wake=soon)
-        if soon:
-            wakes.append(at)
-        return reason
-
-    def _over_cap(self, rung: RungTarget) -> bool:
-        """True while entries that are being cancelled leave no room: together they could pass the leg's cap."""
-        qty = self._leg_qty(rung.leg)
-        worth = qty * (self.state.mid or ZERO)
-        for order in self.book.live(rung.leg, Purpose.ENTRY):
-            qty += order.remaining
-            worth += order.remaining * (order.price or ZERO)
-        over_qty = qty + rung.qty > self.grid.position.max_qty
-        return over_qty or worth + rung.notional_usdt > self.grid.max_inventory_usdt
-
-    def _place_exit(self, leg: Leg, wish: ExitOrder) -> None:
-        order = Order(
-            client_order_id=self.ctx.new_id(self.grid.symbol, leg, wish.level, wish.purpose),
-            leg=leg,
-            purpose=wish.purpose,
-            level=wish.level,
-            side=leg.exit_side,
-            kind=wish.kind,
-            qty=wish.qty,
-            price=wish.price,
-            stop_price=wish.stop_price,
-            close_position=wish.close_position,
-            algo=wish.kind is OrderKind.STOP_MARKET,
-            created_ns=self.ctx.now_ns,
-            touched_mono=self.ctx.mono,
-            lot=wish.lot,
-        )
-        refusal = self._send(order)
-        if refusal is not None:
-            exits.back_off(self.state.legs[leg], wish.key, self.ctx.mono, refusal.reason)
-            self.ctx.want_truth(f"an exit was refused: {refusal.reason}", after_ns=SECOND_NS)
-
-    def _send(self, order: Order) -> Refused | None:
-        """Through the gate and out; returns the refusal."""
-        intent = m.PlaceOrder(
-            instrument=self.id,
-            leg=order.leg,
-            purpose=order.purpose,
-            level=order.level,
-            client_order_id=order.client_order_id,
-            side=order.side,
-            kind=order.kind,
-            time_in_force=order.time_in_force,
-            qty=order.qty,
-            price=order.price,
-            stop_price=order.stop_price,
-            close_position=order.close_position,
-        )
-        verdict = judge(
-            intent,
-            grid=self.grid,
-            position=self.position,
-            state=self.state,
-            book=self.book,
-            ctx=self.ctx,
-            part=order.part,
-        )
-        if isinstance(verdict, Refused):
-            self.ctx.say(
-                m.OrderRefused(
-                    instrument=self.id,
-                    leg=order.leg,
-                    purpose=order.purpose,
-                    level=order.level,
-                    client_order_id=order.client_order_id,
-                    reason=f"{verdict.limit}: {verdict.reason}",
-                )
-            )
-            return verdict
-        self.book.add(order)
-        self.ctx.say(intent)
-        return None
-
     # ------------------------------------------------------------------------------------------ watches and wakes
 
     def _watch(self, instrument: Instrument) -> None:
@@ -481,14 +346,6 @@ class GridMachine:
         if at is not None and at != self.state.wake_mono:
             self.state.wake_mono = at
             self.ctx.say(m.WakeAt(at_ns=at, token=f"grid:{self.id}"))
-
-    def has_leg_reason(self, leg: Leg) -> str | None:
-        """Why this leg has no entries though the instrument may."""
-        return why_leg_has_none(self.state, leg, self._leg_qty(leg))
-
-
-def _rung_key(level: int, part: int) -> str:
-    return f"{level}.{part}"
 
 
 def _live_entry(order: Order) -> LiveEntry:

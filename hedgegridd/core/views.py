@@ -132,6 +132,7 @@ def instrument_view(grid: GridMachine, ctx: Context) -> m.InstrumentView:
         open_orders=len(grid.book),
         rungs_resting_long=entries_resting(grid, Leg.LONG),
         rungs_resting_short=entries_resting(grid, Leg.SHORT),
+        exits_resting=sum(1 for o in grid.book.live() if o.purpose.reduces and o.status in _RESTS),
         funding_rate=state.funding_rate,
         next_funding_ns=state.next_funding_ns,
         last_bar_ns=state.bar_ns,

@@ -146,6 +146,7 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     open_orders: int
     rungs_resting_long: int
     rungs_resting_short: int
+    exits_resting: int
     funding_rate: Decimal | None
     next_funding_ns: Nanos | None
     last_bar_ns: Nanos | None

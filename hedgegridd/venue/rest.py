@@ -186,7 +186,7 @@ class RestClient:
         started_ns = self._mono_ns()
         try:
             async with self._session.request(method, url, headers=headers) as response:
-                body = await response.content.read(BODY_MAX)
+                body = await _whole(response.content)
                 self._read_weight(response.headers.get("X-MBX-USED-WEIGHT-1M"))
                 status, retry_after = response.status, response.headers.get("Retry-After")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -267,8 +267,32 @@ class RestClient:
             self.stats.total += 1
 
 
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """All of the answer; raises ClientPayloadError past `BODY_MAX`."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > BODY_MAX:
+            raise aiohttp.ClientPayloadError(f"answer of more than {BODY_MAX} bytes")
+    return bytes(body)
+
+
 class _Time(msgspec.Struct):
     serverTime: int  # noqa: N815  # the venue's name
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """The body to its end: one `read` gives only what has arrived, and an exchangeInfo of 1 MB comes in many pieces.
+
+    Raises:
+        aiohttp.ClientPayloadError: it is longer than `BODY_MAX`.
+    """
+    body = bytearray()
+    async for piece in content.iter_any():
+        body += piece
+        if len(body) > BODY_MAX:
+            raise aiohttp.ClientPayloadError(f"an answer of more than {BODY_MAX} bytes")
+    return bytes(body)
 
 
 def _transport_failure(error: Exception) -> Failure:

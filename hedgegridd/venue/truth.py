@@ -46,6 +46,7 @@ class TruthReader:
         self._trades: dict[str, int] = {}
         self._funding_ms: int | None = None
         self._rest_ms: int | None = None
+        self._floors_ms = (0, 0)  # of funding and the rest: what lies before was told by a process before us
         self._names: OrderedDict[int, str] = OrderedDict()  # client order id by the venue's
         self._history = asyncio.Lock()
 
@@ -76,7 +77,7 @@ class TruthReader:
         async with self._history:
             if self._funding_ms is None or self._rest_ms is None:
                 return 0
-            return await self._income_since(self._funding_ms, self._rest_ms, overlap_ms=OVERLAP_MS)
+            return await self._income_since(self._funding_ms, self._rest_ms)
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -152,7 +153,7 @@ class TruthReader:
 
     async def _read_income(self, command: ReadTruth) -> None:
         if self._funding_ms is not None and self._rest_ms is not None:
-            await self._income_since(self._funding_ms, self._rest_ms, overlap_ms=OVERLAP_MS)
+            await self._income_since(self._funding_ms, self._rest_ms)
             return
         if command.income_from_ms is None:
             # Our books begin now: what is in the wallet already is not news.
@@ -165,38 +166,43 @@ class TruthReader:
             rows = await self._calls.income(since_ms=since_ms)
             for row in rows:
                 self._teller.skip_income(_income_id(row))
-            self._rest_ms = max((row.time for row in rows), default=since_ms)
+            self._rest_ms = max((row.time for row in rows if row.incomeType != FUNDING), default=since_ms)
+            self._floors_ms = (0, since_ms)
             return
         # After a restart: the millisecond of the cursor itself has been told by the process before.
         funding_ms = (
             command.funding_from_ms if command.funding_from_ms is not None else command.income_from_ms
         )
-        await self._income_since(funding_ms + 1, command.income_from_ms + 1)
+        self._floors_ms = (funding_ms + 1, command.income_from_ms + 1)
+        await self._income_since(funding_ms, command.income_from_ms)
 
-    async def _income_since(self, funding_ms: int, rest_ms: int, *, overlap_ms: int = 0) -> int:
-        """Tell what is new since the cursors, less the overlap in which late bookings may have come."""
-        news, newest_ms = await self._pages(max(0, funding_ms - overlap_ms), FUNDING)
+    async def _income_since(self, funding_ms: int, rest_ms: int) -> int:
+        """Tell what is new since the cursors, and in a short time before them in which late bookings may lie."""
+        funding_floor_ms, rest_floor_ms = self._floors_ms
+        news, newest_ms = await self._pages(max(funding_floor_ms, funding_ms - OVERLAP_MS), FUNDING)
         self._funding_ms = max(funding_ms, newest_ms)
-        more, newest_ms = await self._pages(max(0, rest_ms - overlap_ms), None)
+        more, newest_ms = await self._pages(max(rest_floor_ms, rest_ms - OVERLAP_MS), None)
         self._rest_ms = max(rest_ms, newest_ms)
         return news + more
 
     async def _pages(self, since_ms: int, income_type: str | None) -> tuple[int, int]:
-        """Tell what is new at and after `since_ms`; how many were news, and where to go on."""
-        news = 0
+        """Tell what is new at and after `since_ms`; how many were news, and the time of the newest row (else 0)."""
+        news = newest_ms = 0
         for _ in range(PAGES_MAX):
             rows = await self._calls.income(since_ms=since_ms or None, income_type=income_type)
             before_ms = since_ms
             for row in rows:
+                if income_type is None and row.incomeType == FUNDING:
+                    continue  # read by itself: its times are the market's, which may run ahead of the wall's
+                newest_ms = max(newest_ms, row.time)
                 since_ms = max(since_ms, row.time)
-                # FUNDING_FEE is read by itself: its times are the market's, which may not be the wall's.
-                if row.incomeType not in NEVER_INCOME and (income_type or row.incomeType != FUNDING):
+                if row.incomeType not in NEVER_INCOME:
                     news += self._teller.tell(self._income(row))
             if len(rows) < PAGE:
                 break
             if since_ms == before_ms:
                 since_ms += 1  # a full page of one millisecond: more of it cannot be asked for
-        return news, since_ms
+        return news, newest_ms
 
     def _income(self, row: wire.Income) -> IncomeBooked:
         return IncomeBooked(

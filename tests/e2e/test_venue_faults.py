@@ -202,3 +202,26 @@ async def test_start_goes_on_until_the_venue_is_up_and_says_what_it_waits_for() 
         assert any("not connected within 5 s" in text for text in waits), waits
         await b.venue.ear.until(m.MarkPrice)
         await b.venue.truth("t")
+
+
+async def test_a_trading_node_that_ends_is_built_anew() -> None:
+    async with bench() as b:
+        b.venue.gateway._trading._run.cancel()
+        await b.venue.ear.until(m.FeedChanged, lambda e: e.channel == "user" and not e.up)
+        await b.venue.ear.until(m.FeedChanged, lambda e: e.channel == "user" and e.up)
+        coid = b.venue.place(b.venue.order(Leg.LONG, Purpose.ENTRY, kind=OrderKind.MARKET))
+        await b.venue.ear.until(m.Fill, lambda e: e.client_order_id == coid)
+        last_ns = b.venue.ear.of(m.MarkPrice)[-1].market_ns
+        await b.venue.ear.until(m.MarkPrice, lambda e: e.market_ns > last_ns)
+
+
+async def test_a_deleveraging_is_an_action_of_the_venue_and_a_fill() -> None:
+    async with bench() as b:
+        entry = b.venue.place(b.venue.order(Leg.LONG, Purpose.ENTRY, kind=OrderKind.MARKET))
+        await b.venue.closed(entry)
+        await b.post("/deleverage", symbol="BTCUSDT", leg="LONG", qty="0.004")
+        action = await b.venue.ear.until(m.VenueAction)
+        assert (action.kind, action.leg) == ("ADL", Leg.LONG)
+        fill = await b.venue.ear.until(m.Fill, lambda e: e.client_order_id != entry)
+        assert (fill.leg, fill.side, fill.qty) == (Leg.LONG, Leg.LONG.exit_side, Decimal("0.004"))
+        assert (await b.venue.truth("t")).legs[0].qty == Decimal("0.006")

@@ -59,7 +59,7 @@ def test_every_tick_of_a_wild_market_is_covered_and_booked_to_the_cent(regime: s
     assert desk.trades["fills"] > 5
     if regime == "demo":
         view = desk.status()["instruments"][0]
-        assert view["recentres"] > 1
+        assert view["recentres"] >= 1
         assert min(leg["peak_lots"] for leg in view["legs"].values()) > 1
 
 

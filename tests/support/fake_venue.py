@@ -228,14 +228,16 @@ class FakeVenue:
         self._fill(Resting(order, venue_id="web"), qty, self.price, maker=False)
 
     def flatten(self, leg, *, tell=True):
-        """What a flatten does to the venue: all orders of the leg go, its inventory is closed at market."""
-        for rest in [r for r in self.resting.values() if r.order.leg is leg]:
+        """What a flatten does to the venue: orders go, inventory is closed at market, stops go last."""
+        for rest in sorted(self.resting.values(), key=lambda r: r.order.purpose is Purpose.STOP):
+            if rest.order.leg is not leg:
+                continue
+            if rest.order.purpose is Purpose.STOP and self.legs[leg].qty:
+                lost, self.faults.lose_fill = self.faults.lose_fill, 0.0 if tell else 1.0
+                self.hand(leg, self.legs[leg].qty)
+                self.faults.lose_fill = lost
             del self.resting[rest.order.client_order_id]
             self._report(rest, "CANCELED")
-        if self.legs[leg].qty:
-            lost, self.faults.lose_fill = self.faults.lose_fill, 0.0 if tell else 1.0
-            self.hand(leg, self.legs[leg].qty)
-            self.faults.lose_fill = lost
 
     def _act(self, command):
         if isinstance(command, self.deaf):

@@ -68,6 +68,7 @@ def instrument(**over: Any) -> m.InstrumentView:
         "open_orders": 16,
         "rungs_resting_long": 6,
         "rungs_resting_short": 5,
+        "exits_resting": 5,
         "funding_rate": D("0.0001"),
         "next_funding_ns": NOW_NS + 3_600_000_000_000,
         "last_bar_ns": NOW_NS - 30_000_000_000,

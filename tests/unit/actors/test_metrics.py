@@ -76,6 +76,7 @@ def desk(**changes) -> m.DeskView:
         "open_orders": 14,
         "rungs_resting_long": 6,
         "rungs_resting_short": 5,
+        "exits_resting": 3,
         "funding_rate": Decimal("0.0004"),
         "next_funding_ns": 9 * S,
         "last_bar_ns": 1_640_995_260 * S,

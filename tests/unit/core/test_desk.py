@@ -222,6 +222,20 @@ def test_a_flatten_owns_its_leg_until_it_is_flat_and_entries_wait_for_resume():
     assert entries(venue)
 
 
+def test_a_leg_under_flatten_keeps_its_stop_and_gets_nothing_else():
+    venue = rig()
+    go(venue, 39800)
+    venue.feed(m.LegsLatched(instrument=BTC, legs=(Leg.LONG,), flatten_id="F-1"))
+    before = len(venue.places)
+    for rest in [*venue.of(Leg.LONG, Purpose.STOP), *venue.of(Leg.LONG, Purpose.TAKE_PROFIT)]:
+        del venue.resting[rest.order.client_order_id]
+        venue._report(rest, "CANCELED")
+    venue.run(venue.mono + SECOND)
+    assert [(x.purpose, x.close_position) for x in venue.places[before:] if x.leg is Leg.LONG] == [
+        (Purpose.STOP, True)
+    ]
+
+
 def test_fills_that_come_after_flat_are_awaited_before_the_leg_is_ours():
     venue = rig()
     go(venue, 39800)

@@ -252,7 +252,7 @@ def test_the_account_wide_limits_are_shared_by_weight():
     two = config(position=Position(max_balance_pct=D(60), max_leverage=D(4)), weight=D(1)).grid[0]
     other = msgspec.structs.replace(two, instrument="ETHUSDT-PERP", weight=D(3))
     desk = Desk(msgspec.structs.replace(config(), grid=(two, other)), EPOCH)
-    positions = [grid.position for grid in desk._grids.values()]
+    positions = [grid.placer.position for grid in desk._grids.values()]
     assert [x.max_balance_pct for x in positions] == [D(15), D(45)]
     assert [x.max_leverage for x in positions] == [D(1), D(3)]
 

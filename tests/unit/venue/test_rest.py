@@ -129,6 +129,12 @@ async def test_503_unknown_is_ambiguous_and_an_unreadable_answer_is_too() -> Non
         assert caught.value.failure.kind is Kind.AMBIGUOUS
 
 
+async def test_a_large_answer_is_read_to_its_end() -> None:
+    async with client() as (fake, rest, _):
+        fake.on("GET", "/x", answer(list(range(200_000))))
+        assert len(await rest.call("GET", "/x", kind=list[int])) == 200_000
+
+
 async def test_after_429_nothing_leaves_until_the_venue_allows_it() -> None:
     async with client() as (fake, rest, hands):
         fake.on("GET", "/x", answer({"code": -1003, "msg": "slow"}, 429, Retry_After="7"), answer({}))
@@ -186,3 +192,19 @@ async def test_calls_are_counted_by_endpoint_and_outcome() -> None:
         assert {outcome: count for (_, outcome), count in rest.stats.calls.items()} == counts
         assert (rest.stats.total, rest.stats.failed, rest.stats.failed_in_a_row) == (3, 1, 1)
         assert len(rest.stats.round_trip_ns) == 3
+
+
+async def test_an_answer_that_comes_in_many_pieces_is_read_to_its_end() -> None:
+    async with client() as (fake, rest, _):
+        fake.on("GET", "/x", answer({"symbols": "x" * 2_000_000}))
+        body = await rest.call("GET", "/x", kind=dict[str, str])
+        assert len(body["symbols"]) == 2_000_000
+
+
+async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hedgegridd.venue.rest.BODY_MAX", 1_000)
+    async with client() as (fake, rest, _):
+        fake.on("GET", "/x", answer({"symbols": "x" * 2_000}))
+        failure = (await fails(rest)).failure
+        assert failure.kind is Kind.AMBIGUOUS
+        assert "more than 1000 bytes" in failure.reason
