@@ -286,6 +286,8 @@ class Desk:
             ctx.want_truth(truth.cause, after_ns=TRUTH_RETRY_NS // 5)
             if first or not outcome.differences:
                 return () if first else tuple(self._grids)
+        if outcome.recheck:
+            ctx.want_truth("trades came late", after_ns=TRUTH_RETRY_NS)
         state.reconciled = True
         # At the first comparison the books take what the venue says: that is adoption, not disagreement.
         ok = not outcome.again and (first or not outcome.differences)

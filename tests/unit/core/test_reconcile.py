@@ -346,6 +346,20 @@ def test_the_venues_average_is_taken_when_trades_came_out_of_order():
     venue.check()
 
 
+def test_a_lost_entry_that_a_close_has_overtaken_does_not_leave_the_average_wrong_until_the_next_interval():
+    venue = rig()
+    go(venue, 39800)
+    venue.faults.lose_fill = 1.0
+    go(venue, 39600)
+    venue.faults.lose_fill = 0.0
+    venue.hand(Leg.LONG, D("0.004"))  # told: our average lacks the second lot here
+    assert reconcile(venue).detail["fills_applied"] == 1
+    venue.run(venue.mono + 2 * SECOND)
+    assert venue.view().instruments[0].legs[0].average_entry == venue.legs[Leg.LONG].average
+    venue.settle()
+    venue.check()
+
+
 def test_commands_that_come_while_one_is_running_get_the_next():
     venue = rig()
     venue.faults.delay_ns = 20 * MS
