@@ -95,7 +95,7 @@ class Daemon:
         restored = journal_restore.restore(self.journal, self.folder.journal, self.folder.snapshots)
         for note in restored.notes:
             _log.warning("journal", note=note)
-        symbols = {grid.instrument_id: grid.symbol for grid in config.grid if grid.enabled}
+        symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
         self.machines = Machines(
             Desk(config, self.folder.epoch),
             KillSwitch(config.kill_switch),
@@ -114,7 +114,7 @@ class Daemon:
         recent = RecentActor()
         services = Services(
             bus=self.bus,
-            instruments=tuple(grid.instrument_id for grid in config.grid if grid.enabled),
+            instruments=tuple(grid.instrument_id for grid in config.grid),
             time_ns=self.clock.wall_ns,
             durable=self._durable,
             recent=recent.lines,

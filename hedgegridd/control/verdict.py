@@ -217,8 +217,8 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
             ways.append("hedgegridctl resume")
         if any(item.throttle == 0 for item in facts.desk.instruments):
             ways.append("hedgegridctl throttle 1")
-        if any(not item.trading for item in facts.desk.instruments):
-            ways.append("hedgegridctl start")
+        if any("trading is stopped" in item.why_no_entries for item in facts.desk.instruments):
+            ways.append("hedgegridctl start")  # not for `enabled = false`: only the config can change that
     return tuple(ways)
 
 

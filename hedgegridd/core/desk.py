@@ -43,10 +43,10 @@ class Desk:
     def _load(self, state: DeskState) -> None:
         for grid in self._config.grid:
             if grid.instrument_id not in state.grids:
-                state.grids[grid.instrument_id] = new_grid_state(trading=grid.enabled)
+                state.grids[grid.instrument_id] = new_grid_state()
         self._state = state
         self._ctx = Context(self._config, self._epoch, state, self._zone)
-        weights = tuple(grid.weight for grid in self._config.grid)
+        weights = tuple(grid.weight for grid in self._config.grid if grid.enabled)
         self._grids = {
             grid.instrument_id: GridMachine(
                 grid, weight_share(grid.weight, weights), state.grids[grid.instrument_id], self._ctx

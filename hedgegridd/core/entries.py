@@ -44,8 +44,10 @@ def why_no_entries(grid: config.Grid, state: GridState, reading: Reading, ctx: C
         why.append(f"halted by {desk.halt}")
     if desk.stopping is not None:
         why.append(f"stopping: {desk.stopping}")
+    if not grid.enabled:
+        why.append("enabled = false in the config")
     if not state.trading:
-        why.append("trading is stopped" if grid.enabled else "trading is stopped (enabled = false)")
+        why.append("trading is stopped")
     if state.paused is not None:
         why.append(f"paused: {state.paused}")
     if state.halted is not None:

@@ -311,7 +311,7 @@ def for_config(config: Config, credentials: Credentials) -> Callable[[Listener],
                 raise ConfigError(f'[venue] {name}: needed with environment = "paper"')
     options = NautilusOptions(
         environment=venue.environment,
-        instruments=tuple((grid.instrument_id, grid.bar) for grid in config.grid if grid.enabled),
+        instruments=tuple((grid.instrument_id, grid.bar) for grid in config.grid),
         rest_url=venue.rest_url,
         market_ws_url=venue.market_ws_url,
         user_ws_url=venue.user_ws_url,

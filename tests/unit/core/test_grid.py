@@ -465,14 +465,6 @@ def test_an_instrument_that_does_not_trade_gets_no_entries():
     assert "SETTLING" in why(venue)[0]
 
 
-def test_a_grid_that_is_not_enabled_waits_for_start():
-    venue = rig(enabled=False)
-    assert not venue.places
-    assert "enabled = false" in why(venue)[0]
-    venue.ask(m.StartTrading())
-    assert len(entries(venue)) == 6
-
-
 @pytest.mark.parametrize("state", [KillState.TRIPPED, KillState.HALTED, KillState.REARMING])
 def test_only_an_armed_kill_switch_allows_entries(state):
     venue = rig()
