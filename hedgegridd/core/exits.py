@@ -327,19 +327,21 @@ class _Planner:
             return
         alive = [order for order in stops if order.status in _ALIVE]
         good = [order for order in alive if self.near(order.stop_price, want)]
-        # A stop farther out than wanted still protects what is placed now; a nearer one does not cover it.
+        # After a refusal "on its way" is not enough: entries wait until a stop rests. A stop farther out than wanted
+        # still protects what is placed now, a nearer one does not cover it.
+        trusted = backoff_key(Purpose.STOP, "") not in state.backoffs
+        sure = [order for order in alive if trusted or order.status is OrderStatus.WORKING]
         plan.stop_ok = any(
-            order.stop_price is not None and (want - order.stop_price) * view.leg.sign >= ZERO
-            for order in alive
-        ) or bool(good)
+            order in good
+            or (order.stop_price is not None and (want - order.stop_price) * view.leg.sign >= ZERO)
+            for order in sure
+        )
         resting = next((order for order in good if order.status is OrderStatus.WORKING), None)
         if resting is not None:
             for order in alive:
                 if order is not resting:
                     self.cancel(order)
             return
-        if good:
-            return  # on its way
         if view.qty == ZERO and state.stop_needs_position:
             for order in alive:
                 self.cancel(order)  # it stands where no entry needs it, and cannot be replaced before a fill
@@ -362,7 +364,7 @@ class _Planner:
                 close_position=True,
             )
         )
-        plan.stop_ok = plan.stop_ok or placed
+        plan.stop_ok = plan.stop_ok or (placed and trusted)
 
     def near(self, price: Decimal | None, want: Decimal) -> bool:
         tolerance = self.view.grid.execution.price_tolerance_bps
