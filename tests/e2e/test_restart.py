@@ -118,7 +118,12 @@ def test_throttle_mode_pause_and_ledger_survive(tmp_path: Path, how: str) -> Non
             bot.control.ask("throttle", throttle=0.25)
             bot.control.ask("mode", leg="short", mode="tp_only")
             assert bot.control.ask("pause", reason="test")["entries_resting"] == 0
-            until(lambda: not uncovered(venue.truth(), SYMBOL), "stops are where they should be", 10, bot.program)
+            until(
+                lambda: not uncovered(venue.truth(), SYMBOL),
+                "stops are where they should be",
+                10,
+                bot.program,
+            )
             trades = len(venue.user_trades(SYMBOL, 1))
             before = instrument_of(bot.control.ask("status"), SYMBOL)
             end(bot, how)
