@@ -289,8 +289,15 @@ class Daemon:
     # --------------------------------------------------------------------------------------------------- incidents
 
     def _journal_failed(self, error: Exception) -> None:
-        # Entries are refused from here on (their intents cannot get durable); exits and flatten go on.
+        """New entries are refused by themselves (their intents cannot get durable); those that rest must go as well.
+
+        Exits and flatten go on. The pause is what `status` and `health` show until the restart that the disk needs.
+        """
         _log.critical("journal_failed", error=str(error))
+        try:
+            self.bus.tell(m.PauseEntries(reason=f"the journal has failed: {error}"), actor="app")
+        except HedgegridError as down:
+            _log.error("entries_not_paused", error=str(down))
 
     def _incident(self, incident: Incident) -> None:
         fault = incident.fault
