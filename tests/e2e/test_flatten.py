@@ -301,13 +301,14 @@ def test_with_the_first_close_refused_the_stop_is_still_there(rig: Rig) -> None:
     rig.prepare()
     other = OtherLeg(rig, "SHORT")
     rule = {
-        **{"target": "rest", "kind": "status_before", "method": "POST", "path": "/fapi/v1/order"},
-        **{
-            "params": {"type": "MARKET"},
-            "status": 400,
-            "code": -4131,
-            "msg": "The counterparty's best price is off.",
-        },
+        "target": "rest",
+        "kind": "status_before",
+        "method": "POST",
+        "path": "/fapi/v1/order",
+        "params": {"type": "MARKET"},
+        "status": 400,
+        "code": -4131,
+        "msg": "The counterparty's best price is off.",
     }
     number = rig.venue.admin("POST", "/faults", rule)["id"]
     try:
