@@ -95,7 +95,7 @@ class Daemon:
         restored = journal_restore.restore(self.journal, self.folder.journal, self.folder.snapshots)
         for note in restored.notes:
             _log.warning("journal", note=note)
-        symbols = {grid.instrument_id: grid.symbol for grid in config.grid if grid.enabled}
+        symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
         self.machines = Machines(
             Desk(config, self.folder.epoch),
             KillSwitch(config.kill_switch),
@@ -114,7 +114,7 @@ class Daemon:
         recent = RecentActor()
         services = Services(
             bus=self.bus,
-            instruments=tuple(grid.instrument_id for grid in config.grid if grid.enabled),
+            instruments=tuple(grid.instrument_id for grid in config.grid),
             time_ns=self.clock.wall_ns,
             durable=self._durable,
             recent=recent.lines,
@@ -289,8 +289,15 @@ class Daemon:
     # --------------------------------------------------------------------------------------------------- incidents
 
     def _journal_failed(self, error: Exception) -> None:
-        # Entries are refused from here on (their intents cannot get durable); exits and flatten go on.
+        """New entries are refused by themselves (their intents cannot get durable); those that rest must go as well.
+
+        Exits and flatten go on. The pause is what `status` and `health` show until the restart that the disk needs.
+        """
         _log.critical("journal_failed", error=str(error))
+        try:
+            self.bus.tell(m.PauseEntries(reason=f"the journal has failed: {error}"), actor="app")
+        except HedgegridError as down:
+            _log.error("entries_not_paused", error=str(down))
 
     def _incident(self, incident: Incident) -> None:
         fault = incident.fault

@@ -215,7 +215,16 @@ class Demo:
             raise
 
     def _exchange(self) -> Program:
-        options = ["--market", "synthetic", "--seed", str(self.seed), "--speed", str(self.speed), "--tick-rate", TICK_RATE]
+        options = [
+            "--market",
+            "synthetic",
+            "--seed",
+            str(self.seed),
+            "--speed",
+            str(self.speed),
+            "--tick-rate",
+            TICK_RATE,
+        ]
         return Program("exchange", ["exchange", *options], self.folder)
 
     def _daemon(self, lines: Sequence[str]) -> Program:

@@ -48,40 +48,44 @@ def desk_families(view: m.DeskView) -> Iterator[Metric]:
     def each(value: Callable[[m.InstrumentView], object]) -> list[tuple[Mapping[str, str], object]]:
         return [({"instrument": item.instrument}, value(item)) for item in view.instruments]
 
+    def books(value: Callable[[m.InstrumentView], object]) -> list[tuple[Mapping[str, str], object]]:
+        # Until they have been compared with the venue once, books that say 0 know nothing.
+        return each(value) if view.reconciled else []
+
     yield from gauge(
         "long_inventory_usdt",
         "LONG leg at mark price.",
-        each(lambda i: leg_of(i, Leg.LONG).inventory_usdt),
+        books(lambda i: leg_of(i, Leg.LONG).inventory_usdt),
     )
     yield from gauge(
         "short_inventory_usdt",
         "SHORT leg at mark price.",
-        each(lambda i: leg_of(i, Leg.SHORT).inventory_usdt),
+        books(lambda i: leg_of(i, Leg.SHORT).inventory_usdt),
     )
     yield from gauge(
         "net_inventory_usdt",
         "LONG minus SHORT at mark price.",
-        each(lambda i: leg_of(i, Leg.LONG).inventory_usdt - leg_of(i, Leg.SHORT).inventory_usdt),
+        books(lambda i: leg_of(i, Leg.LONG).inventory_usdt - leg_of(i, Leg.SHORT).inventory_usdt),
     )
     yield from gauge(
-        "active_rungs_long", "LONG entries resting at the venue.", each(lambda i: i.rungs_resting_long)
+        "active_rungs_long", "LONG entries resting at the venue.", books(lambda i: i.rungs_resting_long)
     )
     yield from gauge(
-        "active_rungs_short", "SHORT entries resting at the venue.", each(lambda i: i.rungs_resting_short)
+        "active_rungs_short", "SHORT entries resting at the venue.", books(lambda i: i.rungs_resting_short)
     )
-    yield from gauge("open_orders", "Live orders, exits and stops included.", each(lambda i: i.open_orders))
-    yield from gauge("maker_ratio", "Maker fills over all fills.", each(maker_ratio))
+    yield from gauge("open_orders", "Live orders, exits and stops included.", books(lambda i: i.open_orders))
+    yield from gauge("maker_ratio", "Maker fills over all fills.", books(maker_ratio))
     yield from gauge(
         "funding_rate_current", "Funding rate of the next settlement.", each(lambda i: i.funding_rate)
     )
     yield from gauge(
         "funding_cost_1h_projected_usdt",
         "Funding per hour at today's rate and inventory, positive when we pay.",
-        each(funding_cost_1h),
+        books(funding_cost_1h),
     )
-    yield from gauge("realized_pnl_usdt", "Realised PnL, net of fees and funding.", each(realized))
-    yield from gauge("unrealized_pnl_usdt", "Unrealised PnL at mark.", each(unrealized))
-    yield from gauge("total_pnl_usdt", "Realised plus unrealised PnL.", each(total))
+    yield from gauge("realized_pnl_usdt", "Realised PnL, net of fees and funding.", books(realized))
+    yield from gauge("unrealized_pnl_usdt", "Unrealised PnL at mark.", books(unrealized))
+    yield from gauge("total_pnl_usdt", "Realised plus unrealised PnL.", books(total))
     yield from gauge(
         "last_bar_timestamp",
         "Close of the last bar, seconds of the market's clock.",

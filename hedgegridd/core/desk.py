@@ -43,10 +43,10 @@ class Desk:
     def _load(self, state: DeskState) -> None:
         for grid in self._config.grid:
             if grid.instrument_id not in state.grids:
-                state.grids[grid.instrument_id] = new_grid_state(trading=grid.enabled)
+                state.grids[grid.instrument_id] = new_grid_state()
         self._state = state
         self._ctx = Context(self._config, self._epoch, state, self._zone)
-        weights = tuple(grid.weight for grid in self._config.grid)
+        weights = tuple(grid.weight for grid in self._config.grid if grid.enabled)
         self._grids = {
             grid.instrument_id: GridMachine(
                 grid, weight_share(grid.weight, weights), state.grids[grid.instrument_id], self._ctx
@@ -146,7 +146,7 @@ class Desk:
             if grid is None:
                 return ()
             grid.on_ready(message.instrument)
-            ready = all(each.instrument is not None for each in self._state.grids.values())
+            ready = all(each.state.instrument is not None for each in self._grids.values())
             if ready and not self._state.reconciled and self._state.truth.asked is None:
                 self._ctx.want_truth("start")
             return (grid.id,)
@@ -286,6 +286,8 @@ class Desk:
             ctx.want_truth(truth.cause, after_ns=TRUTH_RETRY_NS // 5)
             if first or not outcome.differences:
                 return () if first else tuple(self._grids)
+        if outcome.recheck:
+            ctx.want_truth("trades came late", after_ns=TRUTH_RETRY_NS)
         state.reconciled = True
         # At the first comparison the books take what the venue says: that is adoption, not disagreement.
         ok = not outcome.again and (first or not outcome.differences)

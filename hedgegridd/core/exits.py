@@ -25,6 +25,9 @@ BACKOFF_MAX_NS = 5_000_000_000
 FORGET_NS = 10_000_000_000  # a refusal this long after the last one begins a new row
 ALGO_RESERVE = 4  # conditional orders kept free for the leg stops and their replacements
 
+# Already through; the key is not known, or may not trade.
+_NOT_OF_THE_ORDER = frozenset({-2021, -2014, -2015})
+
 _ALIVE = frozenset({OrderStatus.PENDING, OrderStatus.UNKNOWN, OrderStatus.WORKING})
 
 
@@ -110,13 +113,21 @@ def refused(
         if code == -4130 and not order.lot and not state.one_stop_only:
             state.one_stop_only = True
             return
-        if code != -2021 and not order.lot and qty == ZERO:
+        if _is_of_the_order(code) and not order.lot and qty == ZERO:
             state.stop_needs_position = True
             return
     elif order.purpose is Purpose.TAKE_PROFIT and code == -4164 and not state.exits_need_notional:
         state.exits_need_notional = True
         return
     back_off(state, backoff_key(order.purpose, order.lot), mono, why)
+
+
+def _is_of_the_order(code: int) -> bool:
+    """The venue has looked at the order itself: not a limit, its load, our clock, a broken connection (0), our key.
+
+    Only then a refused stop of a flat leg says that a stop needs a position; that is believed from then on.
+    """
+    return code <= -2000 and code not in _NOT_OF_THE_ORDER
 
 
 def leg_stop_price(
@@ -327,19 +338,21 @@ class _Planner:
             return
         alive = [order for order in stops if order.status in _ALIVE]
         good = [order for order in alive if self.near(order.stop_price, want)]
-        # A stop farther out than wanted still protects what is placed now; a nearer one does not cover it.
+        # After a refusal "on its way" is not enough: entries wait until a stop rests. A stop farther out than wanted
+        # still protects what is placed now, a nearer one does not cover it.
+        trusted = backoff_key(Purpose.STOP, "") not in state.backoffs
+        sure = [order for order in alive if trusted or order.status is OrderStatus.WORKING]
         plan.stop_ok = any(
-            order.stop_price is not None and (want - order.stop_price) * view.leg.sign >= ZERO
-            for order in alive
-        ) or bool(good)
+            order in good
+            or (order.stop_price is not None and (want - order.stop_price) * view.leg.sign >= ZERO)
+            for order in sure
+        )
         resting = next((order for order in good if order.status is OrderStatus.WORKING), None)
         if resting is not None:
             for order in alive:
                 if order is not resting:
                     self.cancel(order)
             return
-        if good:
-            return  # on its way
         if view.qty == ZERO and state.stop_needs_position:
             for order in alive:
                 self.cancel(order)  # it stands where no entry needs it, and cannot be replaced before a fill
@@ -362,7 +375,7 @@ class _Planner:
                 close_position=True,
             )
         )
-        plan.stop_ok = plan.stop_ok or placed
+        plan.stop_ok = plan.stop_ok or (placed and trusted)
 
     def near(self, price: Decimal | None, want: Decimal) -> bool:
         tolerance = self.view.grid.execution.price_tolerance_bps

@@ -31,7 +31,6 @@ def book_fill(fill: m.Fill, grid: GridMachine, ctx: Context) -> bool:
         if over:
             ctx.want_truth(f"{fill.leg} was closed by {over} more than our books held")
         if ctx.ledger.leg(grid.id, fill.leg).qty == ZERO:
-            state.lots.clear()
             state.closing = False
             grid.release_if_flat(fill.leg)
     state.peak_lots = max(state.peak_lots, len(state.lots))

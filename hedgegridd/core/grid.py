@@ -229,8 +229,8 @@ class GridMachine:
         for leg in LEGS:
             each = self.state.legs[leg]
             if each.mode is LegMode.MANUAL:
-                continue
-            if each.owned:
+                self._leave_to_hand(leg, wakes)
+            elif each.owned:
                 self._protect_owned(leg, instrument, wakes)
             else:
                 self._decide_leg(leg, instrument, wanted, wakes)
@@ -269,12 +269,8 @@ class GridMachine:
         )
         for entry in change.cancel:
             found = self.book.get(entry.client_order_id)
-            if found is None:
-                continue
-            if found.no_cancel_before > self.ctx.mono:
-                wakes.append(found.no_cancel_before)
-            else:
-                self.placer.cancel(found)
+            if found is not None:
+                self._withdraw(found, wakes)
         dropped = list(wanted.dropped.get(leg, ()))
         # A leg that was found passed in this very pass gets no entry, whatever was wanted before.
         if plan.stop_ok and not state.closing:
@@ -292,6 +288,18 @@ class GridMachine:
                     self.ctx.want_truth("fills are missing")
                 else:
                     wakes.append(due)
+
+    def _withdraw(self, entry: Order, wakes: list[int]) -> None:
+        if entry.no_cancel_before > self.ctx.mono:
+            wakes.append(entry.no_cancel_before)
+        else:
+            self.placer.cancel(entry)
+
+    def _leave_to_hand(self, leg: Leg, wakes: list[int]) -> None:
+        """Hands off inventory and exits; an entry left resting would fill with nobody to cover it."""
+        for order in list(self.book.live(leg, Purpose.ENTRY)):
+            if order.status is OrderStatus.WORKING:
+                self._withdraw(order, wakes)
 
     def _protect_owned(self, leg: Leg, instrument: Instrument, wakes: list[int]) -> None:
         """A flatten has the leg; until it holds nothing it must not be without its stop."""

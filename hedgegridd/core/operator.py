@@ -145,6 +145,12 @@ class OperatorDesk:
         if state.kill is not KillState.ARMED:
             self._refuse(seq, f"kill switch is {state.kill}; nothing changed", ("flatten", "status", "rearm"))
             return False
+        off = [name for name in names if not self._grids[name].grid.enabled]
+        if len(off) == len(names):
+            self._refuse(
+                seq, f"{', '.join(off)}: enabled = false in the config; nothing changed", ("status",)
+            )
+            return False
         for name in names:
             self._grids[name].state.trading = True
         state.waiters.append(
@@ -162,10 +168,7 @@ class OperatorDesk:
         if command.mode is LegMode.PANIC:
             for name in names:
                 self._ctx.say(m.Flatten(legs=legs, instrument=name, reason="mode panic"))
-        if (
-            command.mode in (LegMode.NORMAL, LegMode.MANUAL, LegMode.PANIC)
-            or command.mode is LegMode.GRACEFUL_STOP
-        ):
+        if command.mode in (LegMode.NORMAL, LegMode.GRACEFUL_STOP, LegMode.PANIC):
             self._ctx.say(m.Done(to=seq, detail=dict(detail)))
         else:
             self.wait_gone(seq, names, "mode", detail, legs)
@@ -234,5 +237,5 @@ class OperatorDesk:
 
 
 def weight_share(weight: Decimal, weights: tuple[Decimal, ...]) -> Decimal:
-    """A grid's part of the account-wide limits."""
-    return weight / sum(weights, Decimal(0))
+    """A grid's part of the account-wide limits; `weights` are those of the enabled grids (a disabled one uses none)."""
+    return weight / (sum(weights, Decimal(0)) or weight)

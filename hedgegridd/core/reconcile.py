@@ -32,12 +32,17 @@ UNDER_WAY_NS = 5_000_000_000
 
 
 class Outcome(msgspec.Struct, kw_only=True):
-    """What one comparison found. `again`: an event overtook the report, ask once more before trusting a leg."""
+    """What one comparison found.
+
+    `again`: an event overtook the report, ask once more before trusting a leg. `recheck`: trades booked since leave an
+    average entry other than the venue's; a report without news behind it may correct ours.
+    """
 
     adopted: int = 0
     differences: list[str] = []
     notes: list[str] = []  # worth telling, but no difference between the books
     again: bool = False
+    recheck: bool = False
 
 
 def compare(truth: m.VenueTruth, grids: dict[str, GridMachine], ctx: Context) -> Outcome:
@@ -164,6 +169,8 @@ def _leg(truth: m.VenueTruth, grid: GridMachine, leg: Leg, ctx: Context, outcome
     if ctx.ledger.money_mono >= truth.asked_mono_ns:
         if qty != account.qty:
             outcome.again = True
+        elif _entry_differs(entry, account.average, qty):
+            outcome.recheck = True
         return None
     state.liquidation_price = None if theirs is None else theirs.liquidation_price
     if theirs is not None and grid.state.mark is None:
@@ -171,7 +178,7 @@ def _leg(truth: m.VenueTruth, grid: GridMachine, leg: Leg, ctx: Context, outcome
     if qty != account.qty:
         outcome.differences.append(f"{grid.id} {leg} is {qty} at the venue, {account.qty} in our books")
         ctx.ledger.set_leg(grid.id, leg, qty, entry)
-    elif abs(entry - account.average) * qty >= MONEY_USDT:
+    elif _entry_differs(entry, account.average, qty):
         outcome.notes.append(f"{grid.id} {leg} entry is {entry} at the venue, {account.average} in our books")
         ctx.ledger.set_average(grid.id, leg, entry)
     unknown = qty - lot_book.total(state.lots)
@@ -185,6 +192,10 @@ def _leg(truth: m.VenueTruth, grid: GridMachine, leg: Leg, ctx: Context, outcome
         outcome.adopted += 1
         return None
     return f"{leg} inventory of {unknown}"
+
+
+def _entry_differs(theirs: Decimal, ours: Decimal, qty: Decimal) -> bool:
+    return abs(theirs - ours) * qty >= MONEY_USDT
 
 
 def _adopt_lot(grid: GridMachine, leg: Leg, qty: Decimal, price: Decimal, ctx: Context) -> None:

@@ -174,9 +174,9 @@ class GridState(msgspec.Struct, kw_only=True):
         return max(self.mark_ns or 0, self.bar_ns or 0, self.book_ns)
 
 
-def new_grid_state(*, trading: bool) -> GridState:
+def new_grid_state() -> GridState:
     """An instrument of which nothing is known yet."""
-    return GridState(trading=trading, legs={leg: LegState() for leg in LEGS})
+    return GridState(legs={leg: LegState() for leg in LEGS})
 
 
 class LegAccount(msgspec.Struct, kw_only=True):

@@ -119,7 +119,7 @@ def instrument_view(grid: GridMachine, ctx: Context) -> m.InstrumentView:
     reading = grid.filter.reading
     return m.InstrumentView(
         instrument=grid.id,
-        trading=state.trading,
+        trading=state.trading and grid.grid.enabled,
         paused=state.paused is not None,
         throttle=state.throttle,
         why_no_entries=why(grid, ctx),

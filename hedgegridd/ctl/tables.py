@@ -35,7 +35,7 @@ def status(body: Body, paint: Paint) -> list[str]:
     ]
     lines += answers(body, paint)
     for item in body["instruments"] or []:
-        lines += [leg_line(item, leg, paint) for leg in item["legs"].values()]
+        lines += [leg_line(item, leg, paint, compared=body["reconciled"]) for leg in item["legs"].values()]
     lines += _money_lines(body)
     kill = body["kill_switch"]
     if kill is not None and kill["state"] not in ("ARMED", "STARTING"):
@@ -58,8 +58,8 @@ def answers(body: Body, paint: Paint) -> list[str]:
     ]
 
 
-def leg_line(item: Body, leg: Body, paint: Paint) -> str:
-    """One leg in one line; a missing stop is told in red, and in words."""
+def leg_line(item: Body, leg: Body, paint: Paint, *, compared: bool) -> str:
+    """One leg in one line; a missing stop is told in red, and in words; so is that the venue was not read yet."""
     name = f"{leg['leg']:5}{'▲' if leg['leg'] == 'LONG' else '▼'}"
     if float(leg["quantity"]) == 0:
         text = f"{name} {short(item['instrument'])} flat, {item['rungs_resting'][leg['leg']]} entries rest"
@@ -74,6 +74,7 @@ def leg_line(item: Body, leg: Body, paint: Paint) -> str:
         )
     notes = [leg["mode"]] if leg["mode"] != "normal" else []
     notes += ["latched: no entries until resume"] if leg["latched"] else []
+    notes += [] if compared else ["by our books alone: not compared with the venue yet"]
     return text + (f"  [{', '.join(notes)}]" if notes else "")
 
 

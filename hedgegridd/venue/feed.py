@@ -83,7 +83,7 @@ class Feed:
         return events
 
     def on_book(self, bid: int, ask: int, market_ns: int) -> Sequence[Told]:
-        """A new best bid and ask (scaled); the levels that the mid has reached."""
+        """A new best bid and ask (scaled); the levels that the mid has reached. `market_ns` 0: not told."""
         self._bid, self._ask = bid, ask
         self._now_ns = max(self._now_ns, market_ns)
         twice = bid + ask

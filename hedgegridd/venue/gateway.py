@@ -78,7 +78,7 @@ class Gateway(Actor, Listener):
     ) -> None:
         venue = config.venue
         self._config = config
-        self._grids = [grid for grid in config.grid if grid.enabled]
+        self._grids = config.grid
         self._mono_ns = mono_ns
         self.http = RestClient(
             venue.rest_url or REST_URLS[venue.environment],

@@ -29,13 +29,14 @@ from nautilus_trader.config import (
 )
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.identifiers import PositionId
+from nautilus_trader.system.kernel import NautilusKernel
 
 from hedgegridd.config import Config
 from hedgegridd.errors import ConfigError, VenueError
 from hedgegridd.messages import PlaceOrder
 from hedgegridd.model import position_id
 from hedgegridd.venue import nautilus_hooks as hooks
-from hedgegridd.venue.nautilus_log import FILE_NAME, LogPipe
+from hedgegridd.venue.nautilus_log import FILE_NAME, process_pipe
 from hedgegridd.venue.nautilus_strategy import GridStrategy, Subscription
 from hedgegridd.venue.port import ConnectFailed, Listener
 from hedgegridd.venue.rest import Credentials
@@ -43,7 +44,8 @@ from hedgegridd.venue.rest import Credentials
 STOP_S = 8.0
 POST_STOP_S = 0.05  # nothing of ours waits in NautilusTrader at a stop: orders are settled before
 LEAK_S = 1.0
-PURGE_MIN = 10
+PURGE_EVERY_S = 60.0
+PURGE_AFTER_S = 600  # closed orders and positions are kept so long, for late messages about them
 _log = structlog.get_logger("venue.nautilus")
 
 
@@ -56,6 +58,7 @@ class NautilusOptions(msgspec.Struct, frozen=True, kw_only=True):
     market_ws_url: str | None
     user_ws_url: str | None
     recv_window_ms: int
+    verbose: bool = False  # NautilusTrader's own INFO lines as well
 
 
 class NautilusTrading:
@@ -69,8 +72,7 @@ class NautilusTrading:
         self._node: TradingNode | None = None
         self._strategy: GridStrategy | None = None
         self._run: asyncio.Task[None] | None = None
-        self._pipe: LogPipe | None = None
-        self._guards: list[object] = []  # dropping a log guard would end NautilusTrader's logging for good
+        self._purge: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
@@ -82,9 +84,7 @@ class NautilusTrading:
         assert self._node is None, "connect after connect"
         loop = asyncio.get_running_loop()
         hooks.keep_our_signals()
-        if self._pipe is None:
-            self._pipe = LogPipe()
-        self._pipe.start(loop)
+        process_pipe().start(loop)
         started: asyncio.Future[Exception | None] = loop.create_future()
 
         def on_started(error: Exception | None) -> None:
@@ -104,12 +104,16 @@ class NautilusTrading:
             await self.disconnect()
             raise ConnectFailed(problem)
         self._strategy = strategy
+        self._purge = loop.create_task(self._purging(), name="nautilus-purge")
 
     async def disconnect(self) -> None:
         """See `port.Trading.disconnect`."""
         node, self._node = self._node, None
         self._strategy = None
         run, self._run = self._run, None
+        purging, self._purge = self._purge, None
+        if purging is not None:
+            purging.cancel()
         if node is None:
             return
         try:
@@ -128,12 +132,7 @@ class NautilusTrading:
         # The kernel had made its executor the loop's own; the loop needs one that still works.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=4))
         await _end_leaks()
-
-    def close_log(self) -> None:
-        """Stop reading NautilusTrader's log; at the very end of the process."""
-        if self._pipe is not None:
-            self._pipe.close()
-            self._pipe = None
+        process_pipe().stop()
 
     def submit(self, order: PlaceOrder) -> None:
         """See `port.Trading.submit`."""
@@ -178,6 +177,13 @@ class NautilusTrading:
         with contextlib.suppress(asyncio.CancelledError):
             await self._node.run_async()
 
+    async def _purging(self) -> None:
+        """Forget what is long over. NautilusTrader's own timers would do it from another thread."""
+        while self._node is not None:
+            await asyncio.sleep(PURGE_EVERY_S)
+            if self._node is not None:
+                purge(self._node.kernel)
+
     def _hear(self, raw: bytes) -> None:
         try:
             self._listener.on_user_message(raw)
@@ -190,18 +196,25 @@ class NautilusTrading:
         deadline_s: float,
         on_started: Callable[[Exception | None], None],
     ) -> GridStrategy:
-        assert self._pipe is not None, "made by connect"
         config = node_config(
-            self._options, self._credentials, self._subscriptions, str(self._pipe.directory), deadline_s
+            self._options, self._credentials, self._subscriptions, str(process_pipe().directory), deadline_s
         )
         node = self._node = TradingNode(config=config, loop=loop)
-        self._guards.append(node.kernel.get_log_guard())
+        hooks.keep_for_ever(node.kernel.get_log_guard())
         node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
         node.add_exec_client_factory(BINANCE, hooks.exec_factory(self._hear, self._listener.on_user_renewed))
         strategy = GridStrategy(self._subscriptions, self._listener, on_started)
         node.trader.add_strategy(strategy)
         node.build()
         return strategy
+
+
+def purge(kernel: NautilusKernel) -> None:
+    """Drop closed orders, closed positions and account events of more than ten minutes ago from the cache."""
+    now_ns, cache = kernel.clock.timestamp_ns(), kernel.cache
+    cache.purge_closed_orders(now_ns, PURGE_AFTER_S)
+    cache.purge_closed_positions(now_ns, PURGE_AFTER_S)
+    cache.purge_account_events(now_ns, PURGE_AFTER_S)
 
 
 def node_config(
@@ -227,11 +240,12 @@ def node_config(
         trader_id="HEDGEGRIDD-001",
         logging=LoggingConfig(
             log_level="OFF",
-            log_level_file="INFO",
+            log_level_file="INFO" if options.verbose else "WARNING",
             log_directory=log_directory,
             log_file_name=FILE_NAME,
             log_file_format="json",
             log_colors=False,
+            fileout_sync_on_flush=False,  # a FIFO cannot be synced
         ),
         data_engine=LiveDataEngineConfig(graceful_shutdown_on_exception=True),
         risk_engine=LiveRiskEngineConfig(bypass=True, graceful_shutdown_on_exception=True),
@@ -239,12 +253,6 @@ def node_config(
             reconciliation=False,
             inflight_check_interval_ms=0,
             allow_overfills=True,  # a leg stop's quantity is known to the venue alone
-            purge_closed_orders_interval_mins=PURGE_MIN,
-            purge_closed_orders_buffer_mins=PURGE_MIN,
-            purge_closed_positions_interval_mins=PURGE_MIN,
-            purge_closed_positions_buffer_mins=PURGE_MIN,
-            purge_account_events_interval_mins=PURGE_MIN,
-            purge_account_events_lookback_mins=PURGE_MIN,
             graceful_shutdown_on_exception=True,
         ),
         data_clients={BINANCE: BinanceDataClientConfig(base_url_ws=options.market_ws_url, **common)},
@@ -303,10 +311,11 @@ def for_config(config: Config, credentials: Credentials) -> Callable[[Listener],
                 raise ConfigError(f'[venue] {name}: needed with environment = "paper"')
     options = NautilusOptions(
         environment=venue.environment,
-        instruments=tuple((grid.instrument_id, grid.bar) for grid in config.grid if grid.enabled),
+        instruments=tuple((grid.instrument_id, grid.bar) for grid in config.grid),
         rest_url=venue.rest_url,
         market_ws_url=venue.market_ws_url,
         user_ws_url=venue.user_ws_url,
         recv_window_ms=venue.recv_window_ms,
+        verbose=config.daemon.log_level == "debug",
     )
     return lambda listener: NautilusTrading(options, credentials, listener)

@@ -10,6 +10,7 @@ A test fails when one of them moves.
 """
 
 import asyncio
+import ctypes
 from collections.abc import Callable
 from typing import Any
 
@@ -125,6 +126,14 @@ async def revive(client: BinanceFuturesExecutionClient) -> None:
         await stream.connect()
         await stream.session_logon()
         await stream.subscribe_user_data_stream(pre_dispatch_hook=stream._on_resubscribe)  # noqa: SLF001
+
+
+def keep_for_ever(guard: object) -> None:
+    """Never let go of a log guard: when the last one goes, NautilusTrader ends its logging for the whole process.
+
+    At the process's end it would also complain on stderr that our FIFO cannot be synced.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(guard))
 
 
 def leaked_tasks() -> list["asyncio.Task[Any]"]:

@@ -1,8 +1,10 @@
 """NautilusTrader's own log into ours: a FIFO that it writes JSON lines to, read by the event loop."""
 
 import asyncio
+import atexit
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import tempfile
@@ -12,6 +14,7 @@ import msgspec
 import structlog
 
 FILE_NAME = "nautilus"
+FIFO_NAME = f"{FILE_NAME}.jsonl"  # NautilusTrader adds the ending; another one would make a file that grows
 PIPE_BYTES = 1 << 20
 LINE_MAX = 1 << 20
 _READ_BYTES = 1 << 16
@@ -26,14 +29,11 @@ class _Line(msgspec.Struct):
 
 
 class LogPipe:
-    """A FIFO in a folder of its own; `directory` and `FILE_NAME` are what NautilusTrader is told.
-
-    NautilusTrader initialises logging once a process, so one pipe serves all nodes until `close`.
-    """
+    """A FIFO in a folder of its own; `directory` and `FILE_NAME` are what NautilusTrader is told."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="hedgegridd-log-"))
-        path = self.directory / f"{FILE_NAME}.json"
+        path = self.directory / FIFO_NAME
         os.mkfifo(path, mode=0o600)
         # Read-write, so that neither end waits for the other and the pipe outlives every writer.
         self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
@@ -43,16 +43,20 @@ class LogPipe:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin to pass lines on; may be called again for the same loop."""
+        """Begin to pass lines on."""
         self._loop = loop
         loop.add_reader(self._fd, self._read)
 
-    def close(self) -> None:
-        """Pass on what has come and stop reading. The FIFO's reader stays open: a late writer must not block."""
+    def stop(self) -> None:
+        """Pass on what has come and stop reading; lines wait in the pipe until the next `start`."""
         if self._loop is not None:
             self._read()
             self._loop.remove_reader(self._fd)
             self._loop = None
+
+    def close(self) -> None:
+        """Remove the FIFO. Its reader stays open: a late writer must not block."""
+        self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _read(self) -> None:
@@ -66,6 +70,14 @@ class LogPipe:
         for line in lines:
             if line:
                 emit(line)
+
+
+@functools.cache
+def process_pipe() -> LogPipe:
+    """The one pipe of this process: NautilusTrader initialises its logging once, whatever nodes come after."""
+    pipe = LogPipe()
+    atexit.register(pipe.close)
+    return pipe
 
 
 def emit(line: bytes) -> None:

@@ -87,8 +87,10 @@ class GridStrategy(Strategy):
         name = self._names.get(tick.instrument_id)
         if name is not None:
             bid, ask = tick.bid_price.raw, tick.ask_price.raw
+            # A quote without the venue's time gets our wall clock from the adapter, which is not the market's.
+            market_ns = 0 if tick.ts_event == tick.ts_init else _whole_ms(tick.ts_event)
             try:
-                self._listener.on_quote(name, bid, ask, _whole_ms(tick.ts_event))
+                self._listener.on_quote(name, bid, ask, market_ns)
             except Exception as error:  # noqa: BLE001  # here it would shut the node down; it is ours to judge
                 self._listener.on_fault(error)
 

@@ -23,7 +23,7 @@ class Listener(Protocol):
         ...
 
     def on_quote(self, instrument: str, bid: int, ask: int, market_ns: int) -> None:
-        """Best bid and ask, scaled as `feed.SCALE`."""
+        """Best bid and ask, scaled as `feed.SCALE`; `market_ns` 0 where the venue gave no time."""
         ...
 
     def on_mark(

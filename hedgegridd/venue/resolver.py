@@ -140,7 +140,7 @@ class Resolver:
             found = await self._calls.algo(client_order_id)
             if not found.actualOrderId:
                 return Fate(found.algoStatus, None, str(found.algoId), found.updateTime)
-            order = await self._calls.order(symbol, client_order_id, venue_order_id=found.actualOrderId)
+            order = await self._calls.order(symbol, client_order_id, venue_order_id=str(found.actualOrderId))
             return Fate(order.status, order, str(order.orderId), order.updateTime)
 
     async def _tell_fills(self, instrument: str, fate: Fate) -> None:

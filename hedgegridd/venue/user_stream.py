@@ -31,6 +31,7 @@ _OWN_ORDERS = (
     ("autoclose-", "LIQUIDATION"),
     ("settlement_autoclose-", "SETTLEMENT"),
 )
+_TRADES = frozenset({"TRADE", "CALCULATED"})
 _NO_INCOME = frozenset({"ORDER", "MARGIN_TYPE_CHANGE"})
 
 
@@ -130,7 +131,11 @@ class UserDecoder:
     def _decode(self, kind: str, raw: bytes) -> Decoded:
         match kind:
             case "ORDER_TRADE_UPDATE":
-                return Decoded(kind=kind, events=self._of_order(self._order.decode(raw).o))
+                order = self._order.decode(raw).o
+                # Booked without its id, a trade would be booked again with it, from the history.
+                nameless = order.s in self._ids and order.x in _TRADES and order.l > 0 and order.t <= 0
+                problem = f"order {order.c} has a trade without its id" if nameless else ""
+                return Decoded(kind=kind, events=self._of_order(order), problem=problem)
             case "ALGO_UPDATE":
                 message = self._algo.decode(raw)
                 return Decoded(kind=kind, events=self._of_algo(message.o, message.T * _NS_PER_MS))
@@ -163,7 +168,7 @@ class UserDecoder:
                         )
                     )
             case "TRADE" | "CALCULATED":
-                if order.l > 0:
+                if order.l > 0 and order.t > 0:
                     events.append(_fill(order, instrument, ts_ns))
                 if order.X == "FILLED":
                     events.append(_closed(order, instrument, "FILLED", ts_ns))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 import msgspec
 import structlog
 
-from hedgegridd.config import Config, Grid
+from hedgegridd.config import Config
 from hedgegridd.errors import VenueError
 from hedgegridd.messages import Event, FeedChanged, InstrumentReady, VenueAccount, VenueAction
 from hedgegridd.model import Instrument
@@ -98,7 +98,7 @@ class Watch:
         on_rules: Callable[[Instrument], Instrument | None],
     ) -> None:
         self._config = config
-        self._grids: list[Grid] = [grid for grid in config.grid if grid.enabled]
+        self._grids = config.grid
         self._calls = calls
         self._channels = channels
         self._trading = trading

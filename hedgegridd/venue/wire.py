@@ -84,7 +84,7 @@ class AlgoOrder(msgspec.Struct):
     quantity: Decimal = ZERO
     price: Decimal = ZERO
     closePosition: bool = False
-    actualOrderId: str | None = ""
+    actualOrderId: str | int | None = ""
     createTime: int = 0
     updateTime: int = 0
 

@@ -10,7 +10,8 @@ from hedgegridd import messages as m
 from hedgegridd.exchange.server import Options, PaperExchange
 from hedgegridd.model import Leg, OrderKind, Purpose, TimeInForce
 from hedgegridd.venue import nautilus_hooks
-from hedgegridd.venue.nautilus import for_config
+from hedgegridd.venue.nautilus import NautilusTrading, for_config, purge
+from hedgegridd.venue.nautilus_log import process_pipe
 from hedgegridd.venue.rest import Credentials
 from tests.support.venue_rig import IID, Rig, config_for, rig
 
@@ -36,7 +37,22 @@ async def test_a_whole_life_on_paper() -> None:
             assert answer.in_flight == 0
             assert answer.calls_failed == 0
             assert answer.account is not None
+            _log_and_cache_are_bounded(venue)
         assert nautilus_hooks.leaked_tasks() == []
+
+
+def _log_and_cache_are_bounded(venue: Rig) -> None:
+    trading = venue.gateway._trading
+    assert isinstance(trading, NautilusTrading)
+    assert [path.is_fifo() for path in process_pipe().directory.iterdir()] == [True], (
+        "a file would grow for ever"
+    )
+    cache = trading._node.kernel.cache
+    assert cache.orders_closed()
+    purge(trading._node.kernel)
+    assert cache.orders_closed(), "late messages may still speak of them"
+    cache.purge_closed_orders(trading._node.kernel.clock.timestamp_ns() + 10**12, 600)
+    assert not cache.orders_closed()
 
 
 async def _comes_up(venue: Rig) -> None:

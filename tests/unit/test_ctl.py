@@ -299,10 +299,17 @@ def test_a_missing_stop_is_told_in_words() -> None:
         "safe_reason": "",
         "doing": "",
     }
-    body |= {"wrong": [], "do": [], "instruments": [{"instrument": "X", "legs": {"LONG": leg}}]}
+    body |= {
+        "wrong": [],
+        "do": [],
+        "reconciled": True,
+        "instruments": [{"instrument": "X", "legs": {"LONG": leg}}],
+    }
     line = render("status", body, Paint(on=False))[5]
     assert "NO STOP AT THE VENUE" in line
     assert "[tp_only, latched: no entries until resume]" in line
+    line = render("status", body | {"reconciled": False}, Paint(on=False))[5]
+    assert "not compared with the venue yet" in line
 
 
 async def _bodies(bus: FakeBus) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ import subprocess
 from collections import Counter
 from decimal import Decimal
 
+import msgspec
 import pytest
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
@@ -186,6 +187,11 @@ def test_what_is_not_known_is_absent_not_zero():
         "total_pnl_usdt",
     ):
         assert f"hedgegrid_{name}/{BTC}" not in got
+    unread = values(desk_families(msgspec.structs.replace(desk(), reconciled=False)))
+    market = {f"hedgegrid_{name}/{BTC}" for name in ("funding_rate_current", "last_bar_timestamp")}
+    assert {name for name in unread if name.endswith(BTC)} == market, (
+        "books that were never compared say nothing"
+    )
     assert "hedgegrid_margin_ratio" not in values(venue_families(venue(None)))
     assert "hedgegrid_margin_ratio" not in values(venue_families(venue("0")))
 

@@ -211,6 +211,18 @@ def test_a_venue_that_wants_a_position_first_gets_the_stop_with_the_first_fill()
     venue.check()
 
 
+@pytest.mark.parametrize("code", [0, -1003, -1008, -1021, -2015])
+def test_a_stop_refused_for_something_else_does_not_say_that_a_stop_needs_a_position(code):
+    venue = rig(start=False)
+    venue.refuse_next.append((Purpose.STOP, code or -1, Leg.LONG))
+    venue.start(bars=79)
+    state = venue.desk.snapshot().grids["BTCUSDT-PERP.BINANCE"].legs[Leg.LONG]
+    assert not state.stop_needs_position, "believed once, entries would rest before their stop for good"
+    venue.settle()
+    assert len(venue.of(Leg.LONG, Purpose.STOP)) == 1, "it is tried again"
+    assert len(venue.of(Leg.LONG, Purpose.ENTRY)) == 6
+
+
 def test_a_small_move_of_the_want_moves_nothing():
     venue = rig()
     before = len(placed(venue, Purpose.STOP))
@@ -236,13 +248,22 @@ def test_a_stop_that_is_through_already_closes_the_leg_at_market_at_once(leg):
 
 
 def test_entries_wait_while_their_stop_is_refused():
-    venue = rig(start=False)
-    venue.refuse_next = [(Purpose.STOP, -2021)] * 2
-    venue.start()
-    venue.run(venue.mono + 2 * SECOND)
-    assert placed(venue, Purpose.STOP)
+    venue = rig()
+    go(venue, 39800)
+    (rest,) = venue.of(Leg.LONG, Purpose.STOP)
+    del venue.resting[rest.order.client_order_id]
+    venue.refuse_next = [(Purpose.STOP, -1001, Leg.LONG)] * 5
+    venue._report(rest, "EXPIRED")
+    venue.feed(m.SetThrottle(throttle=D("0.5")))
+    before = len(placed(venue, Purpose.ENTRY))
+    venue.run(venue.mono + SECOND)
+    assert len(placed(venue, Purpose.ENTRY)) == before
+    ladder = venue.answers[venue.feed(m.GetLadders())].ladders[0].long_ladder
+    assert "leg stop does not rest" in ladder[1].reason
+    venue.run(venue.mono + 20 * SECOND)
     venue.settle()
-    assert len(venue.of(Leg.LONG, Purpose.ENTRY)) == 6
+    assert len(venue.of(Leg.LONG, Purpose.STOP)) == 1
+    assert {r.order.qty for r in venue.of(Leg.LONG, Purpose.ENTRY)} == {D("0.005"), D("0.006")}
 
 
 # ----------------------------------------------------------------------------------------------------- lot stops

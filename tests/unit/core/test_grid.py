@@ -82,7 +82,8 @@ def test_a_filled_rung_stays_empty_until_its_lot_is_closed():
 
 
 def test_the_rest_of_a_partly_filled_entry_stays():
-    venue = rig(faults=Faults(partial=1.0), seed=1)
+    rules = msgspec.structs.replace(RULES, min_notional=D(390))  # the rest alone would be too small
+    venue = rig(faults=Faults(partial=1.0), seed=1, venue={"rules": rules})
     venue.move(D(39800))
     venue.price = D(39900)
     venue.run(venue.mono + SECOND)
@@ -113,6 +114,30 @@ def test_the_recentre_trigger_is_watched_and_not_waited_for():
     assert len([x for x in venue.said if isinstance(x, m.Recentred)]) == 1
     go(venue, "40800.2")
     assert len([x for x in venue.said if isinstance(x, m.Recentred)]) == 2
+
+
+def test_a_watch_that_was_spent_for_nothing_is_set_again_with_the_next_mark():
+    venue = rig()
+    level = venue.watch[0][0]
+    venue.feed(m.PriceCrossed(instrument=BTC, market_ns=venue.market, level=level, mark=D(40000)))
+    before = len(venue.said)
+    venue.feed(m.PriceCrossed(instrument=BTC, market_ns=venue.market, level=level, mark=D(40000)))
+    assert not [x for x in venue.said[before:] if isinstance(x, m.WatchPrices)], (
+        "no loop at the speed of ticks"
+    )
+    venue.feed(venue.mark())
+    watch = [x for x in venue.said[before:] if isinstance(x, m.WatchPrices)]
+    assert [x.above for x in watch] == [(level,)]
+
+
+def test_entries_that_are_still_being_cancelled_count_against_the_cap():
+    venue = rig(position=Position(max_qty=D("0.035")))
+    venue.deaf = (m.CancelOrder,)
+    venue.feed(m.SetThrottle(throttle=D("0.5")))
+    venue.run(venue.mono + SECOND)
+    bar(venue)
+    assert sum(r.order.qty for r in venue.of(Leg.LONG, Purpose.ENTRY)) <= D("0.035")
+    assert "being cancelled" in venue.answers[venue.feed(m.GetLadders())].ladders[0].long_ladder[4].reason
 
 
 def test_no_rung_rests_near_an_open_lot_after_a_recentre():
@@ -438,14 +463,6 @@ def test_an_instrument_that_does_not_trade_gets_no_entries():
     venue.run(venue.mono + SECOND)
     assert entries(venue) == []
     assert "SETTLING" in why(venue)[0]
-
-
-def test_a_grid_that_is_not_enabled_waits_for_start():
-    venue = rig(enabled=False)
-    assert not venue.places
-    assert "enabled = false" in why(venue)[0]
-    venue.ask(m.StartTrading())
-    assert len(entries(venue)) == 6
 
 
 @pytest.mark.parametrize("state", [KillState.TRIPPED, KillState.HALTED, KillState.REARMING])

@@ -295,6 +295,26 @@ def test_orders_in_flight_are_not_missing():
     assert not (pending - set(some)) & live, "ten seconds on their way and unknown to the venue: gone"
 
 
+def test_a_question_that_overtook_an_order_does_not_lose_it():
+    venue = rig(start=False)
+    venue.deaf = (m.PlaceOrder,)
+    venue.start()
+    pending = {x.client_order_id for x in venue.places}
+    reconcile(venue)
+    assert told(venue)[-1].ok
+    assert {o.client_order_id for o in venue.answers[venue.feed(m.GetOrders())].orders} == pending
+
+
+def test_a_question_that_overtook_a_cancel_does_not_undo_it():
+    venue = rig(levels_long=1, levels_short=1)
+    venue.deaf = (m.CancelOrder,)
+    venue.feed(m.PauseEntries())
+    venue.run(venue.mono + SECOND)
+    reconcile(venue)
+    cancels = [x.client_order_id for x in venue.said if isinstance(x, m.CancelOrder)]
+    assert len(cancels) == len(set(cancels))
+
+
 def test_a_cancel_that_left_no_trace_is_asked_for_again():
     venue = rig(levels_long=1, levels_short=1)
     venue.deaf = (m.CancelOrder,)
@@ -322,6 +342,22 @@ def test_the_venues_average_is_taken_when_trades_came_out_of_order():
     venue.wallet -= D(1)  # 100 x 0.010
     assert reconcile(venue).detail["ok"]
     assert venue.view().instruments[0].legs[0].average_entry == D(39700)
+    venue.settle()
+    venue.check()
+
+
+def test_a_lost_entry_that_a_close_has_overtaken_does_not_leave_the_average_wrong_until_the_next_interval():
+    venue = rig()
+    go(venue, 39800)
+    venue.faults.lose_fill = 1.0
+    each = venue.of(Leg.LONG, Purpose.ENTRY)[0]
+    venue._fill(each, D("0.005"), each.order.price, maker=True)  # a part of it, and nothing is told
+    venue.faults.lose_fill = 0.0
+    venue.hand(Leg.LONG, D("0.004"))  # told: our average lacks the second lot here
+    venue.run(venue.mono + SECOND)
+    assert reconcile(venue).detail["fills_applied"] == 1
+    venue.run(venue.mono + 2 * SECOND)
+    assert venue.view().instruments[0].legs[0].average_entry == venue.legs[Leg.LONG].average
     venue.settle()
     venue.check()
 

@@ -15,7 +15,7 @@ from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSo
 from nautilus_trader.system.kernel import NautilusKernel
 
 from hedgegridd.venue import nautilus_hooks as hooks
-from hedgegridd.venue.nautilus_log import FILE_NAME, LogPipe
+from hedgegridd.venue.nautilus_log import FIFO_NAME, LogPipe
 
 
 def source(thing: Any) -> str:
@@ -121,7 +121,7 @@ async def test_the_log_pipe_turns_lines_into_events() -> None:
     try:
         pipe.start(asyncio.get_running_loop())
         with structlog.testing.capture_logs() as logs:
-            path = pipe.directory / f"{FILE_NAME}.json"
+            path = pipe.directory / FIFO_NAME
             lines = [
                 json.dumps({"level": "ERROR", "component": "Exec", "message": "lost"}),
                 json.dumps({"level": "INFO", "component": "Exec", "message": "fine"}),

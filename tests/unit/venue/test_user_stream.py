@@ -115,6 +115,16 @@ def test_the_venues_own_orders_are_told_as_actions_and_as_fills(client_id: str, 
     assert isinstance(end, m.OrderClosed)
 
 
+def test_a_trade_without_its_id_is_left_to_the_history_but_what_it_means_is_told() -> None:
+    raw = order(c="adl_autoclose", **TRADE | {"x": "CALCULATED", "S": "SELL", "X": "FILLED", "t": 0})
+    said = UserDecoder({"BTCUSDT": IID}).decode(raw)
+    assert "without its id" in said.problem
+    action, end = said.events
+    assert isinstance(action, m.VenueAction)
+    assert isinstance(end, m.OrderClosed)
+    assert UserDecoder({"ETHUSDT": IID}).decode(raw).problem == ""
+
+
 @pytest.mark.parametrize(
     ("reason", "moved"),
     [("FUNDING_FEE", True), ("DEPOSIT", True), ("ORDER", False), ("MARGIN_TYPE_CHANGE", False)],
