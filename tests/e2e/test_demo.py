@@ -132,6 +132,14 @@ def _write_over_http(web: JsonHttp, address: str, key: str) -> None:
     assert Decimal(str(_view(web, key)["throttle"])) == Decimal("0.5")
 
 
+def test_a_closed_terminal_ends_it_as_clean_as_ctrl_c(tmp_path: Path) -> None:
+    with started(tmp_path) as demo:
+        until(lambda: printed(demo), "READY and the addresses", 60, demo)
+        assert demo.stop(40, signal.SIGHUP) == 0, demo.tail()
+        assert "0 entries left at the exchange" in demo.tail()
+        assert not list(tmp_path.glob("hedgegridd-*"))
+
+
 @pytest.mark.parametrize("sign", ["exchange.log", "daemon.log", "state"])
 def test_ctrl_c_while_starting(tmp_path: Path, sign: str) -> None:
     """As soon as the exchange, the daemon or the daemon's state is there; READY has not been said then."""
