@@ -156,22 +156,24 @@ def test_ctrl_c_while_starting(tmp_path: Path, sign: str) -> None:
 def test_sigint_of_the_daemon_leaves_no_entry_at_an_exchange_that_lives_on(tmp_path: Path) -> None:
     """What the demo says of itself, asked of an exchange that the demo does not own."""
     options = ["--seed", "1", "--speed", "60"]
-    with exchange(options, tmp_path / "exchange.log") as venue:
-        with daemon(tmp_path, venue, [{"instrument": f"{SYMBOL}-PERP"}]) as bot:
-            until(
-                lambda: all(entries_at(venue.truth(), SYMBOL).values()),
-                "entries on both legs",
-                30,
-                bot.program,
-            )
-            until(lambda: _held(venue.truth()), "inventory", 60, bot.program)
-            assert bot.program.stop(30, signal.SIGINT) == 0, bot.program.tail()
-            truth = venue.truth()
-            assert entries_at(truth, SYMBOL) == {"LONG": [], "SHORT": []}
-            venue.admin("POST", "/pause")
-            truth = venue.truth()
-            assert entries_at(truth, SYMBOL) == {"LONG": [], "SHORT": []}
-            _exits_stay(truth)
+    with (
+        exchange(options, tmp_path / "exchange.log") as venue,
+        daemon(tmp_path, venue, [{"instrument": f"{SYMBOL}-PERP"}]) as bot,
+    ):
+        until(
+            lambda: all(entries_at(venue.truth(), SYMBOL).values()),
+            "entries on both legs",
+            30,
+            bot.program,
+        )
+        until(lambda: _held(venue.truth()), "inventory", 60, bot.program)
+        assert bot.program.stop(30, signal.SIGINT) == 0, bot.program.tail()
+        truth = venue.truth()
+        assert entries_at(truth, SYMBOL) == {"LONG": [], "SHORT": []}
+        venue.admin("POST", "/pause")
+        truth = venue.truth()
+        assert entries_at(truth, SYMBOL) == {"LONG": [], "SHORT": []}
+        _exits_stay(truth)
 
 
 def _held(truth: dict[str, Any]) -> bool:

@@ -18,12 +18,14 @@ SYMBOL = "BTCUSDT"
 def bot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon that has traded: the maker ratio has nothing to tell before the first fill."""
     folder = tmp_path_factory.mktemp("metrics")
-    with exchange(["--speed", "60", "--seed", "1"], folder / "exchange.log") as venue:
-        with daemon(folder, venue, [{"instrument": f"{SYMBOL}-PERP"}]) as running:
-            until(lambda: any(entries_at(venue.truth(), SYMBOL).values()), "entries", 60, running.program)
-            until(lambda: venue.user_trades(SYMBOL, 1), "a fill", 60, running.program)
-            until(lambda: running.metrics().get("hedgegrid_maker_ratio"), "its metric", 10, running.program)
-            yield running
+    with (
+        exchange(["--speed", "60", "--seed", "1"], folder / "exchange.log") as venue,
+        daemon(folder, venue, [{"instrument": f"{SYMBOL}-PERP"}]) as running,
+    ):
+        until(lambda: any(entries_at(venue.truth(), SYMBOL).values()), "entries", 60, running.program)
+        until(lambda: venue.user_trades(SYMBOL, 1), "a fill", 60, running.program)
+        until(lambda: running.metrics().get("hedgegrid_maker_ratio"), "its metric", 10, running.program)
+        yield running
 
 
 def test_all_fifteen_have_a_value(bot: Daemon) -> None:

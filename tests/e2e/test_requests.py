@@ -122,18 +122,20 @@ def key() -> str:
 def rig(tmp_path_factory: pytest.TempPathFactory, key: str) -> Iterator[tuple[Exchange, Daemon]]:
     folder = tmp_path_factory.mktemp("requests")
     keys = {"name": "test", "role": "operator", "sha256": fingerprint(key)}
-    with exchange(["--regime", "quiet", "--seed", "3"], folder / "exchange.log") as venue:
-        with running(write_config(folder, venue, [GRID], tables={"[[control.keys]]": keys})) as bot:
-            until(lambda: bot.control.ask("ready")["ready"], "ready", 60, bot.program)
-            until(lambda: all(entries_at(venue.truth(), SYMBOL).values()), "entries", 30, bot.program)
-            venue.admin("POST", "/pause")
-            until(
-                lambda: _market_age(bot) > STALE_S and bot.control.ask("status")["settled"],
-                "rest",
-                30,
-                bot.program,
-            )
-            yield venue, bot
+    with (
+        exchange(["--regime", "quiet", "--seed", "3"], folder / "exchange.log") as venue,
+        running(write_config(folder, venue, [GRID], tables={"[[control.keys]]": keys})) as bot,
+    ):
+        until(lambda: bot.control.ask("ready")["ready"], "ready", 60, bot.program)
+        until(lambda: all(entries_at(venue.truth(), SYMBOL).values()), "entries", 30, bot.program)
+        venue.admin("POST", "/pause")
+        until(
+            lambda: _market_age(bot) > STALE_S and bot.control.ask("status")["settled"],
+            "rest",
+            30,
+            bot.program,
+        )
+        yield venue, bot
 
 
 def _market_age(bot: Daemon) -> Decimal:
