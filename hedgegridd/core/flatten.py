@@ -87,6 +87,9 @@ class Flattener:
                 return []
             case m.VenueUp():
                 return self._resume(env)
+            case m.JournalLate():
+                late = [w for w in self._workers.values() if w.flatten_id == message.action_id]
+                return [said for w in late for said in w.on_journal_late(message.detail, env)]
             case m.GetFlattens():
                 return [self._view(env.seq)]
             case _:
@@ -189,6 +192,7 @@ class Flattener:
             residuals=residuals,
             residual_orders=residual_orders,
             proof=tuple(proof) if verified else (),
+            journal_late=any(self._workers[name].journal_late for name, _ in asker.legs),
         )
 
     def _view(self, to: int) -> m.FlattensAnswer:

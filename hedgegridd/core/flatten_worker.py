@@ -58,6 +58,7 @@ class Worker(msgspec.Struct, kw_only=True):
     cancelled: set[str] = set()
     closed: dict[str, Decimal] = {}
     seq: int = 0
+    journal_late: bool = False  # its first calls left before its record was on disk
 
     @property
     def done(self) -> bool:
@@ -135,6 +136,11 @@ class Worker(msgspec.Struct, kw_only=True):
             return []
         work.stream_proof = f"{_utc(env.time_ns)} user stream {fill.leg.value} 0"
         return self._next(env)
+
+    def on_journal_late(self, why: str, env: m.Envelope) -> list[m.Message]:
+        """The record of this flatten was not on disk when it began to act: said once, and in the answer."""
+        self.journal_late = True
+        return [self._say(env, None, f"acting before it is on disk: the journal is {why}")]
 
     def on_wake(self, env: m.Envelope) -> list[m.Message]:
         """The pause between two looks is over."""

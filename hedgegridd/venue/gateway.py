@@ -10,7 +10,7 @@ import structlog
 from hedgegridd import messages as m
 from hedgegridd.config import Config
 from hedgegridd.errors import VenueError
-from hedgegridd.model import Instrument
+from hedgegridd.model import Instrument, KillState
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.venue import setup
 from hedgegridd.venue.bars import Bars
@@ -18,6 +18,7 @@ from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.on_disk import OnDisk
 from hedgegridd.venue.orders import Orders
 from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
@@ -61,7 +62,7 @@ class Gateway(Actor, Listener):
         m.AskOrder,
     )
     queries: ClassVar = (m.GetVenue,)
-    events: ClassVar = (m.LegsLatched, m.LegsUnlatched, m.Stopping)
+    events: ClassVar = (m.LegsLatched, m.LegsUnlatched, m.KillStateChanged, m.Stopping)
     essential: ClassVar[bool] = True
     tasks_max: ClassVar[int] = 4_096
     stop_deadline_s: ClassVar[float] = 15.0
@@ -112,7 +113,11 @@ class Gateway(Actor, Listener):
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
-        self._safety = Safety(self._calls, symbols, trading=self._trading, inflight=self._inflight)
+        self._safety = Safety(
+            self._calls, symbols, trading=self._trading, inflight=self._inflight, mono_ns=mono_ns
+        )
+        self._on_disk = OnDisk(durable)
+        self._trip_id = ""  # of the trip that is being carried out
         self._channels = Channels(tuple(symbols))
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
@@ -200,17 +205,21 @@ class Gateway(Actor, Listener):
             case m.PlaceOrder():
                 self._orders.place(message, cause)
             case m.CancelOrder():
-                self._orders.cancel(message)
+                if self._trip_id and not self._on_disk.passed(self._trip_id):
+                    self._go(self._cancel_once_on_disk(message))
+                else:
+                    self._orders.cancel(message)
             case m.WatchPrices():
                 feed = self._feeds.get(message.instrument)
                 return feed.watch(message.above, message.below) if feed else ()
             case m.ReadTruth():
                 self._go(self._read(message, cause))
             case m.CancelRaw():
-                self._go(self._answer(self._safety.cancel(message), cause))
+                self._go(self._answer(self._once_on_disk(message, self._safety.cancel(message)), cause))
             case m.CloseRaw():
                 self._teller.caused(message.client_order_id, cause)
-                self._go(self._answer(self._safety.close(message, self._mono_ns()), cause))
+                work = self._safety.close(message)
+                self._go(self._answer(self._once_on_disk(message, work), cause))
             case m.AskOrder():
                 self._go(self._answer(self._resolver.answer(message), cause))
             case m.LegsLatched():
@@ -219,6 +228,9 @@ class Gateway(Actor, Listener):
                 self._orders.unlatch(message.instrument, message.legs)
             case m.Stopping():
                 self._orders.stop_entries(message.reason)
+            case m.KillStateChanged():
+                self._trip_id = message.trip_id if message.state is KillState.TRIPPED else ""
+                self._orders.kill_switch(message.state)
             case m.GetVenue():
                 return (self._view(cause),)
             case _:
@@ -239,6 +251,28 @@ class Gateway(Actor, Listener):
 
     async def _answer(self, work: Awaitable[m.Event], cause: int) -> None:
         self._out(await work, cause)
+
+    async def _once_on_disk(
+        self, command: m.CancelRaw | m.CloseRaw, work: Coroutine[None, None, m.Event]
+    ) -> m.Event:
+        """The first calls of a flatten leave when it is on disk, or after 100 ms: then that is said."""
+        flatten_id = command.token.partition("|")[0]
+        try:
+            # A trip may join a flatten that runs: then its own record is waited for as well.
+            await self._wait_on_disk(f"{self._trip_id}|{flatten_id}", flatten_id)
+        except BaseException:
+            work.close()
+            raise
+        return await work
+
+    async def _cancel_once_on_disk(self, command: m.CancelOrder) -> None:
+        await self._wait_on_disk(self._trip_id, self._trip_id)
+        self._orders.cancel(command)
+
+    async def _wait_on_disk(self, key: str, action_id: str) -> None:
+        if why := await self._on_disk.before(key):
+            _log.error("acting before it is on disk", action=action_id, journal=why)
+            self._out(m.JournalLate(action_id=action_id, detail=why))
 
     async def _read(self, command: m.ReadTruth, cause: int) -> None:
         event = await self._truth.read(command)

@@ -354,3 +354,16 @@ def test_a_machine_replayed_from_the_journal_does_not_wait_for_answers_of_a_dead
     assert left(play) == NOTHING
     (finished,) = of(m.FlattenFinished, play.feed.log)
     assert finished.origin == "T-7"
+
+
+def test_a_flatten_that_acts_before_it_is_on_disk_says_so_in_its_steps_and_its_answer():
+    play = Play().stock()
+    asked, out = play.start(instrument=BTC)
+    flatten_id = of(m.LegsLatched, out)[0].flatten_id
+    assert play.feed(m.JournalLate(action_id="T-7", detail="late")) == []
+    (step,) = play.feed(m.JournalLate(action_id=flatten_id, detail="late"))
+    assert step.what == "acting before it is on disk: the journal is late"
+    play.settle(out)
+    play.go(5)
+    (answer,) = play.answers()
+    assert (answer.to, answer.verified, answer.journal_late) == (asked, True, True)
