@@ -9,7 +9,7 @@ import structlog
 
 from hedgegridd import messages as m
 from hedgegridd.config import Config
-from hedgegridd.errors import VenueError
+from hedgegridd.errors import HedgegridError, VenueError
 from hedgegridd.model import Instrument, KillState
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.venue import setup
@@ -25,6 +25,7 @@ from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
 from hedgegridd.venue.safety import Safety
 from hedgegridd.venue.stats import Stats
+from hedgegridd.venue.stream_doubt import StreamDoubt
 from hedgegridd.venue.told import Teller
 from hedgegridd.venue.truth import TruthReader
 from hedgegridd.venue.user_stream import UserDecoder
@@ -62,7 +63,7 @@ class Gateway(Actor, Listener):
         m.AskOrder,
     )
     queries: ClassVar = (m.GetVenue,)
-    events: ClassVar = (m.LegsLatched, m.LegsUnlatched, m.KillStateChanged, m.Stopping)
+    events: ClassVar = (m.LegsLatched, m.LegsUnlatched, m.KillStateChanged, m.Reconciled, m.Stopping)
     essential: ClassVar[bool] = True
     tasks_max: ClassVar[int] = 4_096
     stop_deadline_s: ClassVar[float] = 15.0
@@ -93,7 +94,8 @@ class Gateway(Actor, Listener):
         self._calls = VenueCalls(self.http)
         symbols = {grid.instrument_id: grid.symbol for grid in self._grids}
         self._inflight = InFlight()
-        self._teller = Teller(self._out, self._inflight, self.stats, mono_ns)
+        self._doubt = StreamDoubt()
+        self._teller = Teller(self._out, self._inflight, self.stats, mono_ns, self._doubt)
         self._trading = make_trading(self)
         self._feeds: dict[str, Feed] = {}
         self._bars: dict[str, Bars] = {}
@@ -170,6 +172,7 @@ class Gateway(Actor, Listener):
         if self._closing.is_set():
             return
         self._connected = True
+        self._doubt.opened(self._mono_ns())
         for rule in self._rules.values():
             self._out(m.InstrumentReady(instrument=rule))
         for grid in self._grids:
@@ -177,6 +180,7 @@ class Gateway(Actor, Listener):
         watch = self._watch = Watch(
             self._config, self._calls,
             channels=self._channels, trading=self._trading, orders=self._orders, stats=self.stats,
+            doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._take_account, on_rules=self._take_rule,
         )  # fmt: skip
         for work in watch.loops():
@@ -228,6 +232,8 @@ class Gateway(Actor, Listener):
                 self._orders.unlatch(message.instrument, message.legs)
             case m.Stopping():
                 self._orders.stop_entries(message.reason)
+            case m.Reconciled():
+                self._doubt.compared(self._mono_ns(), ok=message.ok)
             case m.KillStateChanged():
                 self._trip_id = message.trip_id if message.state is KillState.TRIPPED else ""
                 self._orders.kill_switch(message.state)
@@ -293,10 +299,12 @@ class Gateway(Actor, Listener):
     def on_user_message(self, raw: bytes) -> None:
         """A raw message of the user stream."""
         self.stats.user_messages_total += 1
-        self._channels.user_heard(self._mono_ns())
+        now_ns = self._mono_ns()
+        self._channels.user_heard(now_ns)
+        self._doubt.heard(now_ns)
         said = self._decoder.decode(raw)
         for event in said.events:
-            self._teller.tell(event)
+            self._teller.tell(event, by_stream=True)
         if said.problem:
             self.stats.user_problems_total += 1
             _log.error("unreadable user message", kind=said.kind, problem=said.problem)
@@ -307,6 +315,7 @@ class Gateway(Actor, Listener):
 
     def on_user_renewed(self) -> None:
         """The user stream has a new socket: what was said between the old and the new one is not known."""
+        self._doubt.opened(self._mono_ns())
         self._gap("its socket was renewed")
 
     def _gap(self, detail: str) -> None:
@@ -314,6 +323,13 @@ class Gateway(Actor, Listener):
         if self._connected:
             self._out(m.FeedChanged(channel="user", up=False, detail=detail))
             self._out(m.FeedChanged(channel="user", up=True, detail=detail))
+
+    def _compare(self) -> None:
+        """The user stream has been silent for long: are our books still what the venue says?"""
+        try:
+            self.bus.tell(m.Reconcile(cause="user stream silent"), actor=self.name)
+        except HedgegridError as error:
+            _log.warning("silent user stream not verified", error=str(error))
 
     def on_quote(self, instrument: str, bid: int, ask: int, market_ns: int) -> None:
         """Best bid and ask: counted, and filtered for watched levels."""
