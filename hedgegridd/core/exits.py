@@ -327,13 +327,22 @@ class _Planner:
 
     # ------------------------------------------------------------------------------------------------ leg stop
 
+    def unexplained(self) -> bool:
+        """Whether the leg has inventory, none of it in our lots, that we are told to keep our hands off.
+
+        So it is after a start without the old state folder. What protects it rests at the venue from before: it stays.
+        """
+        refuse = self.view.grid.manual_position == "refuse"
+        return refuse and self.view.qty > ZERO and not self.state.lots
+
     def leg_stop(self) -> None:
         view, state, plan = self.view, self.state, self.plan
         stops = self.by_lot.get((Purpose.STOP, ""), [])
         want = view.stop
         if want is None:
-            for order in stops:
-                self.cancel(order)
+            if not self.unexplained():
+                for order in stops:
+                    self.cancel(order)
             plan.stop_ok = True
             return
         if state.closing or any(order.triggered for order in stops):
@@ -413,7 +422,7 @@ def plan_exits(state: LegState, view: ExitView) -> ExitPlan:
     for order in view.orders:
         if order.purpose is Purpose.CLOSE or order.lot in state.lots:
             continue
-        if order.lot or order.purpose is Purpose.TAKE_PROFIT:
+        if (order.lot or order.purpose is Purpose.TAKE_PROFIT) and not planner.unexplained():
             planner.cancel(order)  # its lot is closed, or was never ours
     planner.combine_small()
     for lot in list(state.lots.values()):
