@@ -23,8 +23,9 @@ $(VENV)/.run: requirements.txt
 	$(PY) -m compileall -q hedgegridd
 	@pwd > "$$($(PY) -c 'import site; print(site.getsitepackages()[0])')/hedgegridd.pth"
 	@for p in hedgegridd:hedgegridd.__main__ hedgegridctl:hedgegridd.ctl.main; do \
-	  printf '#!%s/$(PY)\nimport sys\n\nfrom %s import main\n\nsys.exit(main())\n' "$$(pwd)" "$${p#*:}" > "$(VENV)/bin/$${p%%:*}"; \
-	  chmod +x "$(VENV)/bin/$${p%%:*}"; done
+	  printf '%s\n' '#!/bin/sh' "'''exec' \"$$(pwd)/$(PY)\" \"\$$0\" \"\$$@\"" "' '''" 'import sys' '' \
+	    "from $${p#*:} import main" '' 'sys.exit(main())' > "$(VENV)/bin/$${p%%:*}"; \
+	  chmod +x "$(VENV)/bin/$${p%%:*}"; done  # by way of sh: a "#!" line takes no path with a space
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
