@@ -97,6 +97,7 @@ def refused(
     code: int,
     reason: str,
     qty: Decimal,
+    mark: Decimal | None,
     ctx: Context,
 ) -> None:
     """What a refused exit means: too small, already through, one stop only, or: later again. `qty`: the leg's."""
@@ -115,7 +116,12 @@ def refused(
         if code == -4130 and not order.lot and not state.one_stop_only:
             state.one_stop_only = True
             return
-        if _is_of_the_order(code) and not order.lot and qty == ZERO:
+        through = (
+            mark is None or order.stop_price is None or (mark - order.stop_price) * order.leg.sign <= ZERO
+        )
+        # Some venues say -2021 where they mean that there is nothing to close.
+        meant = _is_of_the_order(code) or (code == -2021 and not through)
+        if meant and not order.lot and qty == ZERO:
             state.stop_needs_position = True
             return
     elif order.purpose is Purpose.TAKE_PROFIT and code == -4164 and not state.exits_need_notional:

@@ -15,7 +15,7 @@ from hedgegridd.runtime.actor import Actor
 from hedgegridd.venue import setup
 from hedgegridd.venue.bars import Bars
 from hedgegridd.venue.calls import VenueCalls
-from hedgegridd.venue.failures import of_text
+from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.inflight import InFlight
 from hedgegridd.venue.orders import Orders
@@ -309,11 +309,18 @@ class Gateway(Actor, Listener):
 
     def on_order_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that an order was refused."""
-        self._orders.order_failed(instrument, client_order_id, of_text(reason))
+        self._orders.order_failed(instrument, client_order_id, self._heeded(of_text(reason)))
 
     def on_cancel_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that a cancel was refused."""
-        self._orders.cancel_failed(instrument, client_order_id, of_text(reason))
+        self._orders.cancel_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+
+    def _heeded(self, failure: Failure) -> Failure:
+        """The adapter does not read `Retry-After`: after a limit it rests, and our own client asks for how long."""
+        if failure.kind is Kind.LIMITED:
+            self._orders.limited(failure)
+            self._go(self._sync_clock())
+        return failure
 
     def on_fault(self, error: Exception) -> None:
         """A bug in what handles incoming messages becomes this actor's fault."""
