@@ -43,7 +43,8 @@ lint: $(VENV)/.dev ## ruff, mypy strict, import contracts
 	$(VENV)/bin/lint-imports
 
 test: lint ## lint, all tests, branch coverage of core and runtime
-	$(PY) -m pytest --cov --cov-report=term --cov-report=xml --cov-fail-under=95
+	$(PY) -m pytest -m "not e2e" -n auto --cov --cov-report=term --cov-report=xml --cov-fail-under=95
+	$(PY) -m pytest -m e2e
 
 bench: $(VENV)/.dev ## benchmarks, each beside its peer in the same run
 	$(PY) -m bench

@@ -63,6 +63,7 @@ class Daemon:
     config: Config
     credentials: Credentials
     clock: RealClock = field(default_factory=RealClock)
+    accept_broken_journal: bool = False
 
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
@@ -92,7 +93,12 @@ class Daemon:
             hooks=JournalHooks(on_failure=self._journal_failed),
             segment_bytes=config.journal.segment_mb << 20,
         )
-        restored = journal_restore.restore(self.journal, self.folder.journal, self.folder.snapshots)
+        restored = journal_restore.restore(
+            self.journal,
+            self.folder.journal,
+            self.folder.snapshots,
+            accept_broken=self.accept_broken_journal,
+        )
         for note in restored.notes:
             _log.warning("journal", note=note)
         symbols = {grid.instrument_id: grid.symbol for grid in config.grid}

@@ -16,6 +16,7 @@ import msgspec
 from hedgegridd import config
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import Context
+from hedgegridd.core.ladder import step_of
 from hedgegridd.core.state import Backoff, LegState, Lot, Order
 from hedgegridd.model import BPS, ZERO, Instrument, Leg, OrderKind, OrderStatus, Purpose
 
@@ -23,6 +24,7 @@ CANCEL_WAIT_NS = 1_000_000_000
 BACKOFF_MIN_NS = 200_000_000
 BACKOFF_MAX_NS = 5_000_000_000
 FORGET_NS = 10_000_000_000  # a refusal this long after the last one begins a new row
+STOP_SLACK_STEPS = 2  # a lone stop that stands further out than wanted is drawn in from here on
 ALGO_RESERVE = 4  # conditional orders kept free for the leg stops and their replacements
 
 # Already through; the key is not known, or may not trade.
@@ -367,6 +369,8 @@ class _Planner:
             plan.stop_ok = True
             return
         if alive and state.one_stop_only:
+            if any(self.stands_further_out(order, want) for order in sure):
+                return
             for order in alive:
                 self.cancel(order)
             return
@@ -384,6 +388,18 @@ class _Planner:
             )
         )
         plan.stop_ok = plan.stop_ok or (placed and trusted)
+
+    def stands_further_out(self, order: Order, want: Decimal) -> bool:
+        """Whether a stop may stay where it is: it covers all that `want` would, and not much more.
+
+        Where the venue takes one stop only, moving it leaves inventory without any for a moment (longer when the
+        machine is busy, until the restart when we die in it). That is worth it to widen what it covers, or when it
+        stands far off; not to draw it in a little.
+        """
+        if self.view.qty == ZERO or order.stop_price is None:
+            return False
+        slack = STOP_SLACK_STEPS * step_of(want, self.view.grid.step_bps)
+        return ZERO <= (want - order.stop_price) * self.view.leg.sign <= slack
 
     def near(self, price: Decimal | None, want: Decimal) -> bool:
         tolerance = self.view.grid.execution.price_tolerance_bps
