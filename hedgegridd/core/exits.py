@@ -30,6 +30,8 @@ ALGO_RESERVE = 4  # conditional orders kept free for the leg stops and their rep
 # Already through; the key is not known, or may not trade.
 _NOT_OF_THE_ORDER = frozenset({-2021, -2014, -2015})
 
+_NO_SECOND_STOP = frozenset({-4130, -4045})  # one is there already; as many as may be
+
 _ALIVE = frozenset({OrderStatus.PENDING, OrderStatus.UNKNOWN, OrderStatus.WORKING})
 
 
@@ -113,7 +115,7 @@ def refused(
             elif lot.stopping_since is None:
                 lot.stopping_since = mono
             return
-        if code == -4130 and not order.lot and not state.one_stop_only:
+        if code in _NO_SECOND_STOP and not order.lot and not state.one_stop_only:
             state.one_stop_only = True
             return
         through = (
