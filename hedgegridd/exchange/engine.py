@@ -108,6 +108,11 @@ class Engine:
         self._settled(wall_ms)
         return answer
 
+    def test_order(self, request: Params, wall_ms: int) -> Json:
+        """POST /fapi/v1/order/test: refused as the order would be, else nothing happens."""
+        self._trading.test(request, wall_ms)
+        return {}
+
     def modify_order(self, request: Params, wall_ms: int) -> Json:
         """PUT /fapi/v1/order."""
         answer = self._trading.modify(request, wall_ms)
@@ -219,8 +224,40 @@ class Engine:
         return {"dualSidePosition": True}
 
     def multi_assets_mode(self) -> Json:
-        """GET /fapi/v1/multiAssetsMargin: always single-asset."""
-        return {"multiAssetsMargin": False}
+        """GET /fapi/v1/multiAssetsMargin."""
+        return {"multiAssetsMargin": self._state.multi_assets}
+
+    def set_multi_assets_mode(self, request: Params, wall_ms: int = 0) -> Json:
+        """POST /fapi/v1/multiAssetsMargin; -4171 when it is so already, -4168 with open orders or positions.
+
+        The account holds one asset, so that its margin is the same in both modes.
+        """
+        wanted = params.flag(request, "multiAssetsMargin")
+        if wanted == self._state.multi_assets:
+            raise VenueError(-4171, "No need to change multi assets mode.")
+        if self._account.open_legs() or self._account.live_orders():
+            raise VenueError(-4168, "Unable to change the assets mode with open orders or positions.")
+        self._state.multi_assets = wanted
+        self._outbox.assets_mode(joint=wanted, now_ms=wall_ms or self._now_ms)
+        self._settled(wall_ms or self._now_ms)
+        return dict(SUCCESS)
+
+    def account_config(self) -> Json:
+        """GET /fapi/v1/accountConfig."""
+        return {
+            "feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "dualSidePosition": True,
+            "updateTime": self._state.update_ms, "multiAssetsMargin": self._state.multi_assets,
+            "tradeGroupId": -1,
+        }  # fmt: skip
+
+    def adl_quantile(self, symbol: str | None = None) -> list[Json]:
+        """GET /fapi/v1/adlQuantile: one account stands nowhere in a queue."""
+        names = list(self._rules) if symbol is None else [self._desk.rules_of(symbol).symbol]
+        return [{"symbol": name, "adlQuantile": dict.fromkeys(LEGS, 0)} for name in names]
+
+    def force_orders(self, request: Params) -> list[Json]:
+        """GET /fapi/v1/forceOrders: symbol, autoCloseType (LIQUIDATION, ADL), startTime, endTime, limit."""
+        return self._reports.force_orders(request)
 
     def set_position_mode(self, request: Params, wall_ms: int = 0) -> Json:
         """POST /fapi/v1/positionSide/dual: -4059 for hedge mode (it is on), -4068 or -1130 for one-way."""

@@ -150,6 +150,10 @@ class Outbox:
         body = {"e": "MARGIN_CALL", "E": now_ms, "cw": money_text(self._state.wallet), "p": positions}
         self._put(body)
 
+    def assets_mode(self, *, joint: bool, now_ms: int) -> None:
+        """ACCOUNT_CONFIG_UPDATE after a change of the multi-assets mode."""
+        self._put({"e": "ACCOUNT_CONFIG_UPDATE", "E": now_ms, "T": now_ms, "ai": {"j": joint}})
+
     def config(self, symbol: str, leverage: int, now_ms: int) -> None:
         """ACCOUNT_CONFIG_UPDATE after a leverage change."""
         body = {"e": "ACCOUNT_CONFIG_UPDATE", "E": now_ms, "T": now_ms, "ac": {"s": symbol, "l": leverage}}

@@ -191,6 +191,7 @@ class State(msgspec.Struct, kw_only=True):
     next_event_seq: int = 1
     forgotten_trades: int = 0
     margin_called: bool = False
+    multi_assets: bool = False
     update_ms: int = 0
 
     def leg(self, symbol: str, side: str) -> Leg:

@@ -35,6 +35,11 @@ class Trading:
         self.execute(order, now_ms)
         return order_json(order, rules, accepted_only=response == "ACK")
 
+    def test(self, request: Params, now_ms: int) -> None:
+        """Checks an order as `new` does, and places nothing."""
+        order = self._read(request, now_ms)
+        self._check(order, self._desk.rules_of(order.symbol))
+
     def _read(self, request: Params, now_ms: int) -> Order:
         """The order a request describes, or a refusal of its parameters."""
         rules = self._desk.rules_of(params.required(request, "symbol"))

@@ -1,6 +1,7 @@
 """The venue as one object: engine, markets, clocks, streams, limits and faults, and the one way a tick goes through."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -10,6 +11,7 @@ from hedgegridd.exchange.faults import FaultBook
 from hedgegridd.exchange.klines import KlineBook
 from hedgegridd.exchange.sockets import Hub
 from hedgegridd.exchange.streams import StreamSpec, SymbolStreams, parse_stream
+from hedgegridd.exchange.tape import force_order_message
 from hedgegridd.exchange.types import Market, Tick, VenueError
 from hedgegridd.exchange.user_stream import UserStream
 from hedgegridd.exchange.weights import RateLimiter
@@ -94,7 +96,16 @@ class Venue:
 
     def publish_user_events(self) -> None:
         """Hand what the engine has to say to the user stream."""
-        self.user.publish(self.engine.take_events())
+        events = self.engine.take_events()
+        for event in events:
+            if event.body["e"] == "ORDER_TRADE_UPDATE" and event.body["o"]["o"] == "LIQUIDATION":
+                self._tell_liquidation(event.body)
+        self.user.publish(events)
+
+    def _tell_liquidation(self, body: dict[str, Any]) -> None:
+        if body["o"]["x"] == "CALCULATED":
+            name = body["o"]["s"].lower() + "@forceOrder"
+            self.hub.send(name, msgspec.json.encode(force_order_message(body)))
 
     def on_wall(self) -> None:
         """What happens by the wall clock alone: GTD and countdowns of the engine, the end of a listenKey.
