@@ -141,16 +141,19 @@ def cancel_all_algos(venue: Venue, params: Params) -> Any:
 
 def listen_key_new(venue: Venue, _params: Params) -> Any:
     """`POST /fapi/v1/listenKey`."""
+    venue.touch()
     return {"listenKey": venue.user.create(venue.wall.now_ms())}
 
 
 def listen_key_keep(venue: Venue, _params: Params) -> Any:
     """`PUT /fapi/v1/listenKey`."""
+    venue.touch()
     return {"listenKey": venue.user.keep_alive(venue.wall.now_ms())}
 
 
 def listen_key_close(venue: Venue, _params: Params) -> Any:
     """`DELETE /fapi/v1/listenKey`."""
+    venue.touch()
     venue.user.close()
     return {}
 

@@ -171,7 +171,7 @@ class Admin:
             if target != "user":
                 raise ValueError("expire goes with target 'user'")
             ended = self._venue.user.expire(self._venue.wall.now_ms(), now=True)
-            self._venue.hub.flush()
+            self._publish()
             return {"kind": kind, "hits": int(ended)}
         if target not in ("market", "user"):
             raise ValueError("cut goes with target 'market' or 'user'")
@@ -197,6 +197,7 @@ class Admin:
         if market is None:
             raise ValueError(f"symbol {asked.symbol!r} is not traded here")
         market.jump(asked.factor)
+        self._publish()
         return {"symbol": asked.symbol, "factor": asked.factor}
 
     async def funding(self, request: web.Request) -> Any:
@@ -204,6 +205,7 @@ class Admin:
         asked = await _read(request, Funding)
         _between("rate", asked.rate, Decimal("-0.03"), Decimal("0.03"))
         self._venue.engine.set_funding_rate(asked.symbol, asked.rate)
+        self._publish()
         return {"symbol": asked.symbol, "rate": asked.rate}
 
     async def transfer(self, request: web.Request) -> Any:
@@ -226,6 +228,7 @@ class Admin:
         """A symbol stops or starts trading."""
         asked = await _read(request, Status)
         self._venue.engine.set_status(asked.symbol, asked.status)
+        self._publish()
         return asked
 
     async def expire(self, request: web.Request) -> Any:
@@ -248,11 +251,13 @@ class Admin:
         asked = await _read(request, Skew)
         _within("ms", asked.ms, -86_400_000, 86_400_000)
         self._venue.wall.skew_ms = asked.ms
+        self._publish()
         return {"ms": asked.ms}
 
     def _publish(self) -> None:
+        self._venue.touch()
         self._venue.publish_user_events()
-        self._venue.hub.flush()
+        self._venue.flush()
 
 
 async def _read[T](request: web.Request, kind: type[T]) -> T:

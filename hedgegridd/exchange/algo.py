@@ -313,5 +313,7 @@ class AlgoService:
         state = self._desk.state
         for algo in [a for a in state.algos.values() if not a.open and a.status != "TRIGGERED"][:_FORGET]:
             del state.algos[algo.id]
+            if self._desk.outbox.touched is not None:
+                self._desk.outbox.touched[1].add(algo.id)
             if self._client_ids.get(algo.client_id) == algo.id:
                 del self._client_ids[algo.client_id]

@@ -157,6 +157,8 @@ class Desk:
         oldest = [o for o in state.orders.values() if not o.open][:_FORGET]
         for order in oldest:
             del state.orders[order.id]
+            if self.outbox.touched is not None:
+                self.outbox.touched[0].add(order.id)
             if self.client_ids.get(order.client_id) == order.id:
                 del self.client_ids[order.client_id]
 

@@ -26,7 +26,7 @@ from hedgegridd.exchange.matching import Book
 from hedgegridd.exchange.params import Params
 from hedgegridd.exchange.reports import Reports
 from hedgegridd.exchange.settlement import Settlement, funding_rate
-from hedgegridd.exchange.state import FIRST_ORDER_ID, LEGS, Leg, Market, State
+from hedgegridd.exchange.state import FIRST_ORDER_ID, LEGS, Leg, Market, Order, State
 from hedgegridd.exchange.trading import Trading
 from hedgegridd.exchange.types import SymbolRules, Tick, UserEvent, VenueError
 
@@ -65,6 +65,7 @@ class Engine:
         self._allow_flat_stop = allow_flat_stop
         self._single_close_position = single_close_position
         self._now_ms = start_ms
+        self.changes = 0  # grows with every mutation
         self._wire(_fresh_state(self._rules))
         if deposit:
             self._account.transfer(deposit, start_ms)
@@ -92,6 +93,7 @@ class Engine:
 
     def _settled(self, wall_ms: int) -> None:
         """Ends a mutation: reports finished algo orders and checks the invariants."""
+        self.changes += 1
         self._now_ms = max(self._now_ms, wall_ms)
         self._algo.finish(wall_ms)
         self._algo.on_flat(wall_ms)
@@ -287,6 +289,7 @@ class Engine:
         if (leverage < before and held > self._account.margin_balance()) or too_large:
             market.leverage = before
             raise VenueError(-2028, "Leverage is smaller than permitted: insufficient margin balance")
+        self.changes += 1
         if leverage != before:
             self._outbox.config(rules.symbol, leverage, wall_ms or self._now_ms)
         most = self._reports.symbol_config(rules.symbol)[0]["maxNotionalValue"]
@@ -404,6 +407,30 @@ class Engine:
             "invariant": self._invariant(),
         }
 
+    @property
+    def state(self) -> State:
+        """All that is remembered, to be read only."""
+        return self._state
+
+    @property
+    def rules(self) -> Mapping[str, SymbolRules]:
+        """The rules in force."""
+        return self._rules
+
+    def resting(self) -> list[Order]:
+        """All resting orders."""
+        return self._account.live_orders()
+
+    def keep_track(self) -> None:
+        """From now on note which orders change, for `take_touched`; all there are count as changed."""
+        self._outbox.touched = (set(self._state.orders), set(self._state.algos))
+
+    def take_touched(self) -> tuple[set[int], set[int]]:
+        """Ids of the orders and algo orders that have changed, or gone, since the last call."""
+        touched = self._outbox.touched or (set(), set())
+        self._outbox.touched = (set(), set())
+        return touched
+
     def _leg_truth(self, leg: Leg) -> Mapping[str, str]:
         return {
             "qty": str(leg.qty),
@@ -431,7 +458,12 @@ class Engine:
         state = msgspec.msgpack.decode(data, type=State)
         if set(state.markets) != set(self._rules):
             raise ValueError(f"snapshot is of {sorted(state.markets)}, engine lists {sorted(self._rules)}")
+        self.restore_state(state, self._rules)
+
+    def restore_state(self, state: State, rules: Mapping[str, SymbolRules]) -> None:
+        """Goes on with a state that was kept and the rules that were in force; InvariantError when it contradicts itself."""
         check_money(state)
+        self._rules.update(rules)
         self._wire(state)
 
 

@@ -148,7 +148,7 @@ class Rest:
         finally:
             # A refused request may have changed something too (an order that expired on the way).
             venue.publish_user_events()
-            venue.hub.flush()
+            venue.flush()
 
     def _counts(self, route: Route | None) -> dict[str, str]:
         limiter = self._venue.limiter

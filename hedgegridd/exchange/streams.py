@@ -99,7 +99,7 @@ class SymbolStreams:
         self.update_id = 1_000
         self.trade_id = 1_000
         self._sent: dict[str, _Sent] = {}
-        self._last_price: Decimal | None = None
+        self.last_price: Decimal | None = None
         self._trade: dict[str, Any] | None = None
         self.trades: deque[dict[str, Any]] = deque(maxlen=TRADES_KEPT)
 
@@ -109,14 +109,18 @@ class SymbolStreams:
         self._trade = None
         if tick.volume > 0:
             self.trade_id += 1
-            fell = self._last_price is not None and tick.last < self._last_price
+            fell = self.last_price is not None and tick.last < self.last_price
             self._trade = {
                 "e": "aggTrade", "E": tick.ts_ms, "a": self.trade_id, "s": self.symbol,
                 "p": plain(tick.last), "q": plain(tick.volume), "f": self.trade_id, "l": self.trade_id,
                 "T": tick.ts_ms, "m": fell,
             }  # fmt: skip
             self.trades.append(self._trade)
-        self._last_price = tick.last
+        self.last_price = tick.last
+
+    def restore(self, update_id: int, trade_id: int, last_price: Decimal | None) -> None:
+        """Go on numbering where a venue that was restarted had come to."""
+        self.update_id, self.trade_id, self.last_price = update_id, trade_id, last_price
 
     def messages(
         self, spec: StreamSpec, tick: Tick, klines: KlineBook, funding: Callable[[str], tuple[Decimal, int]]
