@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from hedgegridd.control.views import age_s
+from hedgegridd.core.entries import DISABLED
 from hedgegridd.messages import (
     BootAnswer,
     DeskView,
@@ -81,11 +82,17 @@ def state_of(facts: Facts) -> str:
         return "TRIPPED"
     if not facts.boot.ready or facts.kill.state is KillState.STARTING:
         return "STARTING"
-    if any(item.paused or not item.trading or item.why_no_entries for item in facts.desk.instruments):
+    wanted = [item for item in facts.desk.instruments if not _is_disabled(item)]
+    if not wanted or any(item.paused or not item.trading or item.why_no_entries for item in wanted):
         return "HELD"
-    if any(leg.latched for _, leg in facts.legs):
+    if any(leg.latched for item in wanted for leg in item.legs):
         return "HELD"
     return "TRADING"
+
+
+def _is_disabled(item: InstrumentView) -> bool:
+    """As the config wants it: nothing is wrong when it has no entries."""
+    return DISABLED in item.why_no_entries
 
 
 def trading_enabled(facts: Facts) -> bool | None:
@@ -157,15 +164,16 @@ def doing_of(facts: Facts, state: str) -> str:
         return "not known"
     if not facts.desk.instruments:
         return "no instrument is configured"
-    return "; ".join(_doing_one(item, facts.now_ns) for item in facts.desk.instruments)
+    return "; ".join(_doing_one(item, facts.venue) for item in facts.desk.instruments)
 
 
-def _doing_one(item: InstrumentView, now_ns: int) -> str:
+def _doing_one(item: InstrumentView, venue: VenueAnswer | None) -> str:
     entries = item.rungs_resting_long + item.rungs_resting_short
-    mark_age = age_s(item.mark_ns, now_ns)
+    # Its age is since it came, on our clock: in a replay the market's clock is another.
+    mark_age = None if venue is None else venue.market_age_s.get(item.instrument)
     mark = "mark not known"
     if item.mark is not None:
-        mark = f"mark {item.mark:,f}" + ("" if mark_age is None else f" ({max(mark_age, 0.0):.1f} s)")
+        mark = f"mark {item.mark:,f}" + ("" if mark_age is None else f" ({mark_age:.1f} s)")
     resting = f"{entries} entries, {item.exits_resting} exits resting"
     moving = item.open_orders - entries - item.exits_resting
     under_way = f", {moving} under way" if moving > 0 else ""
@@ -193,6 +201,7 @@ def wrong_of(facts: Facts) -> tuple[str, ...]:
         found += [
             f"{short(item.instrument)}: no entries, {reason}"
             for item in facts.desk.instruments
+            if not _is_disabled(item)
             for reason in item.why_no_entries
         ]
     return tuple(found)

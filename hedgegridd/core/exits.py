@@ -16,6 +16,7 @@ import msgspec
 from hedgegridd import config
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import Context
+from hedgegridd.core.ladder import step_of
 from hedgegridd.core.state import Backoff, LegState, Lot, Order
 from hedgegridd.model import BPS, ZERO, Instrument, Leg, OrderKind, OrderStatus, Purpose
 
@@ -23,7 +24,11 @@ CANCEL_WAIT_NS = 1_000_000_000
 BACKOFF_MIN_NS = 200_000_000
 BACKOFF_MAX_NS = 5_000_000_000
 FORGET_NS = 10_000_000_000  # a refusal this long after the last one begins a new row
+STOP_SLACK_STEPS = 2  # a lone stop that stands further out than wanted is drawn in from here on
 ALGO_RESERVE = 4  # conditional orders kept free for the leg stops and their replacements
+
+# Already through; the key is not known, or may not trade.
+_NOT_OF_THE_ORDER = frozenset({-2021, -2014, -2015})
 
 _ALIVE = frozenset({OrderStatus.PENDING, OrderStatus.UNKNOWN, OrderStatus.WORKING})
 
@@ -110,13 +115,21 @@ def refused(
         if code == -4130 and not order.lot and not state.one_stop_only:
             state.one_stop_only = True
             return
-        if code != -2021 and not order.lot and qty == ZERO:
+        if _is_of_the_order(code) and not order.lot and qty == ZERO:
             state.stop_needs_position = True
             return
     elif order.purpose is Purpose.TAKE_PROFIT and code == -4164 and not state.exits_need_notional:
         state.exits_need_notional = True
         return
     back_off(state, backoff_key(order.purpose, order.lot), mono, why)
+
+
+def _is_of_the_order(code: int) -> bool:
+    """The venue has looked at the order itself: not a limit, its load, our clock, a broken connection (0), our key.
+
+    Only then a refused stop of a flat leg says that a stop needs a position; that is believed from then on.
+    """
+    return code <= -2000 and code not in _NOT_OF_THE_ORDER
 
 
 def leg_stop_price(
@@ -348,6 +361,8 @@ class _Planner:
             plan.stop_ok = True
             return
         if alive and state.one_stop_only:
+            if any(self.stands_further_out(order, want) for order in sure):
+                return
             for order in alive:
                 self.cancel(order)
             return
@@ -365,6 +380,18 @@ class _Planner:
             )
         )
         plan.stop_ok = plan.stop_ok or (placed and trusted)
+
+    def stands_further_out(self, order: Order, want: Decimal) -> bool:
+        """Whether a stop may stay where it is: it covers all that `want` would, and not much more.
+
+        Where the venue takes one stop only, moving it leaves inventory without any for a moment (longer when the
+        machine is busy, until the restart when we die in it). That is worth it to widen what it covers, or when it
+        stands far off; not to draw it in a little.
+        """
+        if self.view.qty == ZERO or order.stop_price is None:
+            return False
+        slack = STOP_SLACK_STEPS * step_of(want, self.view.grid.step_bps)
+        return ZERO <= (want - order.stop_price) * self.view.leg.sign <= slack
 
     def near(self, price: Decimal | None, want: Decimal) -> bool:
         tolerance = self.view.grid.execution.price_tolerance_bps

@@ -201,6 +201,23 @@ def test_where_one_stop_only_may_rest_the_old_one_goes_first():
     assert len(placed(venue, Purpose.STOP)) - refusals <= 3, "it has learned: no second -4130"
 
 
+@pytest.mark.parametrize(("price", "one_stop", "moves"), [(38950, True, 0), (38950, False, 1), (39750, True, 1)])
+def test_a_lone_stop_is_not_drawn_in_by_a_little(price, one_stop, moves):
+    """With the outer entries gone it could stand nearer: by one step after five fills, by five after one."""
+    venue = rig(faults=Faults(one_stop_only=one_stop))
+    legs = venue.desk._state.grids["BTCUSDT-PERP.BINANCE"].legs
+    legs[Leg.LONG].one_stop_only = one_stop
+    go(venue, price)
+    venue.settle()
+    before = len([x for x in placed(venue, Purpose.STOP) if x.leg is Leg.LONG])
+    venue.ask(m.SetThrottle(throttle=D(0)))
+    venue.settle()
+    venue.check()
+    assert not venue.of(Leg.LONG, Purpose.ENTRY)
+    after = len([x for x in placed(venue, Purpose.STOP) if x.leg is Leg.LONG])
+    assert after - before == moves
+
+
 def test_a_venue_that_wants_a_position_first_gets_the_stop_with_the_first_fill():
     venue = rig(faults=Faults(stop_needs_position=True))
     assert len(placed(venue, Purpose.STOP)) == 1
@@ -209,6 +226,18 @@ def test_a_venue_that_wants_a_position_first_gets_the_stop_with_the_first_fill()
     assert leg_of(venue).stop_resting
     assert venue.worst_naked < SECOND
     venue.check()
+
+
+@pytest.mark.parametrize("code", [0, -1003, -1008, -1021, -2015])
+def test_a_stop_refused_for_something_else_does_not_say_that_a_stop_needs_a_position(code):
+    venue = rig(start=False)
+    venue.refuse_next.append((Purpose.STOP, code or -1, Leg.LONG))
+    venue.start(bars=79)
+    state = venue.desk.snapshot().grids["BTCUSDT-PERP.BINANCE"].legs[Leg.LONG]
+    assert not state.stop_needs_position, "believed once, entries would rest before their stop for good"
+    venue.settle()
+    assert len(venue.of(Leg.LONG, Purpose.STOP)) == 1, "it is tried again"
+    assert len(venue.of(Leg.LONG, Purpose.ENTRY)) == 6
 
 
 def test_a_small_move_of_the_want_moves_nothing():
