@@ -101,6 +101,7 @@ class AlgoService:
             create_ms=now_ms,
             update_ms=now_ms,
             gtd_ms=read_gtd(request, tif, now_ms),
+            stp=params.self_trade_prevention(request),
         )
 
     @staticmethod
@@ -269,6 +270,7 @@ class AlgoService:
             working_type=algo.working_type,
             close_position=algo.close_position,
             algo_id=algo.id,
+            stp=algo.stp,
         )
         try:
             self._trading.check_triggered(order)

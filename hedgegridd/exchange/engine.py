@@ -17,7 +17,7 @@ import msgspec
 from hedgegridd.exchange import params
 from hedgegridd.exchange.account import Account
 from hedgegridd.exchange.algo import AlgoService
-from hedgegridd.exchange.brackets import brackets_json
+from hedgegridd.exchange.brackets import brackets_json, brackets_of
 from hedgegridd.exchange.desk import Desk
 from hedgegridd.exchange.events import Outbox
 from hedgegridd.exchange.info import exchange_info
@@ -25,6 +25,7 @@ from hedgegridd.exchange.invariants import check_books, check_money
 from hedgegridd.exchange.matching import Book
 from hedgegridd.exchange.params import Params
 from hedgegridd.exchange.reports import Reports
+from hedgegridd.exchange.rules import changed_rules
 from hedgegridd.exchange.settlement import Settlement, funding_rate
 from hedgegridd.exchange.state import FIRST_ORDER_ID, LEGS, Leg, Market, Order, State
 from hedgegridd.exchange.trading import Trading
@@ -376,6 +377,28 @@ class Engine:
             raise VenueError(-2011, "Unknown order sent.")
         self._desk.end(order, "EXPIRED", wall_ms)
         self._settled(wall_ms)
+
+    def liquidate(self, symbol: str, leg: str, wall_ms: int) -> None:
+        """The venue closes a whole leg (LONG or SHORT) by force at mark."""
+        if leg not in LEGS:
+            raise VenueError(-4060, "Invalid position side.")
+        self._settlement.liquidate(symbol, leg, wall_ms)
+        self._settled(wall_ms)
+
+    def settle(self, symbol: str, wall_ms: int) -> None:
+        """The venue delists a symbol: orders of both services end, legs are closed at mark, status SETTLING."""
+        self._settlement.settle(symbol, wall_ms)
+        self._algo.cancel_all(symbol, wall_ms)
+        self._settled(wall_ms)
+
+    def set_rules(self, symbol: str, changes: Mapping[str, Decimal | int]) -> SymbolRules:
+        """Changes filters and fees while trading; ValueError naming the field, and nothing changes then."""
+        rules = changed_rules(self._desk.rules_of(symbol), changes, len(self._books[symbol].orders))
+        self._rules[symbol] = rules
+        self._books[symbol].rules = rules
+        self._account.brackets[symbol] = brackets_of(rules)
+        self.changes += 1
+        return rules
 
     def deleverage(self, symbol: str, leg: str, qty: Decimal, wall_ms: int) -> None:
         """The venue auto-deleverages `qty` of a leg (LONG or SHORT) at mark."""

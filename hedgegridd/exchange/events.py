@@ -72,7 +72,7 @@ class Outbox:
             "pP": False,
             "si": 0,
             "ss": 0,
-            "V": "NONE",
+            "V": order.stp,
             "pm": "NONE",
             "gtd": order.gtd_ms,
         }
@@ -125,7 +125,7 @@ class Outbox:
             "act": order.type if order else "0",
             "tp": fixed(algo.trigger, rules.tick),
             "p": fixed(algo.price, rules.tick) if algo.price else "0",
-            "V": "NONE",
+            "V": algo.stp,
             "wt": algo.working_type,
             "pm": "NONE",
             "cp": algo.close_position,
