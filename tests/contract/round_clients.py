@@ -80,7 +80,7 @@ async def play(client: RoundClient) -> Seen:
     await client.cancel_stop(stop)
     try:
         await client.close("LONG", QTY * 2)
-    except Exception as error:  # noqa: BLE001  # each client has its own; the test looks into it
+    except Exception as error:  # each client has its own; the test looks into it
         seen.refused = str(error)
     for leg in ("LONG", "SHORT"):
         await client.close(leg, QTY)

@@ -201,7 +201,9 @@ def test_where_one_stop_only_may_rest_the_old_one_goes_first():
     assert len(placed(venue, Purpose.STOP)) - refusals <= 3, "it has learned: no second -4130"
 
 
-@pytest.mark.parametrize(("price", "one_stop", "moves"), [(38950, True, 0), (38950, False, 1), (39750, True, 1)])
+@pytest.mark.parametrize(
+    ("price", "one_stop", "moves"), [(38950, True, 0), (38950, False, 1), (39750, True, 1)]
+)
 def test_a_lone_stop_is_not_drawn_in_by_a_little(price, one_stop, moves):
     """With the outer entries gone it could stand nearer: by one step after five fills, by five after one."""
     venue = rig(faults=Faults(one_stop_only=one_stop))
