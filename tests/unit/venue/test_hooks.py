@@ -11,8 +11,8 @@ import msgspec
 import pytest
 import structlog
 from nautilus_trader.adapters.binance.execution import BinanceCommonExecutionClient
-from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
 from nautilus_trader.adapters.binance.futures.enums import BinanceFuturesEnumParser
+from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
 from nautilus_trader.adapters.binance.futures.schemas.user import BinanceFuturesAlgoUpdateMsg
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
 from nautilus_trader.model.identifiers import AccountId, InstrumentId
