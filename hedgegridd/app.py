@@ -149,6 +149,7 @@ class Daemon:
             recent=recent.lines,
             environment=config.venue.environment,
             account=config.venue.account,
+            account_poll_s=float(config.venue.account_poll_s),
         )
         dispatcher = Dispatcher(REGISTRY, services)
         self.gateway = Gateway(

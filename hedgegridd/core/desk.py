@@ -83,8 +83,8 @@ class Desk:
         state.recent.clear()
         state.view_due, state.view_mono = False, None
         truth = state.truth
-        truth.asked = truth.wanted = truth.again_mono = None
-        truth.delay_ns = truth.asked_mono = truth.backoff_mono = truth.patience_mono = 0
+        truth.asked = truth.wanted = truth.again_mono = truth.ok_ns = None
+        truth.delay_ns = truth.asked_mono = 0
         state.ledger.money_mono = 0
         self._ctx.ledger.new_session()
         for grid in state.grids.values():
@@ -284,6 +284,7 @@ class Desk:
         state.reconciled = True
         # At the first comparison the books take what the venue says: that is adoption, not disagreement.
         ok = not outcome.again and (first or not outcome.differences)
+        truth.ok_ns = report.asked_ns if ok else truth.ok_ns
         waiting = [
             waiter
             for waiter in state.waiters

@@ -240,6 +240,7 @@ class TruthState(msgspec.Struct, kw_only=True):
     income_cursor_ms: int | None = None
     funding_cursor_ms: int | None = None
     account: VenueAccount | None = None
+    ok_ns: Nanos | None = None  # wall time of the question whose answer last agreed with our books
 
 
 class DeskState(msgspec.Struct, kw_only=True):

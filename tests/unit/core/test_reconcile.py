@@ -489,3 +489,32 @@ def test_a_restarted_desk_waits_for_truth_and_takes_up_its_lots():
     venue.settle()
     assert venue.check().instruments[0].legs[0].qty == 0
     assert told(venue)[-1].ok
+
+
+def test_the_view_says_when_the_books_last_agreed():
+    venue = rig()
+    first = venue.check().reconciled_ns
+    assert first == told_asked(venue)[-1], "adoption at the start is agreement"
+    venue.run(venue.mono + 20 * SECOND)
+    del venue.resting[venue.of(Leg.LONG, Purpose.ENTRY)[0].order.client_order_id]  # and nobody told us
+    reconcile(venue)
+    assert not told(venue)[-1].ok
+    assert venue.check().reconciled_ns == first, "a comparison that found a difference does not count"
+    venue.settle()
+    reconcile(venue)
+    assert told(venue)[-1].ok
+    assert venue.check().reconciled_ns == told_asked(venue)[-1] > first
+    venue.desk.new_session()
+    assert venue.desk.snapshot().truth.ok_ns is None
+
+
+def test_the_view_names_the_channels_that_are_lost():
+    venue = rig()
+    venue.feed(m.FeedChanged(channel="rest", up=False, detail="3 calls failed in a row"))
+    assert venue.view().feeds_down == ("rest",)
+    venue.feed(m.FeedChanged(channel="rest", up=True))
+    assert venue.view().feeds_down == ()
+
+
+def told_asked(venue):
+    return [x.asked_ns for x in told(venue)]
