@@ -65,9 +65,9 @@ def test_behind_a_proxy_the_address_is_the_one_it_tells(behind: bool, client: st
 
 
 def test_an_open_address_is_served_behind_a_proxy_with_keys() -> None:
-    Auth(Control(http_host="0.0.0.0", keys=CONFIG.keys, behind_proxy=True), lambda: 0.0)  # noqa: S104  # not bound here
+    Auth(Control(http_host="0.0.0.0", keys=CONFIG.keys, behind_proxy=True), lambda: 0.0)  # not bound here
     with pytest.raises(ValueError, match=r"'0\.0\.0\.0' is not loopback"):
-        Auth(Control(http_host="0.0.0.0"), lambda: 0.0)  # noqa: S104
+        Auth(Control(http_host="0.0.0.0"), lambda: 0.0)
 
 
 @pytest.mark.parametrize(
