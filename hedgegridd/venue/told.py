@@ -77,8 +77,7 @@ class Teller:
             return False
         # That an order rests which was sent long ago (adopted, say) is no news that the stream owes us.
         if not by_stream and (sent is not None or not isinstance(event, OrderAccepted)):
-            now_ns = self._mono_ns()
-            self._doubt.told_elsewhere(event, asked.sent_ns if asked else now_ns, now_ns)
+            self._doubt.told_elsewhere(event, asked.sent_ns if asked else None, self._mono_ns())
         self._publish(event, cause)
         return True
 
