@@ -20,6 +20,7 @@ from hedgegridd.control.bounded import BoundedServer, Handler
 from hedgegridd.control.dispatch import BODY_MAX, Dispatcher
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.operation import SAFETY_VERBS, Caller, Operation, Outcome, Problem, Registry, summary
+from hedgegridd.control.strict_json import refuse_twice
 
 BODY_S = 5.0
 SHUTDOWN_S = 3.0
@@ -218,6 +219,9 @@ def _too_large() -> Problem:
 
 def _json_object(raw: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(raw or b"{}", type=dict[str, Any])
+        fields = msgspec.json.decode(raw or b"{}", type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, "malformed", f"the body is no JSON object: {error}") from error
+    if raw:
+        refuse_twice(raw)
+    return fields

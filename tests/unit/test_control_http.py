@@ -464,3 +464,37 @@ async def test_who_sends_no_whole_header_is_closed_and_who_did_is_kept(
             assert (await kept.readline()).startswith(b"HTTP/1.1 200")
         writer.close()
         kept_writer.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"),
+    [
+        ("/throttle", '{"throttle": 0, "throttle": 1}', 400, "throttle"),
+        ("/pause", '{"reason": "a", "reason": "b"}', 400, "reason"),
+        ("/pause", '{"reason": "\\u0007"}', 422, "reason"),
+        ("/pause", '{"reason": "line\\nline"}', 422, "reason"),
+    ],
+)
+async def test_a_field_twice_and_control_characters_are_refused(
+    path: str, body: str, status: int, field: str
+) -> None:
+    bus = FakeBus()
+    async with served(bus) as (client, _):
+        headers = {"X-API-Key": KEYS["operator"], "Content-Type": "application/json"}
+        async with client.post(path, data=body, headers=headers) as response:
+            assert (response.status, (await response.json())["field"]) == (status, field)
+    assert bus.commands == []
+
+
+async def test_text_flags_of_the_desk_are_booleans_and_reasons_may_be_in_any_script() -> None:
+    bus = FakeBus()
+    bus.table[m.PauseEntries] = m.Done(to=0, detail={"paused": "true", "entries_resting": 0})
+    bus.table[m.StopTrading] = m.Done(to=0, detail={"trading": "false", "entries_resting": 0})
+    async with served(bus) as (client, _):
+        headers = {"X-API-Key": KEYS["operator"]}
+        async with client.post(
+            "/pause", json={"reason": "Nachricht für heute: 値"}, headers=headers
+        ) as response:
+            assert (await response.json())["paused"] is True
+        async with client.post("/stop", json={}, headers=headers) as response:
+            assert (await response.json())["trading"] is False
