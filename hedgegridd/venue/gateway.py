@@ -12,7 +12,7 @@ from hedgegridd.config import Config
 from hedgegridd.errors import HedgegridError, VenueError
 from hedgegridd.model import Instrument, KillState
 from hedgegridd.runtime.actor import Actor
-from hedgegridd.venue import setup
+from hedgegridd.venue import patience, setup
 from hedgegridd.venue.bars import Bars
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import Failure, Kind, of_text
@@ -32,8 +32,6 @@ from hedgegridd.venue.user_stream import UserDecoder
 from hedgegridd.venue.watch import Channels, Watch
 
 REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
-RETRY_S = 1.0
-RETRY_MAX_S = 30.0
 SWEEP_S = 5.0
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
 CAUSE_WINDOW_NS = 1_000_000_000  # an order later than this after the market's last word was not caused by it
@@ -160,11 +158,9 @@ class Gateway(Actor, Listener):
                     self._take_rule(rule)
                 await self._trading.connect(float(self._config.daemon.start_deadline_s))
             except (VenueError, VenueCallError) as error:
-                pause_s = min(RETRY_S * 2 ** min(attempt - 1, 10), RETRY_MAX_S)
-                if isinstance(error, VenueCallError):
-                    pause_s = max(pause_s, error.failure.retry_after_s)
-                _log.warning("venue not up", attempt=attempt, error=str(error), retry_s=pause_s)
-                waits_for = f"{error}; retry {attempt + 1} in {pause_s:.0f} s"
+                said, pause_s = patience.after(error, attempt)
+                _log.warning("venue not up", attempt=attempt, error=said, retry_s=pause_s)
+                waits_for = f"{said}; retry {attempt + 1} in {pause_s:.0f} s"
                 self._out(m.StageReached(stage="venue", waits_for=waits_for))
                 await asyncio.sleep(pause_s)
                 continue
