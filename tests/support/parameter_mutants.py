@@ -33,7 +33,7 @@ HOLDERS = {
 }
 SKIPPED = {"config.py", "config_load.py", "demo.py"}
 SUITES = {
-    "core/check": ["tests/unit/core/test_check.py"],
+    "core/check": ["tests/unit/core/test_parameters_check.py", "tests/unit/core/test_check.py"],
     "core": ["tests/unit/core/test_parameters.py", "tests/unit/core", "tests/property/test_entries.py"],
     "venue": ["tests/unit/venue/test_parameters_venue.py", "tests/unit/venue"],
     "control": [
