@@ -21,7 +21,7 @@ HOLDERS = {
     "Venue": {"venue", "options"},
     "Regime": {"cfg", "_cfg", "regime"},
     "Funding": {"cfg", "funding"},
-    "Policy": {"policy", "usual"},
+    "Policy": {"policy"},
     "Position": {"position", "limits"},
     "Execution": {"execution"},
     "Grid": {"grid", "_grid"},
