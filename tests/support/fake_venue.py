@@ -54,6 +54,7 @@ class Faults:
     lose_fill: float = 0.0  # the stream does not tell; the history does
     stop_needs_position: bool = False
     flat_stop_code: int = -4509
+    second_stop_code: int = -4130
     one_stop_only: bool = False
     min_notional: Decimal = ZERO  # of every order, exits too
 
@@ -265,7 +266,7 @@ class FakeVenue:
         if order.close_position:
             others = [r for r in self.resting.values() if r.order.close_position and r.order.leg is order.leg]
             if self.faults.one_stop_only and others:
-                return -4130
+                return self.faults.second_stop_code
             if self.faults.stop_needs_position and leg.qty == ZERO:
                 return self.faults.flat_stop_code
         if order.stop_price is not None and (self.price - order.stop_price) * order.leg.sign <= 0:
