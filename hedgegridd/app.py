@@ -51,6 +51,7 @@ EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
 ENTRIES_GONE_S = 15.0
 FLATTEN_S = 30.0
 RECONCILE_S = 5.0
+COMPARISONS = 3  # at most, within RECONCILE_S
 SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
@@ -63,6 +64,7 @@ class Daemon:
     config: Config
     credentials: Credentials
     clock: RealClock = field(default_factory=RealClock)
+    accept_broken_journal: bool = False
 
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
@@ -92,7 +94,12 @@ class Daemon:
             hooks=JournalHooks(on_failure=self._journal_failed),
             segment_bytes=config.journal.segment_mb << 20,
         )
-        restored = journal_restore.restore(self.journal, self.folder.journal, self.folder.snapshots)
+        restored = journal_restore.restore(
+            self.journal,
+            self.folder.journal,
+            self.folder.snapshots,
+            accept_broken=self.accept_broken_journal,
+        )
         for note in restored.notes:
             _log.warning("journal", note=note)
         symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
@@ -106,6 +113,28 @@ class Daemon:
         self._snapshot_position = restored.snapshot.position if restored.snapshot else 0
         _log.info("state", snapshot=state is not None, records_replayed=replayed, epoch=self.folder.epoch)
         self._join(restored.next_seq)
+        self._begin_session(restored.opened.last_position)
+
+    def _begin_session(self, position: int) -> None:
+        """Keep the state with which this process begins.
+
+        The next start replays this process's records on it: on the state in which the one before was killed the
+        machines would decide otherwise than they did here.
+        """
+        try:
+            self._save(self.machines.snapshot(), position)
+            self._snapshot_position = position
+        except OSError as error:
+            _log.error("snapshot_failed", error=str(error))
+
+    def _save(self, state: bytes, position: int) -> None:
+        snapshot.save(
+            self.folder.snapshots,
+            state,
+            position=position,
+            next_seq=self.bus.next_seq,
+            time_ns=self.clock.wall_ns(),
+        )
 
     def _join(self, next_seq: int) -> None:
         config = self.config
@@ -120,6 +149,7 @@ class Daemon:
             recent=recent.lines,
             environment=config.venue.environment,
             account=config.venue.account,
+            account_poll_s=float(config.venue.account_poll_s),
         )
         dispatcher = Dispatcher(REGISTRY, services)
         self.gateway = Gateway(
@@ -208,13 +238,7 @@ class Daemon:
             position = self.journal.position
             durable = self.journal.close()
             if durable:
-                snapshot.save(
-                    self.folder.snapshots,
-                    state,
-                    position=position,
-                    next_seq=self.bus.next_seq,
-                    time_ns=self.clock.wall_ns(),
-                )
+                self._save(state, position)
         except OSError as error:
             _log.error("snapshot_failed", error=str(error))
         finally:
@@ -250,15 +274,34 @@ class Daemon:
         await self._stop_asked.wait()
         gone = self.waiter.expect(lambda x: isinstance(x, m.EntriesGone) and x.cause == "stopping")
         self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
-        confirmed = await gone.within(ENTRIES_GONE_S)
-        if self.config.daemon.on_stop == "flatten":
-            confirmed = await self._flatten_at_stop() and confirmed
-        compared = self.waiter.expect(lambda x: isinstance(x, m.Reconciled))
-        self.bus.tell(m.Reconcile(cause="stopping"), actor="app")
-        confirmed = await compared.within(RECONCILE_S) and confirmed
-        self.confirmed = self.confirmed and confirmed
-        _log.info("stopped", entries_gone=confirmed, reason=self._stop_reason)
+        entries_gone = await gone.within(ENTRIES_GONE_S)
+        flat = await self._flatten_at_stop() if self.config.daemon.on_stop == "flatten" else None
+        agreed = await self._compared_at_stop()
+        self.confirmed = self.confirmed and entries_gone and flat is not False and agreed
+        _log.info(
+            "stopped",
+            reason=self._stop_reason,
+            entries_gone=entries_gone,
+            books_agree_with_venue=agreed,
+            **({} if flat is None else {"flat": flat}),
+        )
         self.supervisor.request_stop()
+
+    async def _compared_at_stop(self) -> bool:
+        """Whether the venue's last word is what our books say.
+
+        A comparison takes over what it finds different; what is still different at the next one is a disagreement.
+        """
+        ours = "stopping"
+        agreed = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours and x.ok)
+        with anyio.move_on_after(RECONCILE_S):
+            for _ in range(COMPARISONS):
+                compared = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours)
+                self.bus.tell(m.Reconcile(cause=ours), actor="app")
+                await compared.within(RECONCILE_S)
+                if agreed.came:
+                    break
+        return agreed.came
 
     async def _flatten_at_stop(self) -> bool:
         command = m.Flatten(legs=LEGS, reason=f"stop: {self._stop_reason}", deadline_s=FLATTEN_S)

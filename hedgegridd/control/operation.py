@@ -114,7 +114,8 @@ class Services:
     """What all operations share.
 
     `instruments` are the configured ids; `time_ns` the wall clock; `durable(timeout_s)` returns when everything posted
-    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns` and `text`.
+    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns` and `text`;
+    `account_poll_s` is how often the account's figures are read.
     """
 
     bus: Bus
@@ -124,6 +125,7 @@ class Services:
     recent: Callable[[], list[dict[str, object]]]
     environment: str = "paper"
     account: str = ""
+    account_poll_s: float = 5.0
 
 
 @dataclass(slots=True)

@@ -143,6 +143,12 @@ def _data(subject: Subject) -> Iterator[Problem]:
             f"entries start {needed - grid.bars_to_warm} bars late",
             f"warmup_bars = {needed}",
         )
+    elif regime.atr_len != config.Regime().atr_len:
+        yield subject.warning(
+            "regime.atr_len",
+            "atr_len is dead: in this version nothing but the warm-up needs the ATR",
+            f"{grid.bars_to_warm} warm-up bars are more than it takes",
+        )
 
 
 def _dead(subject: Subject) -> Iterator[Problem]:
@@ -177,7 +183,7 @@ def _dead_policy(subject: Subject) -> Iterator[Problem]:
         for key in ("counter_levels", "counter_qty_scale"):
             if getattr(policy, key) != getattr(usual, key):
                 yield subject.warning(f"policy.{key}", f"{key} is dead: kind is symmetric")
-        for key in ("hysteresis_bps", "adx_trend"):
+        for key in ("ema_fast", "hysteresis_bps", "adx_trend"):
             if getattr(grid.regime, key) != getattr(config.Regime(), key):
                 yield subject.warning(
                     f"regime.{key}", f"{key} is dead: a symmetric policy knows no direction"

@@ -30,6 +30,8 @@ ALGO_RESERVE = 4  # conditional orders kept free for the leg stops and their rep
 # Already through; the key is not known, or may not trade.
 _NOT_OF_THE_ORDER = frozenset({-2021, -2014, -2015})
 
+_NO_SECOND_STOP = frozenset({-4130, -4045})  # one is there already; as many as may be
+
 _ALIVE = frozenset({OrderStatus.PENDING, OrderStatus.UNKNOWN, OrderStatus.WORKING})
 
 
@@ -97,13 +99,14 @@ def refused(
     code: int,
     reason: str,
     qty: Decimal,
+    mark: Decimal | None,
     ctx: Context,
 ) -> None:
     """What a refused exit means: too small, already through, one stop only, or: later again. `qty`: the leg's."""
     mono = ctx.mono
     why = f"{code} {reason}"
     if code == -2022:
-        ctx.want_truth(f"a close was refused as larger than the leg: {order.client_order_id}")
+        ctx.want_truth(f"a close was refused as larger than the leg: {order.client_order_id}", urgent=True)
     lot = state.lots.get(order.lot)
     if order.purpose is Purpose.STOP:
         if code == -2021 and (lot is not None or (qty > ZERO and not order.lot)):
@@ -112,10 +115,15 @@ def refused(
             elif lot.stopping_since is None:
                 lot.stopping_since = mono
             return
-        if code == -4130 and not order.lot and not state.one_stop_only:
+        if code in _NO_SECOND_STOP and not order.lot and not state.one_stop_only:
             state.one_stop_only = True
             return
-        if _is_of_the_order(code) and not order.lot and qty == ZERO:
+        through = (
+            mark is None or order.stop_price is None or (mark - order.stop_price) * order.leg.sign <= ZERO
+        )
+        # Some venues say -2021 where they mean that there is nothing to close.
+        meant = _is_of_the_order(code) or (code == -2021 and not through)
+        if meant and not order.lot and qty == ZERO:
             state.stop_needs_position = True
             return
     elif order.purpose is Purpose.TAKE_PROFIT and code == -4164 and not state.exits_need_notional:
@@ -327,13 +335,22 @@ class _Planner:
 
     # ------------------------------------------------------------------------------------------------ leg stop
 
+    def unexplained(self) -> bool:
+        """Whether the leg has inventory, none of it in our lots, that we are told to keep our hands off.
+
+        So it is after a start without the old state folder. What protects it rests at the venue from before: it stays.
+        """
+        refuse = self.view.grid.manual_position == "refuse"
+        return refuse and self.view.qty > ZERO and not self.state.lots
+
     def leg_stop(self) -> None:
         view, state, plan = self.view, self.state, self.plan
         stops = self.by_lot.get((Purpose.STOP, ""), [])
         want = view.stop
         if want is None:
-            for order in stops:
-                self.cancel(order)
+            if not self.unexplained():
+                for order in stops:
+                    self.cancel(order)
             plan.stop_ok = True
             return
         if state.closing or any(order.triggered for order in stops):
@@ -413,7 +430,7 @@ def plan_exits(state: LegState, view: ExitView) -> ExitPlan:
     for order in view.orders:
         if order.purpose is Purpose.CLOSE or order.lot in state.lots:
             continue
-        if order.lot or order.purpose is Purpose.TAKE_PROFIT:
+        if (order.lot or order.purpose is Purpose.TAKE_PROFIT) and not planner.unexplained():
             planner.cancel(order)  # its lot is closed, or was never ours
     planner.combine_small()
     for lot in list(state.lots.values()):

@@ -150,6 +150,8 @@ def desk_view(ctx: Context, grids: dict[str, GridMachine]) -> m.DeskView:
         instruments=tuple(instrument_view(grid, ctx) for grid in grids.values()),
         ledger=ctx.ledger.view(),
         reconciled=ctx.state.reconciled,
+        reconciled_ns=ctx.state.truth.ok_ns,
+        feeds_down=tuple(sorted(ctx.state.feeds_down)),
         settled=settled(ctx, grids),
         stopping=ctx.state.stopping is not None,
     )

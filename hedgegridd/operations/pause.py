@@ -8,7 +8,7 @@ from hedgegridd.control.operation import Context, Operation, Outcome, Role
 from hedgegridd.messages import GetOrders, OrdersAnswer, PauseEntries
 from hedgegridd.model import OrderStatus, Purpose
 
-CONFIRM_S = 10.0  # for the venue to confirm
+CONFIRM_S = 11.0  # the desk answers within 10 s, with what is true by then
 
 
 class Pause(Operation, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from msgspec import Meta
 from hedgegridd.control.operation import Context, Operation, Outcome, Role
 from hedgegridd.messages import StartTrading
 
-CONFIRM_S = 10.0  # for the venue to confirm
+CONFIRM_S = 11.0  # the desk answers within 10 s, with what is true by then
 
 
 class Start(Operation, frozen=True, kw_only=True):

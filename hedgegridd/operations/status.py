@@ -50,6 +50,7 @@ def _figures(facts: Facts) -> dict[str, object]:
         # Nothing waits to be decided here and nothing is on its way to the venue: what we show is what it has.
         "settled": None if desk is None or venue is None else desk.settled and venue.in_flight == 0,
         "reconciled": None if desk is None else desk.reconciled,
+        "reconciled_age_s": None if desk is None else views.age_s(desk.reconciled_ns, now_ns),
         "boot": None
         if boot is None
         else {
@@ -76,7 +77,7 @@ def _figures(facts: Facts) -> dict[str, object]:
         "margin_ratio": views.margin_ratio(venue),
         "pnl": None if desk is None else views.pnl(desk.ledger),
         "open_orders": None if desk is None else sum(item.open_orders for item in desk.instruments),
-        "feeds": views.feeds(venue),
+        "feeds": views.feeds(venue, desk),
         "instruments": None
         if desk is None
         else [views.instrument(item, venue, now_ns) for item in desk.instruments],

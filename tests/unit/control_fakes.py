@@ -102,6 +102,7 @@ def desk(*instruments: m.InstrumentView, **over: Any) -> m.DeskView:
         "instruments": instruments or (instrument(),),
         "ledger": ledger,
         "reconciled": True,
+        "reconciled_ns": NOW_NS - 12_000_000_000,
         "settled": True,
         "stopping": False,
     }

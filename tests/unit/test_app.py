@@ -1,10 +1,19 @@
 """The composition root: what a failed journal does."""
 
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from hedgegridd import app
 from hedgegridd import messages as m
+from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.app import Daemon
-from hedgegridd.config import Config, Grid
+from hedgegridd.config import Config, Grid, Venue
 from hedgegridd.config import Daemon as DaemonTable
+from hedgegridd.core.desk import LOST_ORDERS
 from hedgegridd.errors import ActorDown
+from hedgegridd.journal.snapshot import load
+from hedgegridd.state import DaemonState
 from hedgegridd.venue.rest import Credentials
 
 
@@ -39,3 +48,71 @@ def test_a_failed_journal_takes_resting_entries_away():
 
 def test_a_journal_that_fails_after_the_desk_has_gone_breaks_nothing():
     daemon(Desk(gone=True))._journal_failed(OSError("no space left"))
+
+
+def test_every_process_begins_with_a_snapshot_so_that_the_next_replays_its_records_alone(tmp_path):
+    venue = Venue(
+        rest_url="http://127.0.0.1:9", market_ws_url="ws://127.0.0.1:9", user_ws_url="ws://127.0.0.1:9"
+    )
+    config = Config(grid=(Grid(),), daemon=DaemonTable(state_dir=str(tmp_path)), venue=venue)
+    begun = []
+    for _ in range(2):
+        made = Daemon(config, Credentials("k", "s"))
+        made.open()
+        kept = load(tmp_path / "snapshots")
+        assert kept is not None
+        begun.append(msgspec.json.decode(kept.state, type=DaemonState).desk.next_order)
+        made.journal.close()
+        made.folder.close()  # the process is killed: no snapshot of its end
+    assert begun == [1 + LOST_ORDERS, 1 + 2 * LOST_ORDERS]
+
+
+class Ending:
+    """A desk that answers a stop as scripted: entries gone or not, then one outcome per comparison."""
+
+    def __init__(self, waiter: WaiterActor, outcomes: list[tuple[str, bool]], *, gone: bool) -> None:
+        self._waiter, self._outcomes, self._gone = waiter, outcomes, gone
+        self.stops = 0
+
+    def _say(self, event: m.Event) -> None:
+        self._waiter.handle(m.Envelope(seq=1, time_ns=1, mono_ns=1, cause=0, actor="desk", message=event))
+
+    def publish(self, event: m.Event, cause: int = 0, actor: str = "") -> None:
+        if self._gone:
+            self._say(m.EntriesGone(cause="stopping"))
+
+    def tell(self, command: m.Message, cause: int = 0, actor: str = "") -> int:
+        assert command == m.Reconcile(cause="stopping")
+        if self._outcomes:
+            said, ok = self._outcomes.pop(0)
+            self._say(m.Reconciled(ok=ok, cause=said))
+        return 1
+
+    def request_stop(self) -> None:
+        self.stops += 1
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "gone", "facts"),
+    [
+        ([("stopping", True)], True, (True, True)),
+        ([("stopping", False), ("stopping", True)], True, (True, True)),
+        ([("stopping", False)] * 3, True, (True, False)),
+        ([("timer", True)], True, (True, False)),
+        ([], True, (True, False)),
+        ([("stopping", True)], False, (False, True)),
+    ],
+)
+async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(monkeypatch, outcomes, gone, facts):
+    monkeypatch.setattr(app, "ENTRIES_GONE_S", 0.01)
+    monkeypatch.setattr(app, "RECONCILE_S", 0.01)
+    made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
+    made.waiter = WaiterActor()
+    made.bus = made.supervisor = ending = Ending(made.waiter, list(outcomes), gone=gone)
+    made._stop_asked.set()
+    with capture_logs() as logs:
+        await made._stop_in_order()
+    (line,) = [line for line in logs if line["event"] == "stopped"]
+    assert (line["entries_gone"], line["books_agree_with_venue"]) == facts
+    assert made.confirmed is all(facts)
+    assert ending.stops == 1

@@ -199,6 +199,8 @@ def test_an_entry_is_refused_and_a_reducing_order_is_not(
     limit: str, seen: dict[str, object], within: dict[str, object]
 ) -> None:
     assert refused_by(ENTRY, view(**seen), limits(**within)) == limit
+    if within.get(limit) is not None:
+        assert str(within[limit]) in check(ENTRY, view(**seen), limits(**within)).reason
     # The same view must never keep an exit or a stop from the venue, unless the leg itself is smaller.
     legs_seen = seen.get("legs")
     if not isinstance(legs_seen, dict) or legs_seen[Leg.LONG].qty > 0:
@@ -449,7 +451,7 @@ def test_position_limits_refuse(state: dict[str, object], limit: dict[str, objec
     bounds = msgspec.structs.replace(config.Position(max_qty=D(99)), **limit)
     why = why_position_refuses(figures(**state), Leg.LONG, D(80), D(2), bounds)
     assert why is not None
-    assert told in why
+    assert why.endswith(f"{told} {limit[told]}") if told in limit else told in why
 
 
 @pytest.mark.parametrize(
