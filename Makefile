@@ -10,7 +10,7 @@ FIND_PYTHON = for p in python3.14 python3.13 python3.12 python3; do \
 	  then echo $$p; exit 0; fi; done; \
 	echo "hedgegridd needs Python 3.12 or newer with venv (python3.14, 3.13, 3.12 and python3 were tried)." >&2; exit 1
 
-.PHONY: help demo test lint bench format venv clean
+.PHONY: help demo test lint bench properties format venv clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -46,6 +46,9 @@ lint: $(VENV)/.dev ## ruff, mypy strict, import contracts
 test: lint ## lint, all tests, branch coverage of core and runtime
 	$(PY) -m pytest -m "not e2e" -n auto --cov --cov-report=term --cov-report=xml --cov-fail-under=95
 	$(PY) -m pytest -m e2e
+
+properties: $(VENV)/.dev ## 10,000 random runs of the paper exchange's invariants (about two minutes)
+	HEDGEGRIDD_EXAMPLES=10000 $(PY) -m pytest tests/property/test_exchange_invariants.py
 
 bench: $(VENV)/.dev ## benchmarks, each beside its peer in the same run
 	$(PY) -m bench
