@@ -31,7 +31,7 @@ from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.core.reconciler import Reconciler
-from hedgegridd.errors import HedgegridError
+from hedgegridd.errors import ActorFault, HedgegridError
 from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal import snapshot
 from hedgegridd.journal.folder import StateFolder
@@ -178,7 +178,7 @@ class Daemon:
                 self.gateway.spawn(self.gateway.connect)
         except* Exception as errors:  # noqa: BLE001  # whatever broke, the exit code and the log say so
             for error in errors.exceptions:
-                _log.critical("broken", error=repr(error), exc_info=error)
+                self._say_broken(error)
             code = EXIT_FAILED
         finally:
             self.bus.stop()
@@ -186,12 +186,19 @@ class Daemon:
             _log.error("stop_overrun", actor=name)
         return code if code or self.confirmed else EXIT_UNVERIFIED
 
+    @staticmethod
+    def _say_broken(error: Exception) -> None:
+        """A port or a path that cannot be had is the operator's to mend and needs no traceback; all else has one."""
+        if isinstance(error, ActorFault) and isinstance(error.__cause__, OSError):
+            _log.critical("cannot_start", error=str(error.__cause__))
+        else:
+            _log.critical("broken", error=repr(error), exc_info=error)
+
     async def _supervise(self, scope: anyio.CancelScope, *, task_status: TaskStatus[None]) -> None:
         """The actors' whole life; when it is over, everything is."""
-        try:
-            await self.supervisor.run(task_status=task_status)
-        finally:
-            scope.cancel()
+        # Not in a `finally`: a cancelled scope would swallow the fault that `run` raises, and the exit code with it.
+        await self.supervisor.run(task_status=task_status)
+        scope.cancel()
 
     def close(self) -> bool:
         """Last snapshot, journal closed, folder released; False when something did not reach the disk."""
@@ -289,8 +296,15 @@ class Daemon:
     # --------------------------------------------------------------------------------------------------- incidents
 
     def _journal_failed(self, error: Exception) -> None:
-        # Entries are refused from here on (their intents cannot get durable); exits and flatten go on.
+        """New entries are refused by themselves (their intents cannot get durable); those that rest must go as well.
+
+        Exits and flatten go on. The pause is what `status` and `health` show until the restart that the disk needs.
+        """
         _log.critical("journal_failed", error=str(error))
+        try:
+            self.bus.tell(m.PauseEntries(reason=f"the journal has failed: {error}"), actor="app")
+        except HedgegridError as down:
+            _log.error("entries_not_paused", error=str(down))
 
     def _incident(self, incident: Incident) -> None:
         fault = incident.fault

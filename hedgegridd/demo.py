@@ -193,7 +193,7 @@ class Demo:
     async def run(self) -> int:
         """0 when the exchange has confirmed that no entry is left."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
             loop.add_signal_handler(number, self.stop.set)
         programs: list[Program] = []
         try:

@@ -84,7 +84,7 @@ class KillSwitchActor(MachineActor):
     name = "kill_switch"
     commands = (m.Kill, m.Rearm)
     queries = (m.GetKillSwitch,)
-    events = (m.StartChecked, m.VenueUp, m.FlattenFinished, m.EntriesGone, m.Reconciled)
+    events = (m.StartChecked, m.VenueUp, m.FlattenFinished, m.EntriesGone, m.Reconciled, m.FeedChanged)
 
     def __init__(self, machine: KillSwitch) -> None:
         super().__init__(machine)

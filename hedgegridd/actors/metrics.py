@@ -101,12 +101,17 @@ class MetricsActor(Actor, Collector):
         counts[reason if reason in counts or len(counts) < REASONS_MAX else "other"] += 1
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the address is taken."""
+        """Listen. Raises OSError when the address is taken or is none of ours."""
         app = web.Application()
         app.router.add_get("/metrics", self._scrape)
         self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._config.host, self._config.port).start()
+        try:
+            await web.TCPSite(self._runner, self._config.host, self._config.port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            self._runner = None
+            raise OSError(f"[metrics] host, port: {error.strerror or error}") from error
         REGISTRY.register(self)
 
     async def stop(self) -> None:

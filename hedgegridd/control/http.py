@@ -113,16 +113,16 @@ class HttpServer:
         """Bind and serve; `port` is the one in use.
 
         Raises:
-            OSError: the address is taken.
+            OSError: the address is taken or is none of ours.
         """
         self._runner = web.ServerRunner(BoundedServer(self.handle), shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._config.http_host, self._config.http_port)
         try:
             await site.start()
-        except BaseException:
+        except OSError as error:
             await self.stop()
-            raise
+            raise OSError(f"[control] http_host, http_port: {error.strerror or error}") from error
         self.port = self._runner.addresses[0][1]
         _log.info("control_http", host=self._config.http_host, port=self.port)
 

@@ -6,6 +6,7 @@ Requests of one connection run side by side, so that a status does not wait behi
 """
 
 import asyncio
+import contextlib
 import os
 import socket
 import stat
@@ -218,12 +219,12 @@ def listen(path: str, group_id: int | None) -> socket.socket:
     """A listening socket at `path` that never had wider rights than 0660, owned by `group_id` when given.
 
     Raises:
-        OSError: it cannot be bound, or the group cannot be given.
+        OSError: it cannot be bound, or the group cannot be given; the text names the key and the path.
     """
     fresh = f"{path}.new"
-    Path(fresh).unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        Path(fresh).unlink(missing_ok=True)
         listener.bind(fresh)
         Path(fresh).chmod(0o660)  # before listen(): until then nobody can connect
         if group_id is not None:
@@ -231,8 +232,9 @@ def listen(path: str, group_id: int | None) -> socket.socket:
         listener.listen(128)
         listener.setblocking(False)
         Path(fresh).rename(path)
-    except BaseException:
+    except OSError as error:  # the kernel's own words of a failed bind() name no path
         listener.close()
-        Path(fresh).unlink(missing_ok=True)
-        raise
+        with contextlib.suppress(OSError):
+            Path(fresh).unlink(missing_ok=True)
+        raise OSError(f"[control] socket: {path}: {error.strerror or error}") from error
     return listener

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from hedgegridd.control.views import age_s
+from hedgegridd.core.entries import DISABLED
 from hedgegridd.messages import (
     BootAnswer,
     DeskView,
@@ -81,11 +82,17 @@ def state_of(facts: Facts) -> str:
         return "TRIPPED"
     if not facts.boot.ready or facts.kill.state is KillState.STARTING:
         return "STARTING"
-    if any(item.paused or not item.trading or item.why_no_entries for item in facts.desk.instruments):
+    wanted = [item for item in facts.desk.instruments if not _is_disabled(item)]
+    if not wanted or any(item.paused or not item.trading or item.why_no_entries for item in wanted):
         return "HELD"
-    if any(leg.latched for _, leg in facts.legs):
+    if any(leg.latched for item in wanted for leg in item.legs):
         return "HELD"
     return "TRADING"
+
+
+def _is_disabled(item: InstrumentView) -> bool:
+    """As the config wants it: nothing is wrong when it has no entries."""
+    return DISABLED in item.why_no_entries
 
 
 def trading_enabled(facts: Facts) -> bool | None:
@@ -193,6 +200,7 @@ def wrong_of(facts: Facts) -> tuple[str, ...]:
         found += [
             f"{short(item.instrument)}: no entries, {reason}"
             for item in facts.desk.instruments
+            if not _is_disabled(item)
             for reason in item.why_no_entries
         ]
     return tuple(found)

@@ -18,6 +18,7 @@ from hedgegridd.core.regime import Reading
 from hedgegridd.core.state import GridState, Order
 from hedgegridd.model import LEGS, ZERO, Instrument, KillState, Leg, LegMode, Purpose
 
+DISABLED = "enabled = false in the config"
 _MINUTE_NS = Decimal(60_000_000_000)
 _SECOND_NS = 1_000_000_000
 _NUMBER = re.compile(r"\d")
@@ -45,7 +46,7 @@ def why_no_entries(grid: config.Grid, state: GridState, reading: Reading, ctx: C
     if desk.stopping is not None:
         why.append(f"stopping: {desk.stopping}")
     if not grid.enabled:
-        why.append("enabled = false in the config")
+        why.append(DISABLED)
     if not state.trading:
         why.append("trading is stopped")
     if state.paused is not None:

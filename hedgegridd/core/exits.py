@@ -25,6 +25,9 @@ BACKOFF_MAX_NS = 5_000_000_000
 FORGET_NS = 10_000_000_000  # a refusal this long after the last one begins a new row
 ALGO_RESERVE = 4  # conditional orders kept free for the leg stops and their replacements
 
+# Already through; the key is not known, or may not trade.
+_NOT_OF_THE_ORDER = frozenset({-2021, -2014, -2015})
+
 _ALIVE = frozenset({OrderStatus.PENDING, OrderStatus.UNKNOWN, OrderStatus.WORKING})
 
 
@@ -110,13 +113,21 @@ def refused(
         if code == -4130 and not order.lot and not state.one_stop_only:
             state.one_stop_only = True
             return
-        if code != -2021 and not order.lot and qty == ZERO:
+        if _is_of_the_order(code) and not order.lot and qty == ZERO:
             state.stop_needs_position = True
             return
     elif order.purpose is Purpose.TAKE_PROFIT and code == -4164 and not state.exits_need_notional:
         state.exits_need_notional = True
         return
     back_off(state, backoff_key(order.purpose, order.lot), mono, why)
+
+
+def _is_of_the_order(code: int) -> bool:
+    """The venue has looked at the order itself: not a limit, its load, our clock, a broken connection (0), our key.
+
+    Only then a refused stop of a flat leg says that a stop needs a position; that is believed from then on.
+    """
+    return code <= -2000 and code not in _NOT_OF_THE_ORDER
 
 
 def leg_stop_price(

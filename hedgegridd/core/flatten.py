@@ -54,7 +54,9 @@ class Flattener:
         return FlattenState(running=running)
 
     def restore(self, state: FlattenState) -> None:
-        """Take up what was running; it goes on when the venue is up."""
+        """Take up what was running; it goes on when the venue is up, and from the start: no answer comes any more."""
+        self._workers.clear()
+        self._askers.clear()
         self._restored = [item for item in state.running if item[1] in self._symbols]
 
     # --------------------------------------------------------------------------------------------------- messages

@@ -5,10 +5,11 @@ state     | Kill            | Rearm          | StartChecked | VenueUp | FlattenF
 STARTING  | trip            | refuse         | arm          | -       | -                           | -
 ARMED     | trip            | refuse         | -            | -       | -                           | -
 TRIPPED   | join or upgrade | refuse         | tell again   | resume  | halt (when it is the trip's)| -
-HALTED    | join or upgrade | check, cooling | tell again   | -       | -                           | -
+HALTED    | trip again      | check, cooling | tell again   | -       | -                           | -
 REARMING  | trip            | refuse         | -            | -       | -                           | arm or halt again
 
-A trip latches: it survives restarts (`snapshot`), which finish it, and only `Rearm` leaves it.
+HALTED is what the venue confirmed then; who kills again asks for what it confirms now. FeedChanged is kept in every
+state: rearm is refused while a feed is down. A trip latches: it survives restarts (`snapshot`), which finish it, and only `Rearm` leaves it.
 """
 
 import msgspec
@@ -47,6 +48,7 @@ class KillSwitch:
         self._askers: list[int] = []  # envelopes of Kill commands that wait for HALTED
         self._rearm_asker = 0
         self._rearm_reason = ""
+        self._feeds_down: dict[str, str] = {}  # channel -> why
 
     # ---------------------------------------------------------------------------------------------- persistence
 
@@ -57,6 +59,7 @@ class KillSwitch:
     def restore(self, state: KillSwitchState) -> None:
         """Take up a kept state: an open trip is finished, an open rearm has failed, ARMED starts over."""
         self._state = msgspec.structs.replace(state)
+        self._feeds_down.clear()  # what a process before us heard; what is down now will be told
         if state.state in (KillState.ARMED, KillState.STARTING):
             self._state.state = KillState.STARTING
         elif state.state is KillState.REARMING:
@@ -84,6 +87,12 @@ class KillSwitch:
                 return self._removed(env, message.cause)
             case m.Reconciled():
                 return self._checked(env, message)
+            case m.FeedChanged(up=True):
+                self._feeds_down.pop(message.channel, None)
+                return []
+            case m.FeedChanged():
+                self._feeds_down[message.channel] = message.detail
+                return []
             case m.Woke():
                 return self._woke(env, message.token)
             case _:
@@ -94,13 +103,12 @@ class KillSwitch:
         if action not in _STRENGTH:
             return [m.Refused(to=env.seq, reason=f"action must be 'halt' or 'flatten', not {action!r}")]
         state = self._state
-        if state.state in (KillState.TRIPPED, KillState.HALTED) and (
-            _STRENGTH[action] <= _STRENGTH[state.action]
-        ):
-            if state.state is KillState.HALTED:
-                return [self._done(env.seq, verified=True)]
-            self._askers.append(env.seq)
-            return [self._deadline(env, kill)]
+        latched = state.state in (KillState.TRIPPED, KillState.HALTED)
+        if latched and _STRENGTH[action] <= _STRENGTH[state.action]:
+            action = state.action
+            if state.state is KillState.TRIPPED:
+                self._askers.append(env.seq)
+                return [self._deadline(env, kill)]
         out: list[m.Message] = []
         if self._rearm_asker:
             out.append(m.Refused(to=self._rearm_asker, reason="killed while rearming"))
@@ -143,6 +151,8 @@ class KillSwitch:
             return [
                 self._refuse(env.seq, f"cooling down, rearm from {-(-wait_ns // 1_000_000_000)} s from now")
             ]
+        if self._feeds_down:
+            return [self._refuse(env.seq, f"feeds are down: {', '.join(sorted(self._feeds_down))}")]
         self._rearm_asker, self._rearm_reason = env.seq, rearm.reason
         return [
             *self._move(KillState.REARMING, env, keep_since=True),

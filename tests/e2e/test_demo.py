@@ -132,6 +132,14 @@ def _write_over_http(web: JsonHttp, address: str, key: str) -> None:
     assert Decimal(str(_view(web, key)["throttle"])) == Decimal("0.5")
 
 
+def test_a_closed_terminal_ends_it_as_clean_as_ctrl_c(tmp_path: Path) -> None:
+    with started(tmp_path) as demo:
+        until(lambda: printed(demo), "READY and the addresses", 60, demo)
+        assert demo.stop(40, signal.SIGHUP) == 0, demo.tail()
+        assert "0 entries left at the exchange" in demo.tail()
+        assert not list(tmp_path.glob("hedgegridd-*"))
+
+
 @pytest.mark.parametrize("sign", ["exchange.log", "daemon.log", "state"])
 def test_ctrl_c_while_starting(tmp_path: Path, sign: str) -> None:
     """As soon as the exchange, the daemon or the daemon's state is there; READY has not been said then."""
@@ -148,22 +156,24 @@ def test_ctrl_c_while_starting(tmp_path: Path, sign: str) -> None:
 def test_sigint_of_the_daemon_leaves_no_entry_at_an_exchange_that_lives_on(tmp_path: Path) -> None:
     """What the demo says of itself, asked of an exchange that the demo does not own."""
     options = ["--seed", "1", "--speed", "60"]
-    with exchange(options, tmp_path / "exchange.log") as venue:
-        with daemon(tmp_path, venue, [{"instrument": f"{SYMBOL}-PERP"}]) as bot:
-            until(
-                lambda: all(entries_at(venue.truth(), SYMBOL).values()),
-                "entries on both legs",
-                30,
-                bot.program,
-            )
-            until(lambda: _held(venue.truth()), "inventory", 60, bot.program)
-            assert bot.program.stop(30, signal.SIGINT) == 0, bot.program.tail()
-            truth = venue.truth()
-            assert entries_at(truth, SYMBOL) == {"LONG": [], "SHORT": []}
-            venue.admin("POST", "/pause")
-            truth = venue.truth()
-            assert entries_at(truth, SYMBOL) == {"LONG": [], "SHORT": []}
-            _exits_stay(truth)
+    with (
+        exchange(options, tmp_path / "exchange.log") as venue,
+        daemon(tmp_path, venue, [{"instrument": f"{SYMBOL}-PERP"}]) as bot,
+    ):
+        until(
+            lambda: all(entries_at(venue.truth(), SYMBOL).values()),
+            "entries on both legs",
+            30,
+            bot.program,
+        )
+        until(lambda: _held(venue.truth()), "inventory", 60, bot.program)
+        assert bot.program.stop(30, signal.SIGINT) == 0, bot.program.tail()
+        truth = venue.truth()
+        assert entries_at(truth, SYMBOL) == {"LONG": [], "SHORT": []}
+        venue.admin("POST", "/pause")
+        truth = venue.truth()
+        assert entries_at(truth, SYMBOL) == {"LONG": [], "SHORT": []}
+        _exits_stay(truth)
 
 
 def _held(truth: dict[str, Any]) -> bool:

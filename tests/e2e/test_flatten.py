@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.programs import ControlSocket, Daemon, Exchange, exchange, running, until, write_config
+from tests.support.programs import (
+    ControlSocket,
+    Daemon,
+    Exchange,
+    ProgramError,
+    exchange,
+    running,
+    until,
+    write_config,
+)
 from tests.support.truth import ENTRY_SIDE, LEGS, entries_at, exchange_books, instrument_of, uncovered
 
 pytestmark = pytest.mark.e2e
@@ -17,6 +26,8 @@ SPEED = 60  # a bar each second
 TICK_RATE = 15_000
 ENOUGH_TICKS = 12_000  # in a second, seen by the daemon: the rest is what a busy machine may lose
 RESTING = 96  # of 100 rungs: one or two of each leg are filled and have an exit instead
+WINDOW_S = 0.5  # over which their rate is measured
+TICKS_TO_FILL = 500  # after a jump, for a match and its fills
 BARS_WATCHED = 3
 STOP_GAP_S = 2.0
 BAR_S = 60
@@ -28,6 +39,7 @@ GRID = {
     "levels_short": 50,
     "base_qty": Decimal("0.002"),
     "qty_scale": 1,
+    "tp_steps": 30,  # and a jump to a leg's rung must not close the other leg
     "sl_steps": 60,  # a jump that moves the grid must leave inventory behind to flatten
     "recenter_trigger_bps": 150,
     "policy": {"kind": "symmetric"},
@@ -41,6 +53,8 @@ class Rig:
     def __init__(self, venue: Exchange, bot: Daemon) -> None:
         self.venue = venue
         self.bot = bot
+        self.rate = 0.0
+        self._window: tuple[float, float] | None = None
         self.other = ControlSocket(bot.config.folder / "control.sock", timeout_s=DEADLINE_S + 10)
 
     def entries(self) -> dict[str, list[str]]:
@@ -67,6 +81,7 @@ class Rig:
         for leg in LEGS:
             self._fill(leg)
         self.wait(lambda: not uncovered(self.venue.truth(), SYMBOL), "all inventory covered")
+        assert all(self.quantity(leg) for leg in LEGS)
         self.wait(self._fast, f"{ENOUGH_TICKS} ticks in a second", 60)
 
     def _fill(self, leg: str) -> None:
@@ -83,16 +98,25 @@ class Rig:
                 if leg == "LONG"
                 else min(prices) / last * Decimal("1.0002")
             )
-            self.venue.admin("POST", "/jump", {"symbol": SYMBOL, "factor": f"{factor:.6f}"})
-            time.sleep(0.2)  # the polling interval of this loop: a tick, a match, a fill
+            self.jump(f"{factor:.6f}")
+            due = self._fed() + TICKS_TO_FILL
+            self.wait(lambda: self._fed() >= due, "the market moves on")
             return False
 
         self.wait(moved, f"inventory on {leg}")
 
+    def _fed(self) -> int:
+        """Ticks that the exchange has had so far."""
+        return int(self.venue.admin("GET", "/health")["ticks"])
+
     def _fast(self) -> bool:
-        before, began = self.ticks(), time.monotonic()
-        time.sleep(0.5)  # the window of the measurement
-        self.rate = (self.ticks() - before) / (time.monotonic() - began)
+        now, ticks = time.monotonic(), self.ticks()
+        since, before = self._window or (now, ticks)
+        if now - since < WINDOW_S:
+            self._window = (since, before)
+            return False
+        self._window = None
+        self.rate = (ticks - before) / (now - since)
         return self.rate >= ENOUGH_TICKS
 
     def jump(self, factor: str) -> None:
@@ -108,7 +132,7 @@ class Asked:
         self._side = side
         self.legs: Sequence[str] = LEGS if side == "both" else (side.upper(),)
         self.answer: dict[str, Any] = {}
-        self.error: BaseException | None = None
+        self.error: ProgramError | OSError | None = None
         self.looks = 0
         self.naked_s = 0.0
         self._naked_since: float | None = None
@@ -122,7 +146,7 @@ class Asked:
             self.answer = self._rig.other.ask(
                 "flatten", side=self._side, reason="test", deadline_s=DEADLINE_S
             )
-        except BaseException as error:  # told by the test's own thread
+        except (ProgramError, OSError) as error:  # told by the test's own thread
             self.error = error
         self.took_s = time.monotonic() - self.began
 
@@ -301,13 +325,14 @@ def test_with_the_first_close_refused_the_stop_is_still_there(rig: Rig) -> None:
     rig.prepare()
     other = OtherLeg(rig, "SHORT")
     rule = {
-        **{"target": "rest", "kind": "status_before", "method": "POST", "path": "/fapi/v1/order"},
-        **{
-            "params": {"type": "MARKET"},
-            "status": 400,
-            "code": -4131,
-            "msg": "The counterparty's best price is off.",
-        },
+        "target": "rest",
+        "kind": "status_before",
+        "method": "POST",
+        "path": "/fapi/v1/order",
+        "params": {"type": "MARKET"},
+        "status": 400,
+        "code": -4131,
+        "msg": "The counterparty's best price is off.",
     }
     number = rig.venue.admin("POST", "/faults", rule)["id"]
     try:

@@ -58,6 +58,9 @@ def boot(**over: Any) -> m.BootAnswer:
 
 NAKED = desk(instrument(legs=(leg(Leg.LONG, "0.034", stop_resting=False), leg(Leg.SHORT))))
 PAUSED = desk(instrument(paused=True, why_no_entries=("paused: news",)))
+DISABLED = instrument(
+    instrument="ETHUSDT-PERP.BINANCE", trading=False, why_no_entries=("enabled = false in the config",)
+)
 LATCHED = desk(instrument(legs=(leg(Leg.LONG, latched=True), leg(Leg.SHORT))))
 
 
@@ -68,6 +71,8 @@ LATCHED = desk(instrument(legs=(leg(Leg.LONG, latched=True), leg(Leg.SHORT))))
         ({"desk": PAUSED}, "HELD", "yes", False),
         ({"desk": LATCHED}, "HELD", "yes", True),
         ({"desk": desk(instrument(trading=False))}, "HELD", "yes", False),
+        ({"desk": desk(instrument(), DISABLED)}, "TRADING", "yes", True),
+        ({"desk": desk(DISABLED)}, "HELD", "yes", False),
         ({"desk": desk(stopping=True)}, "STOPPING", "yes", False),
         ({"desk": NAKED}, "TRADING", "no", True),
         ({"desk": desk(reconciled=False)}, "TRADING", "no", True),
@@ -92,6 +97,10 @@ def test_state_safe_and_enabled(known: dict[str, Any], state: str, safe: str, en
     verdict = judge(situation)
     assert (verdict.state, verdict.safe, trading_enabled(situation)) == (state, safe, enabled)
     assert verdict.why_safe
+
+
+def test_a_disabled_grid_is_nothing_wrong() -> None:
+    assert judge(facts(desk=desk(instrument(), DISABLED))).wrong == ()
 
 
 def test_wrong_names_what_is_wrong_and_do_a_remedy() -> None:

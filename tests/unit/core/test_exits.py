@@ -211,6 +211,18 @@ def test_a_venue_that_wants_a_position_first_gets_the_stop_with_the_first_fill()
     venue.check()
 
 
+@pytest.mark.parametrize("code", [0, -1003, -1008, -1021, -2015])
+def test_a_stop_refused_for_something_else_does_not_say_that_a_stop_needs_a_position(code):
+    venue = rig(start=False)
+    venue.refuse_next.append((Purpose.STOP, code or -1, Leg.LONG))
+    venue.start(bars=79)
+    state = venue.desk.snapshot().grids["BTCUSDT-PERP.BINANCE"].legs[Leg.LONG]
+    assert not state.stop_needs_position, "believed once, entries would rest before their stop for good"
+    venue.settle()
+    assert len(venue.of(Leg.LONG, Purpose.STOP)) == 1, "it is tried again"
+    assert len(venue.of(Leg.LONG, Purpose.ENTRY)) == 6
+
+
 def test_a_small_move_of_the_want_moves_nothing():
     venue = rig()
     before = len(placed(venue, Purpose.STOP))

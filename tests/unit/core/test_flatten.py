@@ -342,3 +342,15 @@ def test_the_latch_names_the_trip_that_asked():
     play = Play().stock()
     _, out = play.start(instrument=BTC, origin="T-5")
     assert of(m.LegsLatched, out)[0].origin == "T-5"
+
+
+def test_a_machine_replayed_from_the_journal_does_not_wait_for_answers_of_a_dead_process():
+    play = Play().stock()
+    play.start(instrument=BTC, origin="T-7")  # its first calls are never answered
+    play.machine.restore(play.machine.snapshot())
+    play.feed.mono_ns += 5_000_000_000
+    play.settle(play.feed(m.VenueUp()))
+    play.go(60)
+    assert left(play) == NOTHING
+    (finished,) = of(m.FlattenFinished, play.feed.log)
+    assert finished.origin == "T-7"

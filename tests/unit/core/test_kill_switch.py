@@ -40,6 +40,7 @@ TABLE = {
     (S.STARTING, "start"): S.ARMED,
     (S.ARMED, "kill"): S.TRIPPED,
     (S.TRIPPED, "removed"): S.HALTED,
+    (S.HALTED, "kill"): S.TRIPPED,
     (S.HALTED, "rearm"): S.REARMING,
     (S.REARMING, "kill"): S.TRIPPED,
     (S.REARMING, "reconciled"): S.ARMED,
@@ -53,6 +54,7 @@ MESSAGES = {
     "reconciled": OK,
     "mismatch": m.Reconciled(ok=False, cause="rearm", differences=("LONG 1 against 2",)),
     "other": m.Reconciled(ok=True, cause="interval"),
+    "feed": m.FeedChanged(channel="market", up=False),
     "woke": m.Woke(token="kill:999"),
     "foreign": m.FlattenFinished(flatten_id="F-9", origin="T-999", after_s=0),
     "removed": None,
@@ -127,9 +129,24 @@ def test_a_weaker_or_equal_kill_joins():
     out = feed(m.Kill(reason="me too", action="halt"))
     assert not of(m.Flatten, out)
     assert not of(m.KillStateChanged, out)
+
+
+def test_a_kill_of_a_halted_switch_asks_the_venue_again():
     feed = switch(S.HALTED)
-    (done,) = feed(m.Kill(reason="me too"))
+    out = feed(m.Kill(reason="something is open", action="halt"))
+    assert of(m.Flatten, out), "the stronger of both"
+    assert not of(m.Done, out), "what was verified then proves nothing now"
+    (done,) = of(m.Done, feed(removed(feed)))
     assert done.detail["verified"] is True
+
+
+def test_rearm_is_refused_while_a_feed_is_down():
+    feed = switch(S.HALTED)
+    feed(m.FeedChanged(channel="user", up=False, detail="silent"))
+    (refused,) = feed(m.Rearm(reason="ok"))
+    assert "feeds are down: user" in refused.reason
+    feed(m.FeedChanged(channel="user", up=True))
+    assert of(m.Reconcile, feed(m.Rearm(reason="ok")))
 
 
 def test_unknown_action_is_refused_and_changes_nothing():

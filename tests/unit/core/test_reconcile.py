@@ -350,9 +350,11 @@ def test_a_lost_entry_that_a_close_has_overtaken_does_not_leave_the_average_wron
     venue = rig()
     go(venue, 39800)
     venue.faults.lose_fill = 1.0
-    go(venue, 39600)
+    each = venue.of(Leg.LONG, Purpose.ENTRY)[0]
+    venue._fill(each, D("0.005"), each.order.price, maker=True)  # a part of it, and nothing is told
     venue.faults.lose_fill = 0.0
     venue.hand(Leg.LONG, D("0.004"))  # told: our average lacks the second lot here
+    venue.run(venue.mono + SECOND)
     assert reconcile(venue).detail["fills_applied"] == 1
     venue.run(venue.mono + 2 * SECOND)
     assert venue.view().instruments[0].legs[0].average_entry == venue.legs[Leg.LONG].average

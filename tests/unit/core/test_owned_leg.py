@@ -1,0 +1,47 @@
+"""A leg that a flatten owns: the desk leaves it alone, but for a leg stop that is missing."""
+
+from decimal import Decimal
+
+import pytest
+
+from hedgegridd import messages as m
+from hedgegridd.model import Leg, Purpose
+from tests.support.desk_rig import rig
+from tests.support.fake_venue import BTC, SECOND
+
+
+def go(venue, seconds=1):
+    venue.run(venue.mono + seconds * SECOND)
+
+
+def latched(leg):
+    return m.LegsLatched(instrument=BTC, legs=(leg,), flatten_id="F-1", origin="")
+
+
+@pytest.mark.parametrize(("leg", "touch"), [(Leg.LONG, "39800"), (Leg.SHORT, "40200")])
+def test_a_stop_that_was_being_moved_is_placed_again(leg, touch):
+    venue = rig()
+    venue.move(Decimal(touch))
+    go(venue)
+    (stop,) = venue.of(leg, Purpose.STOP)
+    venue.feed(latched(leg))
+    del venue.resting[stop.order.client_order_id]
+    venue._report(stop, "CANCELED")
+    go(venue)
+    (again,) = venue.of(leg, Purpose.STOP)
+    assert again is not stop
+    asked = [x for x in venue.places if x.purpose is Purpose.STOP and x.leg is leg][-1]
+    assert asked.close_position
+
+
+def test_a_flat_leg_gets_none():
+    venue = rig()
+    go(venue)
+    (stop,) = venue.of(Leg.LONG, Purpose.STOP)
+    before = len(venue.places)
+    venue.feed(latched(Leg.LONG))
+    del venue.resting[stop.order.client_order_id]
+    venue._report(stop, "CANCELED")
+    go(venue)
+    assert venue.of(Leg.LONG, Purpose.STOP) == []
+    assert not [x for x in venue.places[before:] if x.leg is Leg.LONG]
