@@ -2,7 +2,6 @@
 
 Both legs hold inventory with exits and stops, 100 rungs rest; a real daemon on a real exchange, asked over its socket.
 After each flatten the grid is resumed and refilled. Idle and under 15,000 ticks a second; percentiles over all of them.
-The peer is the same done by hand: one signed call after another, as an operator's script would do it (bench.by_hand).
 """
 
 import argparse
@@ -14,7 +13,7 @@ from bench.table import Row, p, text, verdict
 from tests.support.truth import ENTRY_SIDE, LEGS, exchange_books, uncovered
 
 LEVELS, STEP_BPS = 50, 9
-RESTING = 96  # one or two rungs of each leg are filled and have an exit instead
+RESTING = 90  # of 100: rungs that price has passed rest again when it is back
 PER_RUN = 4
 REFILL_S = 30.0
 DEADLINE_S = 10.0
@@ -46,11 +45,11 @@ def fill(bot: rig.Bot, leg: str) -> None:
     bot.wait(moved, f"inventory on {leg}", REFILL_S)
 
 
-def prepare(bot: rig.Bot) -> None:
-    """100 rungs, inventory on both legs, covered."""
+def prepare(bot: rig.Bot, turn: int) -> None:
+    """100 rungs, inventory on both legs, covered; the legs take turns, so that price stays where the grid is."""
     bot.ask("resume")
     bot.wait(lambda: bot.resting() >= RESTING, "the rungs rest", REFILL_S)
-    for leg in LEGS:
+    for leg in LEGS if turn % 2 else reversed(LEGS):
         fill(bot, leg)
     bot.wait(
         lambda: not uncovered(bot.market.venue.truth(), rig.SYMBOL), "all inventory is covered", REFILL_S
@@ -76,8 +75,8 @@ def measure(runs: int) -> list[Row]:
         for name, rate in (("idle", 0), (f"{rig.TICKS_PER_S:,} ticks/s", rig.TICKS_PER_S)):
             times = []
             market.rate(rate)
-            for _ in range(runs * PER_RUN):
-                prepare(bot)
+            for turn in range(runs * PER_RUN):
+                prepare(bot, turn)
                 times.append(flatten_ms(bot))
             p99 = p(times, 0.99)
             rows.append(

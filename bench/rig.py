@@ -42,6 +42,7 @@ def grid(levels: int, step_bps: int) -> dict[str, Any]:
         "levels_short": levels,
         "base_qty": Decimal("0.002"),
         "qty_scale": 1,
+        "tp_steps": 100,  # what is filled stays until it is flattened
         "sl_steps": 60,
         "recenter_trigger_bps": 150,
         "policy": {"kind": "symmetric"},
