@@ -230,8 +230,9 @@ def test_resume_after_a_flatten_brings_entries_back_without_a_bar():
     venue.flatten(Leg.LONG)
     venue.tell(m.LegFlat(flatten_id="F-1", instrument=BTC, leg=Leg.LONG, proof=()))
     venue.tell(m.FlattenFinished(flatten_id="F-1", after_s=D(1)))
+    venue.settle()
     assert entries(venue, Leg.LONG) == []
-    venue.ask(m.ResumeEntries())
+    assert isinstance(venue.ask(m.ResumeEntries()), m.Done)
     venue.run(venue.mono + 5 * SECOND)  # past the window in which the same order would be a double
     assert len(entries(venue, Leg.LONG)) == rungs
 
