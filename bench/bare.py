@@ -1,9 +1,10 @@
 """A bare NautilusTrader strategy: the daemon's node, adapter and process layout, and nothing of the daemon on it.
 
-    python -m bench.bare REST_URL WS_URL KEY SECRET ORDERS
+    python -m bench.bare REST_URL WS_URL KEY SECRET ORDERS SOCKET
 
 Subscribes to quotes, bars and marks as the daemon does, rests ORDERS post-only orders far from the market, counts quotes.
-Prints the address of its `/metrics`, which has `hedgegrid_ticks_total` and the loop's lag under the daemon's names.
+Echoes on the unix socket, so that its loop can be asked. Prints the address of its `/metrics`, which has
+`hedgegrid_ticks_total` and `hedgegrid_open_orders` as the daemon's has.
 """
 
 import asyncio
@@ -22,12 +23,9 @@ from nautilus_trader.model.enums import OrderSide
 from nautilus_trader.model.identifiers import ClientId, InstrumentId, PositionId
 from nautilus_trader.trading.config import StrategyConfig
 from nautilus_trader.trading.strategy import Strategy
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from hedgegridd.actors.metrics import LATENCY_S
+from bench.idle import echo_back
 from hedgegridd.run import SWITCH_INTERVAL_S
-from hedgegridd.runtime.clock import RealClock
-from hedgegridd.runtime.lag import LagProbe
 from hedgegridd.venue import nautilus_hooks
 from hedgegridd.venue.nautilus import NautilusOptions, node_config
 from hedgegridd.venue.nautilus_log import process_pipe
@@ -72,12 +70,11 @@ class Counter(Strategy):
             self.submit_order(order, position_id=PositionId(f"{INSTRUMENT}-{leg}"))
 
 
-def exposition(strategy: Counter, registry: CollectorRegistry) -> bytes:
-    counts = f"hedgegrid_ticks_total {strategy.quotes}\nhedgegrid_open_orders {strategy.accepted}\n"
-    return generate_latest(registry) + counts.encode()
+def exposition(strategy: Counter) -> str:
+    return f"hedgegrid_ticks_total {strategy.quotes}\nhedgegrid_open_orders {strategy.accepted}\n"
 
 
-async def run(rest: str, ws: str, key: str, secret: str, orders: int) -> None:
+async def run(rest: str, ws: str, key: str, secret: str, orders: int, path: str) -> None:
     nautilus_hooks.keep_our_signals()
     process_pipe().start(asyncio.get_running_loop())
     options = NautilusOptions(
@@ -97,18 +94,15 @@ async def run(rest: str, ws: str, key: str, secret: str, orders: int) -> None:
     strategy = Counter(orders)
     node.trader.add_strategy(strategy)
     node.build()
-    registry = CollectorRegistry()
-    lag = Histogram("hedgegrid_loop_lag_seconds", "Event-loop lag.", buckets=LATENCY_S, registry=registry)
-
     async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=exposition(strategy, registry))
+        return web.Response(text=exposition(strategy))
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    probe = asyncio.ensure_future(LagProbe(RealClock(), lag.observe).run())
+    echo = await asyncio.start_unix_server(echo_back, path)
     running = asyncio.ensure_future(node.run_async())
     while not strategy.quotes:  # noqa: ASYNC110  # a start, once
         await asyncio.sleep(0.05)
@@ -116,9 +110,10 @@ async def run(rest: str, ws: str, key: str, secret: str, orders: int) -> None:
     gc.freeze()
     host, port = runner.addresses[0][:2]
     print(f"metrics http://{host}:{port}/metrics", flush=True)
-    await asyncio.wait([probe, running], return_when=asyncio.FIRST_COMPLETED)
+    await running
+    echo.close()
 
 
 if __name__ == "__main__":
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    uvloop.run(run(*sys.argv[1:5], orders=int(sys.argv[5])))
+    uvloop.run(run(*sys.argv[1:5], orders=int(sys.argv[5]), path=sys.argv[6]))

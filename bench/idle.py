@@ -1,37 +1,28 @@
-"""A loop with nothing to do but to measure its own lag: the machine's noise, beside whatever else is measured.
+"""A loop with nothing to do but to echo: what asking costs on this machine, beside whatever else is measured.
 
-    python -m bench.idle
+    python -m bench.idle SOCKET
 
-Prints the address of its `/metrics`, which has the loop's lag under the daemon's name.
+Echoes on the unix socket; prints its path when it listens.
 """
 
 import asyncio
+import sys
 
 import uvloop
-from aiohttp import web
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
-
-from hedgegridd.actors.metrics import LATENCY_S
-from hedgegridd.runtime.clock import RealClock
-from hedgegridd.runtime.lag import LagProbe
 
 
-async def run() -> None:
-    registry = CollectorRegistry()
-    lag = Histogram("hedgegrid_loop_lag_seconds", "Event-loop lag.", buckets=LATENCY_S, registry=registry)
+async def echo_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send back what comes, until the other side ends."""
+    while data := await reader.read(4096):
+        writer.write(data)
+    writer.close()
 
-    async def metrics(_request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry))
 
-    app = web.Application()
-    app.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host, port = runner.addresses[0][:2]
-    print(f"metrics http://{host}:{port}/metrics", flush=True)
-    await LagProbe(RealClock(), lag.observe).run()
+async def run(path: str) -> None:
+    server = await asyncio.start_unix_server(echo_back, path)
+    print(path, flush=True)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(run())
+    uvloop.run(run(sys.argv[1]))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -13,9 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.noise import RunDelay
+from hedgegridd.ctl.client import Client
 from tests.support.programs import (
     ROOT,
-    ControlSocket,
     Daemon,
     Exchange,
     Metrics,
@@ -111,29 +113,56 @@ def value(found: Metrics, name: str) -> float:
     return sum(found.get(name, {}).values())
 
 
-class Lag:
-    """The loop's lag between two readings of a `/metrics`."""
+class Lags:
+    """How late a loop answers: asked over its unix socket every few milliseconds.
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self.before = metrics(url)
+    The times include what asking costs; `net` is without the waits of asker and loop for a core.
+    """
 
-    def p99_ms(self, after: Metrics) -> float:
-        """Milliseconds below which 99 % of the samples since the start are, linear within a bucket."""
-        buckets = sorted(
-            (float(dict(labels)["le"]), count - self._earlier(labels))
-            for labels, count in after["hedgegrid_loop_lag_seconds_bucket"].items()
-        )
-        wanted, low, below = buckets[-1][1] * 0.99, 0.0, 0.0
-        for high, count in buckets:
-            if count >= wanted and count > below:
-                high = min(high, 20.0)
-                return 1e3 * (low + (high - low) * (wanted - below) / (count - below))
-            low, below = high, count
-        return 0.0
+    EVERY_S = 0.004
 
-    def _earlier(self, labels: tuple[tuple[str, str], ...]) -> float:
-        return self.before["hedgegrid_loop_lag_seconds_bucket"].get(labels, 0.0)
+    def __init__(self, ask: Callable[[], None], pid: int) -> None:
+        self._ask = ask
+        self._theirs = RunDelay(pid)
+        self._mine = RunDelay(os.getpid())
+        self.raw_ms: list[float] = []
+        self.net_ms: list[float] = []
+
+    def once(self) -> None:
+        waited = self._mine.ns() + self._theirs.ns()
+        began = time.perf_counter_ns()
+        self._ask()
+        took = time.perf_counter_ns() - began
+        waited = self._mine.ns() + self._theirs.ns() - waited
+        self.raw_ms.append(took / 1e6)
+        self.net_ms.append(max(0, took - waited) / 1e6)
+
+    def close(self) -> None:
+        self._mine.close()
+        self._theirs.close()
+
+
+def asks_echo(path: str) -> Callable[[], None]:
+    """Asks a loop that echoes."""
+    made = socket.socket(socket.AF_UNIX)
+    made.settimeout(30)
+    made.connect(path)
+
+    def ask() -> None:
+        made.sendall(b"?")
+        assert made.recv(1) == b"?"
+
+    return ask
+
+
+def asks_daemon(path: Path) -> Callable[[], None]:
+    """Asks the daemon whether it is ready, a cheap operation."""
+    client = Client(str(path))
+
+    def ask() -> None:
+        assert client.call("ready", {}, 30).status == 200
+
+    return ask
 
 
 def cpu_s(pid: int) -> float:
@@ -175,6 +204,14 @@ def market() -> Iterator[Market]:
         venue = stack.enter_context(exchange(EXCHANGE, folder / "exchange.log"))
         tap = stack.enter_context(child("tap", [venue.websocket], folder))
         yield Market(venue, tap, folder)
+
+
+def is_ready(daemon: Daemon) -> bool:
+    """Whether trading can happen; while it cannot, `ready` is answered as a problem."""
+    try:
+        return bool(daemon.control.ask("ready")["ready"])
+    except ProgramError:
+        return False
 
 
 class Bot:
@@ -223,5 +260,3 @@ def _tapped(where: Market) -> Exchange:
     venue.websocket = where.websocket
     return venue
 
-
-__all__ = ["Bot", "Child", "ControlSocket", "Lag", "Market", "bot", "child", "market"]
