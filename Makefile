@@ -33,6 +33,11 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 
 venv: $(VENV)/.dev ## .venv with everything for development
 
+$(VENV)/.bench: requirements-bench.txt $(VENV)/.dev
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@$(PY) -m compileall -q hedgegridd bench tests/support
+	@touch $@
+
 demo: $(VENV)/.run ## a running paper market: no account, no network (Ctrl-C ends it)
 	@exec $(PY) -m hedgegridd demo
 
@@ -45,8 +50,8 @@ lint: $(VENV)/.dev ## ruff, mypy strict, import contracts
 test: lint ## lint, all tests, branch coverage of core and runtime
 	$(PY) -m pytest --cov --cov-report=term --cov-report=xml --cov-fail-under=95
 
-bench: $(VENV)/.dev ## benchmarks, each beside its peer in the same run
-	$(PY) -m bench
+bench: $(VENV)/.bench ## benchmarks, each beside its peer in the same run (ONLY=name RUNS=n)
+	$(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))
 
 format: $(VENV)/.dev ## rewrite the code in the house style
 	$(PY) -m ruff format .

@@ -15,7 +15,11 @@ from typing import Any
 
 import uvloop
 from aiohttp import web
-from nautilus_trader.adapters.binance import BINANCE, BinanceLiveDataClientFactory, BinanceLiveExecClientFactory
+from nautilus_trader.adapters.binance import (
+    BINANCE,
+    BinanceLiveDataClientFactory,
+    BinanceLiveExecClientFactory,
+)
 from nautilus_trader.adapters.binance.futures.types import BinanceFuturesMarkPriceUpdate
 from nautilus_trader.live.node import TradingNode
 from nautilus_trader.model.data import BarType, DataType
@@ -66,7 +70,9 @@ class Counter(Strategy):
             away = NEAREST + APART * (n // 2)
             leg, side, sign = ("LONG", OrderSide.BUY, -1) if n % 2 else ("SHORT", OrderSide.SELL, 1)
             price = instrument.make_price(tick.bid_price.as_decimal() * (1 + sign * away))
-            order = self.order_factory.limit(INSTRUMENT, side, instrument.make_qty(QTY), price, post_only=True)
+            order = self.order_factory.limit(
+                INSTRUMENT, side, instrument.make_qty(QTY), price, post_only=True
+            )
             self.submit_order(order, position_id=PositionId(f"{INSTRUMENT}-{leg}"))
 
 
@@ -74,7 +80,7 @@ def exposition(strategy: Counter) -> str:
     return f"hedgegrid_ticks_total {strategy.quotes}\nhedgegrid_open_orders {strategy.accepted}\n"
 
 
-async def run(rest: str, ws: str, key: str, secret: str, orders: int, path: str) -> None:
+async def run(rest: str, ws: str, credentials: Credentials, orders: int, path: str) -> None:
     nautilus_hooks.keep_our_signals()
     process_pipe().start(asyncio.get_running_loop())
     options = NautilusOptions(
@@ -87,13 +93,14 @@ async def run(rest: str, ws: str, key: str, secret: str, orders: int, path: str)
     )
     subscriptions = [Subscription(str(INSTRUMENT), "1m")]
     directory = str(process_pipe().directory)
-    config = node_config(options, Credentials(key=key, secret=secret), subscriptions, directory, 30.0)
+    config = node_config(options, credentials, subscriptions, directory, 30.0)
     node = TradingNode(config=config, loop=asyncio.get_running_loop())
     node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
     node.add_exec_client_factory(BINANCE, BinanceLiveExecClientFactory)
     strategy = Counter(orders)
     node.trader.add_strategy(strategy)
     node.build()
+
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(text=exposition(strategy))
 
@@ -116,4 +123,5 @@ async def run(rest: str, ws: str, key: str, secret: str, orders: int, path: str)
 
 if __name__ == "__main__":
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    uvloop.run(run(*sys.argv[1:5], orders=int(sys.argv[5]), path=sys.argv[6]))
+    _, rest_url, ws_url, api_key, api_secret, count, socket_path = sys.argv
+    uvloop.run(run(rest_url, ws_url, Credentials(key=api_key, secret=api_secret), int(count), socket_path))

@@ -322,7 +322,9 @@ def rows(runs: int, count: int, kinds: Sequence[bool] = (False, True)) -> list[R
         for name, what in (("HTTP", "POST over HTTP"), ("unix", "unix socket")):
             raw, p50, p99 = found[name]
             target, ratio = TARGETS_US[name, bursts], peer[2] / p99
-            net = p99 - echo[2]  # the echo's share: kernel, loop and what the machine does beside waits for a core
+            net = (
+                p99 - echo[2]
+            )  # the echo's share: kernel, loop and what the machine does beside waits for a core
             better = name == "HTTP"
             made.append(
                 Row(

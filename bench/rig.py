@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.noise import RunDelay
 from hedgegridd.ctl.client import Client
@@ -177,6 +177,15 @@ def memory_mib(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
+class Note(NamedTuple):
+    """Something passed the tap: CLOCK_MONOTONIC ns, kind, client order id, ns waited for a core until then."""
+
+    ns: int
+    kind: str
+    name: str
+    waited_ns: int
+
+
 class Market:
     """An exchange with a tap before its streams."""
 
@@ -185,15 +194,27 @@ class Market:
         self.folder = folder
         self._tap = tap.said.replace("ws:", "http:")
         self.websocket = tap.said
+        self._pids = [venue.program.process.pid, tap.pid]
+        self._delay = RunDelay()
+
+    def watch(self, pid: int) -> None:
+        """From here on notes tell what this process, the exchange and the tap have waited for a core."""
+        pids = [*self._pids, pid]
+        self._delay.close()
+        self._delay = RunDelay(*pids)
+        fetch(f"{self._tap}/tap/watch?pids={','.join(map(str, pids))}", "POST")
+
+    def now(self) -> Note:
+        """A note of this moment."""
+        return Note(time.monotonic_ns(), "NOW", "", self._delay.ns())
 
     def rate(self, per_s: int) -> None:
         """Ticks a second that are added to the exchange's own."""
         fetch(f"{self._tap}/tap/rate?per_s={per_s}", "POST")
 
-    def seen(self) -> list[tuple[int, str, str]]:
-        """What has passed since the last call: (CLOCK_MONOTONIC ns, kind, client order id)."""
-        notes = json.loads(fetch(f"{self._tap}/tap/seen"))["notes"]
-        return [(ns, kind, name) for ns, kind, name in notes]
+    def seen(self) -> list[Note]:
+        """What has passed since the last call."""
+        return [Note(*each) for each in json.loads(fetch(f"{self._tap}/tap/seen"))["notes"]]
 
 
 @contextmanager
@@ -239,13 +260,16 @@ class Bot:
 
 
 @contextmanager
-def bot(where: Market, levels: int, step_bps: int) -> Iterator[Bot]:
-    """The daemon, READY, `2 * levels` entries resting."""
+def bot(where: Market, levels: int, step_bps: int, **other: object) -> Iterator[Bot]:
+    """The daemon, READY, `2 * levels` entries resting; `other` fields of its grid."""
     tapped = _tapped(where)
     folder = where.folder / f"daemon-{time.monotonic_ns()}"
     folder.mkdir()
     config = write_config(
-        folder, tapped, [grid(levels, step_bps)], tables={"[journal]": {"snapshot_every": 20_000}}
+        folder,
+        tapped,
+        [{**grid(levels, step_bps), **other}],
+        tables={"[journal]": {"snapshot_every": 20_000}},
     )
     with running(config) as daemon:
         made = Bot(where, daemon)
@@ -259,4 +283,3 @@ def _tapped(where: Market) -> Exchange:
     venue = where.venue
     venue.websocket = where.websocket
     return venue
-

@@ -5,7 +5,8 @@
 Everything is passed on as it is, in both directions. Each best bid and ask is repeated, as the same bytes, as often as
 asked for, so that the reader gets more ticks a second than the exchange makes and the exchange has its core for
 orders. Prints `ws://HOST:PORT`; `POST /tap/rate?per_s=N` sets the rate, `GET /tap/seen` empties the notes:
-`[CLOCK_MONOTONIC ns, kind, id]` of each order event (kind: its status) and of each price jump (kind "JUMP").
+`[CLOCK_MONOTONIC ns, kind, id, waited ns]` of each order event (kind: its status) and of each price jump (kind
+"JUMP"); waited is what the processes of `POST /tap/watch?pids=1,2` have waited for a core until then (bench.noise).
 """
 
 import asyncio
@@ -17,6 +18,8 @@ import aiohttp
 import msgspec
 import uvloop
 from aiohttp import WSMsgType, web
+
+from bench.noise import RunDelay
 
 BOOK = "@bookTicker"
 JUMP = 0.005
@@ -36,15 +39,17 @@ def frame(text: bytes) -> bytes:
 class Tap:
     def __init__(self, upstream: str) -> None:
         self._upstream = upstream
-        self._notes: deque[tuple[int, str, str]] = deque(maxlen=NOTES_MAX)
+        self._notes: deque[tuple[int, str, str, int]] = deque(maxlen=NOTES_MAX)
         self._per_s = 0
         self._repeated = 0
         self._price = 0.0
+        self._delay = RunDelay()
         self._session: aiohttp.ClientSession | None = None
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/tap/rate", self.rate)
+        app.router.add_post("/tap/watch", self.watch)
         app.router.add_get("/tap/seen", self.seen)
         app.router.add_get("/{path:.*}", self.pass_on)
         return app
@@ -52,6 +57,11 @@ class Tap:
     async def rate(self, request: web.Request) -> web.Response:
         self._per_s = int(request.query["per_s"])
         return web.json_response({"per_s": self._per_s})
+
+    async def watch(self, request: web.Request) -> web.Response:
+        self._delay.close()
+        self._delay = RunDelay(*(int(pid) for pid in request.query["pids"].split(",")))
+        return web.json_response({})
 
     async def seen(self, _request: web.Request) -> web.Response:
         notes, self._notes = list(self._notes), deque(maxlen=NOTES_MAX)
@@ -99,13 +109,16 @@ class Tap:
     def _note_jump(self, text: str) -> None:
         price = float(msgspec.json.decode(text)["data"]["b"])
         if self._price and abs(price / self._price - 1) > JUMP:
-            self._notes.append((time.monotonic_ns(), "JUMP", ""))
+            self._note("JUMP", "")
         self._price = price
 
     def _note_order(self, text: str) -> None:
         said = msgspec.json.decode(text)
         order = said.get("data", said)["o"]
-        self._notes.append((time.monotonic_ns(), order["X"], order["c"]))
+        self._note(order["X"], order["c"])
+
+    def _note(self, kind: str, name: str) -> None:
+        self._notes.append((time.monotonic_ns(), kind, name, self._delay.ns()))
 
     async def _repeat(self, transport: asyncio.Transport, latest: list[bytes]) -> None:
         owed, before = 0.0, time.monotonic()
