@@ -23,8 +23,9 @@ $(VENV)/.run: requirements.txt
 	$(PY) -m compileall -q hedgegridd
 	@pwd > "$$($(PY) -c 'import site; print(site.getsitepackages()[0])')/hedgegridd.pth"
 	@for p in hedgegridd:hedgegridd.__main__ hedgegridctl:hedgegridd.ctl.main; do \
-	  printf '#!%s/$(PY)\nimport sys\n\nfrom %s import main\n\nsys.exit(main())\n' "$$(pwd)" "$${p#*:}" > "$(VENV)/bin/$${p%%:*}"; \
-	  chmod +x "$(VENV)/bin/$${p%%:*}"; done
+	  printf '%s\n' '#!/bin/sh' "'''exec' \"$$(pwd)/$(PY)\" \"\$$0\" \"\$$@\"" "' '''" 'import sys' '' \
+	    "from $${p#*:} import main" '' 'sys.exit(main())' > "$(VENV)/bin/$${p%%:*}"; \
+	  chmod +x "$(VENV)/bin/$${p%%:*}"; done  # by way of sh: a "#!" line takes no path with a space
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
@@ -48,7 +49,8 @@ lint: $(VENV)/.dev ## ruff, mypy strict, import contracts
 	$(VENV)/bin/lint-imports
 
 test: lint ## lint, all tests, branch coverage of core and runtime
-	$(PY) -m pytest --cov --cov-report=term --cov-report=xml --cov-fail-under=95
+	$(PY) -m pytest -m "not e2e" -n auto --cov --cov-report=term --cov-report=xml --cov-fail-under=95
+	$(PY) -m pytest -m e2e
 
 bench: $(VENV)/.bench ## benchmarks, each beside its peer in the same run (ONLY=name RUNS=n)
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))

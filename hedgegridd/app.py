@@ -63,6 +63,7 @@ class Daemon:
     config: Config
     credentials: Credentials
     clock: RealClock = field(default_factory=RealClock)
+    accept_broken_journal: bool = False
 
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
@@ -92,7 +93,12 @@ class Daemon:
             hooks=JournalHooks(on_failure=self._journal_failed),
             segment_bytes=config.journal.segment_mb << 20,
         )
-        restored = journal_restore.restore(self.journal, self.folder.journal, self.folder.snapshots)
+        restored = journal_restore.restore(
+            self.journal,
+            self.folder.journal,
+            self.folder.snapshots,
+            accept_broken=self.accept_broken_journal,
+        )
         for note in restored.notes:
             _log.warning("journal", note=note)
         symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
@@ -106,6 +112,28 @@ class Daemon:
         self._snapshot_position = restored.snapshot.position if restored.snapshot else 0
         _log.info("state", snapshot=state is not None, records_replayed=replayed, epoch=self.folder.epoch)
         self._join(restored.next_seq)
+        self._begin_session(restored.opened.last_position)
+
+    def _begin_session(self, position: int) -> None:
+        """Keep the state with which this process begins.
+
+        The next start replays this process's records on it: on the state in which the one before was killed the
+        machines would decide otherwise than they did here.
+        """
+        try:
+            self._save(self.machines.snapshot(), position)
+            self._snapshot_position = position
+        except OSError as error:
+            _log.error("snapshot_failed", error=str(error))
+
+    def _save(self, state: bytes, position: int) -> None:
+        snapshot.save(
+            self.folder.snapshots,
+            state,
+            position=position,
+            next_seq=self.bus.next_seq,
+            time_ns=self.clock.wall_ns(),
+        )
 
     def _join(self, next_seq: int) -> None:
         config = self.config
@@ -208,13 +236,7 @@ class Daemon:
             position = self.journal.position
             durable = self.journal.close()
             if durable:
-                snapshot.save(
-                    self.folder.snapshots,
-                    state,
-                    position=position,
-                    next_seq=self.bus.next_seq,
-                    time_ns=self.clock.wall_ns(),
-                )
+                self._save(state, position)
         except OSError as error:
             _log.error("snapshot_failed", error=str(error))
         finally:

@@ -12,6 +12,8 @@ from hedgegridd.errors import ConfigError
 from hedgegridd.model import Instrument
 from hedgegridd.problems import render_all
 
+ADDRESSES = ("rest_url", "market_ws_url", "user_ws_url")  # paper has none of its own
+
 # The venue's filters of its main perpetual, for a check without a connection; the daemon reads today's at start.
 USUAL_FILTERS = {
     "BTCUSDT-PERP": Instrument(
@@ -73,7 +75,12 @@ def refuse_contradictions(loaded: Loaded) -> tuple[str, ...]:
 
 
 def _meaning(config: Config, prices: dict[str, Decimal]) -> list[str]:
+    missing = [name for name in ADDRESSES if getattr(config.venue, name) is None]
     lines: list[str] = []
+    if config.venue.environment == "paper" and missing:
+        lines.append(
+            f"[venue] {', '.join(missing)}: to be set before `hedgegridd run`, to what `hedgegridd exchange` prints"
+        )
     for grid in config.grid:
         name = grid.instrument
         filters, price = USUAL_FILTERS.get(name), prices.get(name)

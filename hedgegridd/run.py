@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,8 +31,8 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _run(config: Config, credentials: Credentials) -> int:
-    daemon = Daemon(config, credentials)
+def _run(config: Config, credentials: Credentials, *, accept_broken_journal: bool) -> int:
+    daemon = Daemon(config, credentials, accept_broken_journal=accept_broken_journal)
 
     async def live() -> int:
         try:
@@ -48,6 +49,9 @@ def _run(config: Config, credentials: Credentials) -> int:
 
     # The journal's thread needs the interpreter's lock once a commit; the default lets a busy loop keep it for 5 ms.
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # Until the daemon takes its signals there is nothing to stop in order. Left to asyncio, a SIGINT of that moment would
+    # cancel the main task, whose actors are shielded from just that: the process would hang for good.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(live())
 
@@ -97,6 +101,11 @@ def main(argv: Sequence[str]) -> int:
     line.add_argument(
         "--api-key-file", type=Path, help="a file with one API key: an operator's, beside the config's"
     )
+    line.add_argument(
+        "--accept-broken-journal",
+        action="store_true",
+        help="start though the journal's chain is broken; the break is kept in it and told",
+    )
     args = line.parse_args(argv)
     try:
         loaded = load_file(args.config)
@@ -110,4 +119,4 @@ def main(argv: Sequence[str]) -> int:
     for warning in warnings:
         _log.warning("config", warning=warning)
     _log.info("start", version=__version__, environment=config.venue.environment, config=str(args.config))
-    return _run(config, credentials)
+    return _run(config, credentials, accept_broken_journal=args.accept_broken_journal)

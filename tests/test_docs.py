@@ -42,3 +42,11 @@ def test_every_metric_is_in_the_manual():
 def test_links_between_pages_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_curl_lines_that_send_a_body_say_that_it_is_json() -> None:
+    """`-d` alone says that it is a form, which is answered 415."""
+    lines = [line for page in PAGES for line in page.read_text().splitlines()]
+    sending = [line for line in lines if line.startswith("curl") and "POST" in line]
+    assert sending
+    assert all("--json" in line or "application/json" in line for line in sending)

@@ -164,15 +164,16 @@ def doing_of(facts: Facts, state: str) -> str:
         return "not known"
     if not facts.desk.instruments:
         return "no instrument is configured"
-    return "; ".join(_doing_one(item, facts.now_ns) for item in facts.desk.instruments)
+    return "; ".join(_doing_one(item, facts.venue) for item in facts.desk.instruments)
 
 
-def _doing_one(item: InstrumentView, now_ns: int) -> str:
+def _doing_one(item: InstrumentView, venue: VenueAnswer | None) -> str:
     entries = item.rungs_resting_long + item.rungs_resting_short
-    mark_age = age_s(item.mark_ns, now_ns)
+    # Its age is since it came, on our clock: in a replay the market's clock is another.
+    mark_age = None if venue is None else venue.market_age_s.get(item.instrument)
     mark = "mark not known"
     if item.mark is not None:
-        mark = f"mark {item.mark:,f}" + ("" if mark_age is None else f" ({max(mark_age, 0.0):.1f} s)")
+        mark = f"mark {item.mark:,f}" + ("" if mark_age is None else f" ({mark_age:.1f} s)")
     resting = f"{entries} entries, {item.exits_resting} exits resting"
     moving = item.open_orders - entries - item.exits_resting
     under_way = f", {moving} under way" if moving > 0 else ""

@@ -14,6 +14,8 @@ from hedgegridd.messages import (
     VenueAnswer,
 )
 
+MARKET_CLOCK_OURS_S = 3600.0
+
 
 def exact(value: Decimal | None) -> str | None:
     """A decimal in plain digits (no exponent), or None."""
@@ -73,6 +75,12 @@ def leg(view: LegView) -> dict[str, object]:
     }
 
 
+def _market_age_s(market_ns: int | None, now_ns: int) -> float | None:
+    """Age of something on the market's clock; unknown where that is not ours (a replay, a market faster than life)."""
+    found = age_s(market_ns, now_ns)
+    return found if found is not None and -1.0 <= found < MARKET_CLOCK_OURS_S else None
+
+
 def instrument(view: InstrumentView, venue: VenueAnswer | None, now_ns: int) -> dict[str, object]:
     """One instrument; ages of its bar and mark are on the wall clock, of its feed on arrival."""
     return {
@@ -86,7 +94,7 @@ def instrument(view: InstrumentView, venue: VenueAnswer | None, now_ns: int) -> 
         "centre": exact(view.centre),
         "mid_price": exact(view.mid),
         "mark_price": exact(view.mark),
-        "mark_age_s": age_s(view.mark_ns, now_ns),
+        "mark_age_s": _market_age_s(view.mark_ns, now_ns),
         "feed_age_s": None if venue is None else venue.market_age_s.get(view.instrument),
         "last_bar_timestamp": None if view.last_bar_ns is None else view.last_bar_ns / 1e9,
         "legs": {item.leg.value: leg(item) for item in view.legs},

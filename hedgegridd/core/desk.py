@@ -29,6 +29,7 @@ VIEW_NS = SECOND_NS // 2
 TRUTH_RETRY_NS = SECOND_NS // 2
 TRUTH_RETRY_MAX_NS = 10 * SECOND_NS
 TRUTH_LOST_NS = 60 * SECOND_NS
+LOST_ORDERS = 10_000  # more than a process can have sent that the journal does not know
 
 
 class Desk:
@@ -71,6 +72,8 @@ class Desk:
         What was in flight is UNKNOWN, nobody waits any more, monotonic times of the old process mean nothing.
         """
         state = self._state
+        # Exits do not wait for a late journal: ids that a killed process has used may be in no record.
+        state.next_order += LOST_ORDERS
         state.reconciled = False
         state.stopping = None
         if state.kill in (KillState.ARMED, KillState.REARMING):

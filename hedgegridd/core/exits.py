@@ -16,6 +16,7 @@ import msgspec
 from hedgegridd import config
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import Context
+from hedgegridd.core.ladder import step_of
 from hedgegridd.core.state import Backoff, LegState, Lot, Order
 from hedgegridd.model import BPS, ZERO, Instrument, Leg, OrderKind, OrderStatus, Purpose
 
@@ -23,10 +24,13 @@ CANCEL_WAIT_NS = 1_000_000_000
 BACKOFF_MIN_NS = 200_000_000
 BACKOFF_MAX_NS = 5_000_000_000
 FORGET_NS = 10_000_000_000  # a refusal this long after the last one begins a new row
+STOP_SLACK_STEPS = 2  # a lone stop that stands further out than wanted is drawn in from here on
 ALGO_RESERVE = 4  # conditional orders kept free for the leg stops and their replacements
 
 # Already through; the key is not known, or may not trade.
 _NOT_OF_THE_ORDER = frozenset({-2021, -2014, -2015})
+
+_NO_SECOND_STOP = frozenset({-4130, -4045})  # one is there already; as many as may be
 
 _ALIVE = frozenset({OrderStatus.PENDING, OrderStatus.UNKNOWN, OrderStatus.WORKING})
 
@@ -95,6 +99,7 @@ def refused(
     code: int,
     reason: str,
     qty: Decimal,
+    mark: Decimal | None,
     ctx: Context,
 ) -> None:
     """What a refused exit means: too small, already through, one stop only, or: later again. `qty`: the leg's."""
@@ -110,10 +115,15 @@ def refused(
             elif lot.stopping_since is None:
                 lot.stopping_since = mono
             return
-        if code == -4130 and not order.lot and not state.one_stop_only:
+        if code in _NO_SECOND_STOP and not order.lot and not state.one_stop_only:
             state.one_stop_only = True
             return
-        if _is_of_the_order(code) and not order.lot and qty == ZERO:
+        through = (
+            mark is None or order.stop_price is None or (mark - order.stop_price) * order.leg.sign <= ZERO
+        )
+        # Some venues say -2021 where they mean that there is nothing to close.
+        meant = _is_of_the_order(code) or (code == -2021 and not through)
+        if meant and not order.lot and qty == ZERO:
             state.stop_needs_position = True
             return
     elif order.purpose is Purpose.TAKE_PROFIT and code == -4164 and not state.exits_need_notional:
@@ -325,13 +335,22 @@ class _Planner:
 
     # ------------------------------------------------------------------------------------------------ leg stop
 
+    def unexplained(self) -> bool:
+        """Whether the leg has inventory, none of it in our lots, that we are told to keep our hands off.
+
+        So it is after a start without the old state folder. What protects it rests at the venue from before: it stays.
+        """
+        refuse = self.view.grid.manual_position == "refuse"
+        return refuse and self.view.qty > ZERO and not self.state.lots
+
     def leg_stop(self) -> None:
         view, state, plan = self.view, self.state, self.plan
         stops = self.by_lot.get((Purpose.STOP, ""), [])
         want = view.stop
         if want is None:
-            for order in stops:
-                self.cancel(order)
+            if not self.unexplained():
+                for order in stops:
+                    self.cancel(order)
             plan.stop_ok = True
             return
         if state.closing or any(order.triggered for order in stops):
@@ -359,6 +378,8 @@ class _Planner:
             plan.stop_ok = True
             return
         if alive and state.one_stop_only:
+            if any(self.stands_further_out(order, want) for order in sure):
+                return
             for order in alive:
                 self.cancel(order)
             return
@@ -376,6 +397,18 @@ class _Planner:
             )
         )
         plan.stop_ok = plan.stop_ok or (placed and trusted)
+
+    def stands_further_out(self, order: Order, want: Decimal) -> bool:
+        """Whether a stop may stay where it is: it covers all that `want` would, and not much more.
+
+        Where the venue takes one stop only, moving it leaves inventory without any for a moment (longer when the
+        machine is busy, until the restart when we die in it). That is worth it to widen what it covers, or when it
+        stands far off; not to draw it in a little.
+        """
+        if self.view.qty == ZERO or order.stop_price is None:
+            return False
+        slack = STOP_SLACK_STEPS * step_of(want, self.view.grid.step_bps)
+        return ZERO <= (want - order.stop_price) * self.view.leg.sign <= slack
 
     def near(self, price: Decimal | None, want: Decimal) -> bool:
         tolerance = self.view.grid.execution.price_tolerance_bps
@@ -397,7 +430,7 @@ def plan_exits(state: LegState, view: ExitView) -> ExitPlan:
     for order in view.orders:
         if order.purpose is Purpose.CLOSE or order.lot in state.lots:
             continue
-        if order.lot or order.purpose is Purpose.TAKE_PROFIT:
+        if (order.lot or order.purpose is Purpose.TAKE_PROFIT) and not planner.unexplained():
             planner.cancel(order)  # its lot is closed, or was never ours
     planner.combine_small()
     for lot in list(state.lots.values()):

@@ -3,6 +3,7 @@
 from hedgegridd import messages as m
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import Context
+from hedgegridd.core.exits import backoff_key
 from hedgegridd.core.grid import GridMachine
 from hedgegridd.core.ladder import step_of
 from hedgegridd.core.state import Order
@@ -17,9 +18,12 @@ def book_fill(fill: m.Fill, grid: GridMachine, ctx: Context) -> bool:
     grid.state.fills += 1
     grid.state.maker_fills += fill.maker
     ctx.state.truth.fills += 1
+    was_flat = ctx.ledger.leg(grid.id, fill.leg).qty == ZERO
     over = ctx.ledger.fill(fill, ctx.mono)
     order = grid.book.filled(fill.client_order_id, fill.qty, ctx.mono)
     if fill.side is fill.leg.entry_side:
+        if was_flat:  # what a venue had against a stop of a flat leg must not delay the stop of inventory
+            state.backoffs.pop(backoff_key(Purpose.STOP, ""), None)
         entry = order if order is not None else _lost_entry(fill, grid, ctx)
         if entry is not None:
             lot_book.add_fill(state.lots, entry, fill.qty, fill.price, fill.ts_ns)

@@ -130,6 +130,7 @@ class GridMachine:
                 code=code,
                 reason=reason,
                 qty=self._leg_qty(order.leg),
+                mark=self.state.mark,
                 ctx=self.ctx,
             )
 

@@ -200,7 +200,7 @@ def _ladder(item: Body, ladder: Body | None, rungs: int) -> Table:
         shorts = sorted(ladder["short_ladder"], key=lambda rung: float(rung["price"]))[:rungs]
         for rung in reversed(shorts):
             _rung(table, "SHORT", "▼", rung)
-    mark = f"{figure(item['mark_price'])} ({age(item['mark_age_s'])})"
+    mark = f"{figure(item['mark_price'])} ({age(item['feed_age_s'])})"
     table.add_row(Text("mark", style="bold"), "━", Text(mark, style="bold"), "", "")
     if ladder is not None:
         longs = sorted(ladder["long_ladder"], key=lambda rung: -float(rung["price"]))[:rungs]

@@ -62,6 +62,14 @@ class Book:
         best = self.best("SELL" if side == "BUY" else "BUY")
         return best is not None and (price >= best if side == "BUY" else price <= best)
 
+    def own_facing(self, side: str, bound: Decimal) -> Order | None:
+        """Our best resting order that a taker on `side` would meet at `bound` or better, if any."""
+        rungs = self._sides["SELL" if side == "BUY" else "BUY"]
+        if not rungs:
+            return None
+        own = self.orders[rungs[0][1]]
+        return own if (own.price <= bound if side == "BUY" else own.price >= bound) else None
+
     def takeable(self, side: str, bound: Decimal) -> Decimal:
         """Displayed size that a taker on `side` can reach at `bound` or better."""
         levels = self.market.asks if side == "BUY" else self.market.bids

@@ -57,6 +57,7 @@ class Order(msgspec.Struct, kw_only=True):
     working_type: str = "CONTRACT_PRICE"
     close_position: bool = False
     algo_id: int = 0
+    stp: str = "EXPIRE_MAKER"
 
     @property
     def open(self) -> bool:
@@ -113,6 +114,7 @@ class Algo(msgspec.Struct, kw_only=True):
     gtd_ms: int = 0
     order_id: int = 0
     reason: str = ""
+    stp: str = "EXPIRE_MAKER"
 
     @property
     def open(self) -> bool:
@@ -191,6 +193,7 @@ class State(msgspec.Struct, kw_only=True):
     next_event_seq: int = 1
     forgotten_trades: int = 0
     margin_called: bool = False
+    multi_assets: bool = False
     update_ms: int = 0
 
     def leg(self, symbol: str, side: str) -> Leg:

@@ -15,7 +15,8 @@ from hedgegridd.runtime.actor import Actor
 from hedgegridd.venue import setup
 from hedgegridd.venue.bars import Bars
 from hedgegridd.venue.calls import VenueCalls
-from hedgegridd.venue.failures import of_text
+from hedgegridd.venue.causes import Causes
+from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.inflight import InFlight
 from hedgegridd.venue.orders import Orders
@@ -34,7 +35,6 @@ RETRY_S = 1.0
 RETRY_MAX_S = 30.0
 SWEEP_S = 5.0
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
-CAUSE_WINDOW_NS = 1_000_000_000  # an order later than this after the market's last word was not caused by it
 _NS_PER_S = 1_000_000_000
 _log = structlog.get_logger("venue")
 
@@ -116,7 +116,7 @@ class Gateway(Actor, Listener):
         self._channels = Channels(tuple(symbols))
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
-        self._told_ns: dict[str, int] = {}  # when the market last told the machines something
+        self._causes = Causes()
         self._polling_income = False
         self._connected = False
         self._closing = asyncio.Event()
@@ -198,6 +198,7 @@ class Gateway(Actor, Listener):
         message, cause = envelope.message, envelope.seq
         match message:
             case m.PlaceOrder():
+                self._causes.taken(message.client_order_id, envelope.cause)
                 self._orders.place(message, cause)
             case m.CancelOrder():
                 self._orders.cancel(message)
@@ -231,8 +232,8 @@ class Gateway(Actor, Listener):
             self._truth.named(event.venue_order_id, event.client_order_id)
 
     def _out_market(self, event: m.BarClosed | m.MarkPrice | m.PriceCrossed) -> None:
-        self._told_ns[event.instrument] = self._mono_ns()
-        self.bus.publish(event, 0, self.name)
+        now_ns = self._mono_ns()
+        self._causes.told(self.bus.publish(event, 0, self.name), now_ns)
 
     def _go(self, work: Coroutine[None, None, None]) -> None:
         self.spawn(_run, work)
@@ -248,11 +249,9 @@ class Gateway(Actor, Listener):
 
     def _observe(self, order: m.PlaceOrder) -> None:
         """From the market's word to the order's leaving, the journal in between included."""
-        told_ns = self._told_ns.get(order.instrument)
-        if told_ns is not None:
-            age_ns = self._mono_ns() - told_ns
-            if age_ns < CAUSE_WINDOW_NS:
-                self.stats.tick_to_order_ns.append(age_ns)
+        took_ns = self._causes.sent(order.client_order_id, self._mono_ns())
+        if took_ns is not None:
+            self.stats.tick_to_order_ns.append(took_ns)
 
     # --- what comes in (port.Listener) -----------------------------------------------------------
 
@@ -309,11 +308,18 @@ class Gateway(Actor, Listener):
 
     def on_order_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that an order was refused."""
-        self._orders.order_failed(instrument, client_order_id, of_text(reason))
+        self._orders.order_failed(instrument, client_order_id, self._heeded(of_text(reason)))
 
     def on_cancel_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that a cancel was refused."""
-        self._orders.cancel_failed(instrument, client_order_id, of_text(reason))
+        self._orders.cancel_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+
+    def _heeded(self, failure: Failure) -> Failure:
+        """The adapter does not read `Retry-After`: after a limit it rests, and our own client asks for how long."""
+        if failure.kind is Kind.LIMITED:
+            self._orders.limited(failure)
+            self._go(self._sync_clock())
+        return failure
 
     def on_fault(self, error: Exception) -> None:
         """A bug in what handles incoming messages becomes this actor's fault."""

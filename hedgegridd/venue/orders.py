@@ -26,7 +26,7 @@ from hedgegridd.messages import (
 )
 from hedgegridd.model import ZERO, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
-from hedgegridd.venue.failures import CANCEL_REJECTED, CLOCK_SKEW, Failure, Kind
+from hedgegridd.venue.failures import CANCEL_REJECTED, CLOCK_SKEW, TOO_MANY_ORDERS, Failure, Kind
 from hedgegridd.venue.inflight import Flying, InFlight, TooManyInFlight
 from hedgegridd.venue.port import Trading
 from hedgegridd.venue.resolver import Resolver
@@ -34,6 +34,7 @@ from hedgegridd.venue.rest import VenueCallError
 from hedgegridd.venue.stats import Stats
 from hedgegridd.venue.told import Teller
 
+_NS_PER_S = 1_000_000_000
 _log = structlog.get_logger("venue.orders")
 
 type Spawn = Callable[[Coroutine[None, None, None]], None]
@@ -46,6 +47,9 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     entry_s: float = 5.0
     stop_answer_s: float = 1.0
     waiting: int = 2_000  # orders of an instrument that wait
+    limited_s: float = (
+        2.0  # nothing by the connection after a limit, until our own client knows `Retry-After`
+    )
 
 
 BOUNDS = Bounds()
@@ -86,6 +90,10 @@ class Orders:
         self._withdrawn: set[str] = set()
         self._draining: set[str] = set()
         self._stopping = ""
+        self._limited_ns = {
+            True: 0,
+            False: 0,
+        }  # until when no new order (True), no cancel (False) by the connection
         self.on_clock_skew: Callable[[], None] | None = None
         self.on_sent: Callable[[PlaceOrder], None] | None = None
 
@@ -112,6 +120,21 @@ class Orders:
         if (order.instrument, order.leg) in self._latched:
             return f"{order.leg.value} is latched by a flatten"
         return ""
+
+    # --- limits -------------------------------------------------------------------------------
+
+    def limited(self, failure: Failure) -> None:
+        """The connection met a limit of the venue; it does not read for how long."""
+        until_ns = self._mono_ns() + int(self._bounds.limited_s * _NS_PER_S)
+        self._limited_ns[True] = until_ns
+        if failure.code != TOO_MANY_ORDERS:
+            self._limited_ns[False] = until_ns
+
+    def _wait(self, *, new_order: bool) -> str:
+        """Why nothing may be sent by the connection now, where sending on would earn a ban; empty when it may."""
+        own_s = max(0, self._limited_ns[new_order] - self._mono_ns()) / _NS_PER_S
+        wait_s = max(own_s, self._calls.http.wait_s(new_order=new_order))
+        return f"the venue's limit: {wait_s:.1f} s more" if wait_s else ""
 
     # --- placing ------------------------------------------------------------------------------
 
@@ -208,6 +231,9 @@ class Orders:
         if raw and order.purpose is Purpose.ENTRY:
             self._refuse(order, "the trading connection is down")
             return
+        if not raw and (reason := self._wait(new_order=True)):
+            self._refuse(order, reason)
+            return
         try:
             algo = order.kind is OrderKind.STOP_MARKET
             self._inflight.sent(order.instrument, coid, self._mono_ns(), algo=algo)
@@ -277,6 +303,9 @@ class Orders:
         coid = command.client_order_id
         if coid in self._unsent:
             self._withdrawn.add(coid)
+            return
+        if not command.algo and self._trading.connected and (reason := self._wait(new_order=False)):
+            self.cancel_failed(command.instrument, coid, Failure(kind=Kind.LIMITED, reason=reason))
             return
         self._stats.cancels_total += 1
         try:

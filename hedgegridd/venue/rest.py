@@ -206,6 +206,13 @@ class RestClient:
         self.stats.failed_in_a_row = 0
         return answer
 
+    def wait_s(self, *, new_order: bool) -> float:
+        """Seconds for which the venue still asks us to send nothing (or no new order); 0 when it does not."""
+        until_ns = self._blocked_until_ns
+        if new_order:
+            until_ns = max(until_ns, self._orders_blocked_until_ns)
+        return max(0, until_ns - self._mono_ns()) / _NS_PER_S
+
     # --- inside -------------------------------------------------------------------------------
 
     def _signed(self, query: str) -> str:
@@ -217,11 +224,7 @@ class RestClient:
     def _check_budget(self, endpoint: str, *, new_order: bool, safety: bool) -> None:
         """Refuse what the venue would refuse, so that a limit does not become a ban."""
         now_ns = self._mono_ns()
-        until_ns = self._blocked_until_ns
-        if new_order:
-            until_ns = max(until_ns, self._orders_blocked_until_ns)
-        if now_ns < until_ns:
-            wait_s = (until_ns - now_ns) / _NS_PER_S
+        if wait_s := self.wait_s(new_order=new_order):
             raise self._limited(endpoint, f"the venue asked us to wait {wait_s:.1f} s more", wait_s)
         if safety or self.used_weight_1m is None:
             return

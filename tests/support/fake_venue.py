@@ -53,6 +53,8 @@ class Faults:
     by_hand: float = 0.0  # an order of ours is cancelled by hand
     lose_fill: float = 0.0  # the stream does not tell; the history does
     stop_needs_position: bool = False
+    flat_stop_code: int = -4509
+    second_stop_code: int = -4130
     one_stop_only: bool = False
     min_notional: Decimal = ZERO  # of every order, exits too
 
@@ -264,9 +266,9 @@ class FakeVenue:
         if order.close_position:
             others = [r for r in self.resting.values() if r.order.close_position and r.order.leg is order.leg]
             if self.faults.one_stop_only and others:
-                return -4130
+                return self.faults.second_stop_code
             if self.faults.stop_needs_position and leg.qty == ZERO:
-                return -4509
+                return self.faults.flat_stop_code
         if order.stop_price is not None and (self.price - order.stop_price) * order.leg.sign <= 0:
             return -2021
         if order.qty is not None and order.qty > leg.qty:

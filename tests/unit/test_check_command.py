@@ -31,6 +31,17 @@ def test_the_example_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
     assert "warning" not in out
 
 
+def test_paper_without_addresses_is_told_before_the_start_refuses_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out = run(capsys, "-c", EXAMPLE)
+    assert code == 0
+    assert "[venue] rest_url, market_ws_url, user_ws_url: to be set before `hedgegridd run`" in out
+    code, out = run(capsys, "-c", written(tmp_path, '[venue]\nenvironment = "live"\n[[grid]]\n'))
+    assert code == 0
+    assert "rest_url" not in out
+
+
 def test_without_a_price_it_says_what_was_not_checked(capsys: pytest.CaptureFixture[str]) -> None:
     code, out = run(capsys, "-c", EXAMPLE)
     assert code == 0

@@ -413,6 +413,17 @@ def test_a_new_session_keeps_what_people_set_and_forgets_what_was_seen():
     assert state.waiters == []
 
 
+def test_a_new_session_does_not_use_ids_that_the_journal_may_have_lost():
+    venue = rig()
+    before = venue.desk.snapshot()
+    venue.settle()
+    lost = {order.client_order_id for order in venue.places}
+    desk = Desk(config(), EPOCH)
+    desk.restore(msgspec.structs.replace(before, next_order=1))  # the tail with all its orders is gone
+    desk.new_session()
+    assert desk.snapshot().next_order > len(lost) + 1_000
+
+
 def test_the_kill_switchs_latch_is_remembered():
     venue = rig()
     venue.tell(m.KillStateChanged(state=KillState.HALTED, previous=KillState.TRIPPED))

@@ -188,8 +188,9 @@ def test_moving_it_places_the_replacement_first():
     venue.check()
 
 
-def test_where_one_stop_only_may_rest_the_old_one_goes_first():
-    venue = rig(faults=Faults(one_stop_only=True))
+@pytest.mark.parametrize("code", [-4130, -4045])
+def test_where_one_stop_only_may_rest_the_old_one_goes_first(code):
+    venue = rig(faults=Faults(one_stop_only=True, second_stop_code=code))
     go(venue, 38350)
     venue.settle()
     venue.check()
@@ -198,7 +199,26 @@ def test_where_one_stop_only_may_rest_the_old_one_goes_first():
     go(venue, 36700)
     venue.settle()
     venue.check()
-    assert len(placed(venue, Purpose.STOP)) - refusals <= 3, "it has learned: no second -4130"
+    assert len(placed(venue, Purpose.STOP)) - refusals <= 3, "it has learned: no second refusal"
+
+
+@pytest.mark.parametrize(
+    ("price", "one_stop", "moves"), [(38950, True, 0), (38950, False, 1), (39750, True, 1)]
+)
+def test_a_lone_stop_is_not_drawn_in_by_a_little(price, one_stop, moves):
+    """With the outer entries gone it could stand nearer: by one step after five fills, by five after one."""
+    venue = rig(faults=Faults(one_stop_only=one_stop))
+    legs = venue.desk._state.grids["BTCUSDT-PERP.BINANCE"].legs
+    legs[Leg.LONG].one_stop_only = one_stop
+    go(venue, price)
+    venue.settle()
+    before = len([x for x in placed(venue, Purpose.STOP) if x.leg is Leg.LONG])
+    venue.ask(m.SetThrottle(throttle=D(0)))
+    venue.settle()
+    venue.check()
+    assert not venue.of(Leg.LONG, Purpose.ENTRY)
+    after = len([x for x in placed(venue, Purpose.STOP) if x.leg is Leg.LONG])
+    assert after - before == moves
 
 
 def test_a_venue_that_wants_a_position_first_gets_the_stop_with_the_first_fill():
@@ -221,6 +241,18 @@ def test_a_stop_refused_for_something_else_does_not_say_that_a_stop_needs_a_posi
     venue.settle()
     assert len(venue.of(Leg.LONG, Purpose.STOP)) == 1, "it is tried again"
     assert len(venue.of(Leg.LONG, Purpose.ENTRY)) == 6
+
+
+def test_what_delayed_the_stop_of_a_flat_leg_does_not_delay_that_of_its_inventory():
+    venue = rig(start=False)
+    venue.refuse_next = [(Purpose.STOP, -1008, Leg.LONG)] * 5
+    venue.start(bars=79)
+    venue.run(venue.mono + 4 * SECOND)  # 0.2, 0.4, 0.8, 1.6 and now 3.2 s
+    assert not venue.refuse_next
+    assert not venue.of(Leg.LONG, Purpose.STOP)
+    go(venue, 39800)
+    assert leg_of(venue).stop_resting
+    assert venue.worst_naked < SECOND
 
 
 def test_a_small_move_of_the_want_moves_nothing():

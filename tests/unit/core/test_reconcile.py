@@ -154,6 +154,27 @@ def test_refuse_does_not_trade_what_it_did_not_make():
     assert len(entries(venue)) == 6, "gone: it trades"
 
 
+def test_refuse_leaves_the_exits_and_the_stop_of_what_it_does_not_trade():
+    """A lost state folder: the last run's inventory is unknown, and nothing else protects it."""
+    venue = rig(start=False)
+    hold(venue, "0.010")
+    rest(venue, "BTCUSDT-L001T-zzzzz-8", purpose=Purpose.TAKE_PROFIT, level=1, price="40500.0")
+    stop = {"kind": OrderKind.STOP_MARKET, "close_position": True, "stop_price": D("37600.0")}
+    rest(venue, "BTCUSDT-L000S-zzzzz-7", purpose=Purpose.STOP, level=0, **stop)
+    venue.start()
+    venue.settle()
+    assert any("LONG inventory of 0.01" in reason for reason in why(venue))
+    assert {"BTCUSDT-L001T-zzzzz-8", "BTCUSDT-L000S-zzzzz-7"} <= venue.resting.keys()
+    assert venue.view().instruments[0].legs[0].stop_resting
+    go(venue, 40500)
+    venue.settle()
+    assert venue.legs[Leg.LONG].qty == 0, "the old take-profit has closed it"
+    reconcile(venue)
+    venue.settle()
+    assert len(entries(venue)) == 6, "flat again: it trades"
+    assert "BTCUSDT-L001T-zzzzz-8" not in venue.resting
+
+
 def test_adopt_makes_it_a_lot_and_covers_it():
     venue = rig(start=False, manual_position="adopt")
     hold(venue, "0.05", "39900")

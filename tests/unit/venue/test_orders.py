@@ -385,3 +385,34 @@ async def test_what_waits_is_bounded() -> None:
         await b.settle()
         assert b.log == ["E1", "E2"]
         assert [event.client_order_id for event in b.of(m.OrderRefused)] == ["E3"]
+
+
+async def test_after_a_limit_the_connection_rests_and_cancels_wait_unless_only_orders_were_too_many() -> None:
+    async with bench(limited_s=2) as b:
+        b.place(order("a"))
+        await b.settle()
+        b.orders.limited(of_text("{'code': -1015, 'msg': 'Too many new orders'}"))
+        b.place(order("b"), order("tp", Purpose.TAKE_PROFIT))
+        b.orders.cancel(m.CancelOrder(instrument=IID, client_order_id="a"))
+        await b.settle()
+        assert b.log == ["a", "cancel a"]
+        assert {e.client_order_id for e in b.of(m.OrderRefused)} == {"b", "tp"}
+        b.orders.limited(of_text("{'code': -1003, 'msg': 'Too many requests'}"))
+        b.orders.cancel(m.CancelOrder(instrument=IID, client_order_id="a"))
+        assert "limit" in b.of(m.CancelRejected)[0].reason
+        b.now_ns += 2_000_000_000
+        b.place(order("c"))
+        b.orders.cancel(m.CancelOrder(instrument=IID, client_order_id="a"))
+        await b.settle()
+        assert b.log == ["a", "cancel a", "cancel a", "c"]
+
+
+async def test_what_our_own_client_was_told_to_wait_holds_for_the_connection_too() -> None:
+    async with bench() as b:
+        b.fake.on("POST", ALGO, answer({"code": -1003, "msg": "no"}, 429, Retry_After="3"))
+        b.place(stop("s"))
+        await b.settle()
+        b.place(order("e"))
+        await b.settle()
+        assert "e" not in b.log
+        assert "3.0 s more" in b.of(m.OrderRefused)[0].reason
