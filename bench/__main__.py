@@ -49,13 +49,15 @@ def main() -> int:
             left_out.append(name)
             continue
         at = time.monotonic()
-        rows += SUITE[name](asked.runs)
-        print(f"{name}: {time.monotonic() - at:.0f} s", file=sys.stderr, flush=True)
+        found = SUITE[name](asked.runs)
+        rows += found
+        # Told as it is found: a suite that is ended early has not measured for nothing.
+        print(f"{text(found)}\n({time.monotonic() - at:.0f} s)\n", flush=True)
+        if asked.json:
+            asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1))
     print(text(rows))
     if left_out:
         print(f"\nleft out, {asked.budget_s:.0f} s are over: {', '.join(left_out)}")
-    if asked.json:
-        asked.json.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=1))
     return int(any(row.verdict == MISSED for row in rows) or bool(left_out))
 
 

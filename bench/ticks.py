@@ -19,7 +19,7 @@ from bench.table import Row, p, text, verdict
 LEVELS, STEP_BPS = 20, 24
 RATES = (15_000, 20_000, 25_000, 30_000, 35_000, 40_000, 50_000)
 FIRST = RATES[0]
-TRIES = 3  # windows a rate gets: what other programs do to one of them is not the daemon
+TRIES = 2  # windows a rate gets: what other programs do to one of them is not the daemon
 LAG_MS = 5.0
 ENOUGH = 0.9  # of the rate offered must arrive, or it was not held
 TARGET = 0.6
@@ -80,7 +80,7 @@ def window(side: Side, idle: Idle, rate: int, seconds: float) -> Window:
 
 def drain(side: Side) -> None:
     """Wait until what was offered too much is through."""
-    seen, end = -1.0, time.monotonic() + 20
+    seen, end = -1.0, time.monotonic() + 10
     while time.monotonic() < end:
         now = rig.value(rig.metrics(side.url), "hedgegrid_ticks_total")
         if now - seen < 500 and seen >= 0:
@@ -133,7 +133,7 @@ def collect(runs: int, seconds: float) -> list[Side]:
         return sides
 
 
-def measure(runs: int, seconds: float = 2.0) -> list[Row]:
+def measure(runs: int, seconds: float = 1.2) -> list[Row]:
     """Rows of the daemon beside the bare strategy."""
     sides = collect(runs, seconds)
     noise = median(w.idle_ms for side in sides for w in side.first)
@@ -178,7 +178,7 @@ def measure(runs: int, seconds: float = 2.0) -> list[Row]:
 def main() -> None:
     line = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     line.add_argument("--runs", type=int, default=5)
-    line.add_argument("--seconds", type=float, default=2.0, help="of each window")
+    line.add_argument("--seconds", type=float, default=1.2, help="of each window")
     asked = line.parse_args()
     print(text(measure(asked.runs, asked.seconds)))
 
