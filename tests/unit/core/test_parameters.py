@@ -435,6 +435,14 @@ TABLE = [
         (D("0.2"), (6, 4, D("0.002"))),
         (D("0.9"), (6, 4, D("0.009"))),
     ),
+    (
+        "policy.counter_levels",
+        in_a_rise,
+        {"policy.kind": "core-and-scalp"},
+        (2, (2, 2, D("0.005"))),
+        (5, (5, 5, D("0.005"))),
+    ),
+    ("policy.counter_qty_scale", in_a_rise, {}, (D(0), (6, 0, None)), (D(1), (6, 4, D("0.010")))),
 ]
 
 
