@@ -22,6 +22,14 @@ def line(problem: Problem) -> str:
 # (keys of the grid, keys of [pretrade], what is found)
 TABLE: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
     (
+        {"warmup_bars": 60, "regime": {"atr_len": 20}},
+        {},
+        [
+            "warning regime.atr_len | atr_len is dead: in this version nothing but the warm-up needs the ATR | "
+            "60 warm-up bars are more than it takes"
+        ],
+    ),
+    (
         {
             "step_bps": D(500),
             "levels_long": 3,
