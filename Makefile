@@ -10,7 +10,7 @@ FIND_PYTHON = for p in python3.14 python3.13 python3.12 python3; do \
 	  then echo $$p; exit 0; fi; done; \
 	echo "hedgegridd needs Python 3.12 or newer with venv (python3.14, 3.13, 3.12 and python3 were tried)." >&2; exit 1
 
-.PHONY: help demo test lint bench format venv clean
+.PHONY: help demo test lint bench properties format venv clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12

@@ -51,6 +51,7 @@ EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
 ENTRIES_GONE_S = 15.0
 FLATTEN_S = 30.0
 RECONCILE_S = 5.0
+COMPARISONS = 3  # at most, within RECONCILE_S
 SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
@@ -137,6 +138,7 @@ class Daemon:
 
     def _join(self, next_seq: int) -> None:
         config = self.config
+        self.boot = Boot()
         self.bus = Bus(self.clock, m.ALL, recorder=self.journal.append, first_seq=next_seq)
         self.waiter = WaiterActor()
         recent = RecentActor()
@@ -148,6 +150,7 @@ class Daemon:
             recent=recent.lines,
             environment=config.venue.environment,
             account=config.venue.account,
+            account_poll_s=float(config.venue.account_poll_s),
         )
         dispatcher = Dispatcher(REGISTRY, services)
         self.gateway = Gateway(
@@ -168,7 +171,7 @@ class Daemon:
                 self.control,
                 recent,
                 self.waiter,
-                BootActor(Boot()),
+                BootActor(self.boot),
                 KillSwitchActor(self.machines.kill_switch),
                 DeskActor(self.machines.desk),
                 FlattenActor(self.machines.flatten),
@@ -270,17 +273,45 @@ class Daemon:
     async def _stop_in_order(self) -> None:
         """Entries gone, then inventory as configured, then books compared; each with its deadline."""
         await self._stop_asked.wait()
+        _log.info("stopping", reason=self._stop_reason)
+        if not self.boot.reached_venue and self.machines.books_are_empty():
+            self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
+            self.confirmed = False  # the venue has confirmed nothing, and there is nothing to ask it for
+            _log.info(
+                "stopped", reason=self._stop_reason, venue="never reached; we know of nothing of ours there"
+            )
+            self.supervisor.request_stop()
+            return
         gone = self.waiter.expect(lambda x: isinstance(x, m.EntriesGone) and x.cause == "stopping")
         self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
-        confirmed = await gone.within(ENTRIES_GONE_S)
-        if self.config.daemon.on_stop == "flatten":
-            confirmed = await self._flatten_at_stop() and confirmed
-        compared = self.waiter.expect(lambda x: isinstance(x, m.Reconciled))
-        self.bus.tell(m.Reconcile(cause="stopping"), actor="app")
-        confirmed = await compared.within(RECONCILE_S) and confirmed
-        self.confirmed = self.confirmed and confirmed
-        _log.info("stopped", entries_gone=confirmed, reason=self._stop_reason)
+        entries_gone = await gone.within(ENTRIES_GONE_S)
+        flat = await self._flatten_at_stop() if self.config.daemon.on_stop == "flatten" else None
+        agreed = await self._compared_at_stop()
+        self.confirmed = self.confirmed and entries_gone and flat is not False and agreed
+        _log.info(
+            "stopped",
+            reason=self._stop_reason,
+            entries_gone=entries_gone,
+            books_agree_with_venue=agreed,
+            **({} if flat is None else {"flat": flat}),
+        )
         self.supervisor.request_stop()
+
+    async def _compared_at_stop(self) -> bool:
+        """Whether the venue's last word is what our books say.
+
+        A comparison takes over what it finds different; what is still different at the next one is a disagreement.
+        """
+        ours = "stopping"
+        agreed = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours and x.ok)
+        with anyio.move_on_after(RECONCILE_S):
+            for _ in range(COMPARISONS):
+                compared = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours)
+                self.bus.tell(m.Reconcile(cause=ours), actor="app")
+                await compared.within(RECONCILE_S)
+                if agreed.came:
+                    break
+        return agreed.came
 
     async def _flatten_at_stop(self) -> bool:
         command = m.Flatten(legs=LEGS, reason=f"stop: {self._stop_reason}", deadline_s=FLATTEN_S)

@@ -34,5 +34,6 @@ async def gather(context: Context) -> Facts:
         flattens=flattens,
         boot=boot,
         now_ns=context.services.time_ns(),
+        account_poll_s=context.services.account_poll_s,
         silent=tuple(context.silent),
     )

@@ -25,6 +25,9 @@ SAFETY_VERBS = ("flatten", "kill", "pause")
 """Said to people who were refused something else: these are never refused for rate or load."""
 
 
+_FLAGS: dict[str, object] = {"true": True, "false": False}  # the desk's waiters keep their facts as text
+
+
 class Role(enum.IntEnum):
     """Who may: each role may do all that the ones before it may."""
 
@@ -114,7 +117,8 @@ class Services:
     """What all operations share.
 
     `instruments` are the configured ids; `time_ns` the wall clock; `durable(timeout_s)` returns when everything posted
-    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns` and `text`.
+    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns` and `text`;
+    `account_poll_s` is how often the account's figures are read.
     """
 
     bus: Bus
@@ -124,6 +128,7 @@ class Services:
     recent: Callable[[], list[dict[str, object]]]
     environment: str = "paper"
     account: str = ""
+    account_poll_s: float = 5.0
 
 
 @dataclass(slots=True)
@@ -196,6 +201,7 @@ class Context:
         facts.pop("to", None)
         facts.pop("type", None)
         detail = cast(dict[str, object], facts.pop("detail", {}))
+        detail = {name: _FLAGS.get(str(value), value) for name, value in detail.items()}
         if detail.get("verified") is False:  # it answers at its deadline, and the work goes on
             return await self.finished({"outcome": "working", **facts, **detail}, status=202)
         return await self.finished({"outcome": "done", **facts, **detail})

@@ -1,7 +1,8 @@
 """The four answers for people, from the daemon's views: is it safe, what is it doing, what is wrong, what to do.
 
-Pure. `safe`: *yes* = reconciled, the venue read within 60 s, every leg with inventory has its stop at the venue, nothing
-being removed; *not yet* = removal running; *no* = stop missing, mismatch, past a deadline; *unknown* = venue not read.
+Pure. `safe`: *yes* = reconciled within 60 s, every leg with inventory has its stop at the venue, nothing being removed;
+*not yet* = removal running; *no* = stop missing, mismatch, past a deadline; *unknown* = venue not read: its REST calls
+fail, the account's figures are older than a few polls, or the last comparison that agreed is older than 60 s.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from hedgegridd.messages import (
 from hedgegridd.model import KillState
 
 FRESH_S = 60.0
+POLLS = 3  # the account is read so often: older figures mean that reading fails
+POLLS_MIN_S = 10.0
+CENT = Decimal("0.01")
 REMOVAL_S = 10.0
 FLAT_STATES = frozenset({"flat", "verified", "done", "finished"})
 
@@ -36,6 +40,7 @@ class Facts:
     flattens: FlattensAnswer | None
     boot: BootAnswer | None
     now_ns: int
+    account_poll_s: float = 5.0
     silent: tuple[str, ...] = ()
 
     @property
@@ -110,8 +115,6 @@ def safe_of(facts: Facts) -> tuple[str, str]:
     """The first answer and its reason."""
     if facts.venue is None or facts.venue.account is None or facts.venue.account_age_s is None:
         return "unknown", "account not read"
-    if facts.venue.account_age_s > FRESH_S:
-        return "unknown", f"account last read {facts.venue.account_age_s:.0f} s ago"
     if facts.desk is None or facts.flattens is None:
         return "unknown", "the desk does not answer"
     for item in facts.removing:
@@ -129,11 +132,42 @@ def safe_of(facts: Facts) -> tuple[str, str]:
         return "not yet", "; ".join(_left(item) for item in facts.removing)
     if facts.kill is not None and facts.kill.state is KillState.TRIPPED:
         return "not yet", "the trip is being carried out"
-    if not facts.desk.reconciled:
-        if facts.boot is not None and not facts.boot.ready:
-            return "unknown", "not reconciled yet"
-        return "no", "our books and the venue's differ, or were not compared"
+    unread = _unread(facts)
+    if unread is not None:
+        return "unknown", unread
+    difference = _difference(facts)
+    if difference is not None:
+        return "no", difference
     return "yes", _why_yes(facts)
+
+
+def _unread(facts: Facts) -> str | None:
+    """Why the venue's state is not known now, in words; None: it has been read and compared lately."""
+    venue, desk = facts.venue, facts.desk
+    if venue is None or desk is None or venue.account_age_s is None:
+        return "account not read"
+    lately = f"account last read {venue.account_age_s:.0f} s ago"
+    if not venue.connected:
+        return f"not connected to the venue; {lately}"
+    if "rest" in desk.feeds_down:
+        return f"the venue does not answer; {lately}"
+    if venue.account_age_s > max(POLLS * facts.account_poll_s, POLLS_MIN_S):
+        return lately
+    if not desk.reconciled:
+        return "our books were not compared with the venue's yet"
+    compared = age_s(desk.reconciled_ns, facts.now_ns)
+    if compared is None or compared > FRESH_S:
+        return f"our books and the venue's last agreed {'—' if compared is None else f'{compared:.0f} s ago'}"
+    return None
+
+
+def _difference(facts: Facts) -> str | None:
+    """How far our wallet is from the venue's, in words; None: to the cent, or not compared yet."""
+    residual = None if facts.desk is None else facts.desk.ledger.residual_usdt
+    if residual is None or abs(residual) < CENT:
+        return None
+    where = "above" if residual > 0 else "below"
+    return f"our ledger is {abs(residual):,.2f} USDT {where} the venue's wallet"
 
 
 def _left(item: FlattenView) -> str:
@@ -143,11 +177,10 @@ def _left(item: FlattenView) -> str:
 
 
 def _why_yes(facts: Facts) -> str:
-    venue = facts.venue
-    age = 0.0 if venue is None or venue.account_age_s is None else venue.account_age_s
+    compared = None if facts.desk is None else age_s(facts.desk.reconciled_ns, facts.now_ns)
     held = [leg for _, leg in facts.legs if leg.qty > 0]
     stops = {0: "no inventory", 1: "the leg's stop rests"}.get(len(held), f"all {len(held)} leg stops rest")
-    return f"{stops}, reconciled, account read {age:.0f} s ago"
+    return f"{stops}, reconciled {compared or 0:.0f} s ago"
 
 
 def doing_of(facts: Facts, state: str) -> str:
@@ -195,9 +228,9 @@ def wrong_of(facts: Facts) -> tuple[str, ...]:
     if facts.desk is not None:
         if not facts.desk.reconciled:
             found.append("not reconciled with the venue")
-        residual = facts.desk.ledger.residual_usdt
-        if residual is not None and abs(residual) >= Decimal("0.01"):
-            found.append(f"our ledger and the venue's wallet differ by {residual:f} USDT")
+        difference = _difference(facts)
+        if difference is not None:
+            found.append(difference)
         found += [
             f"{short(item.instrument)}: no entries, {reason}"
             for item in facts.desk.instruments
@@ -217,10 +250,7 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
         return ('hedgegridctl rearm --reason "…"',)
     if state == "TRIPPED":
         return ("wait: it goes on until the venue reports nothing", "hedgegridctl status")
-    ways = []
-    if safe == "no":
-        ways.append("hedgegridctl reconcile")
-        ways.append("hedgegridctl flatten both")
+    ways = _ways_to_safety(facts, safe)
     if state == "HELD" and facts.desk is not None:
         if any(item.paused for item in facts.desk.instruments) or any(leg.latched for _, leg in facts.legs):
             ways.append("hedgegridctl resume")
@@ -229,6 +259,23 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
         if any("trading is stopped" in item.why_no_entries for item in facts.desk.instruments):
             ways.append("hedgegridctl start")  # not for `enabled = false`: only the config can change that
     return tuple(ways)
+
+
+def _ways_to_safety(facts: Facts, safe: str) -> list[str]:
+    """What brings `safe` back to yes."""
+    if safe == "unknown":
+        if (
+            facts.venue is None
+            or not facts.venue.connected
+            or (facts.desk and "rest" in facts.desk.feeds_down)
+        ):
+            return ["wait: the venue is asked again and again", "if it lasts, look at the venue's own app"]
+        return ["hedgegridctl reconcile", "journalctl -u hedgegridd -n 50"]
+    if safe != "no":
+        return []
+    if not any(leg.qty > 0 and not leg.stop_resting for _, leg in facts.legs) and _difference(facts):
+        return ["hedgegridctl reconcile", "if it stays: flatten both, stop, and begin with a new state_dir"]
+    return ["hedgegridctl reconcile", "hedgegridctl flatten both"]
 
 
 def judge(facts: Facts) -> Verdict:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from hedgegridd.messages import (
+    DeskView,
     FlattenView,
     InstrumentView,
     KillSwitchAnswer,
@@ -153,12 +154,13 @@ def margin_ratio(venue: VenueAnswer | None) -> float | None:
     return number(venue.account.maint_margin_usdt / venue.account.margin_balance_usdt)
 
 
-def feeds(venue: VenueAnswer | None) -> dict[str, object] | None:
-    """The connection to the venue: ages in seconds on arrival, calls and used weight."""
+def feeds(venue: VenueAnswer | None, desk: DeskView | None) -> dict[str, object] | None:
+    """The connection to the venue: channels that are lost, ages in seconds on arrival, calls and used weight."""
     if venue is None:
         return None
     return {
         "connected": venue.connected,
+        "down": None if desk is None else list(desk.feeds_down),
         "user_stream_age_s": venue.user_stream_age_s,
         "market_age_s": dict(venue.market_age_s),
         "account_age_s": venue.account_age_s,

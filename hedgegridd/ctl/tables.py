@@ -93,8 +93,10 @@ def _money_lines(body: Body) -> list[str]:
             f"margin ratio {percent(body['margin_ratio'])}, read {age(balances['age_s'])} ago"
         )
     if feeds is not None:
+        down = ", ".join(feeds["down"] or [])
+        link = f"LOST: {down}" if down else "connected" if feeds["connected"] else "NOT CONNECTED"
         lines.append(
-            f"venue  {'connected' if feeds['connected'] else 'NOT CONNECTED'}, user stream "
+            f"venue  {link}, user stream "
             f"{age(feeds['user_stream_age_s'])} ago, calls {feeds['calls']} ({feeds['calls_failed']} failed), "
             f"{feeds['in_flight']} in flight"
         )

@@ -34,6 +34,7 @@ from hedgegridd.exchange.types import SymbolRules, Tick, UserEvent, VenueError
 Json = dict[str, Any]
 DONE_ALL: Json = {"code": 200, "msg": "The operation of cancel all open order is done."}
 SUCCESS: Json = {"code": 200, "msg": "success"}
+OPENING_AGE_MS = 30 * 86_400_000
 STATUSES = frozenset({"TRADING", "PRE_SETTLE", "SETTLING", "CLOSE", "TRADING_HALT"})
 
 
@@ -69,7 +70,8 @@ class Engine:
         self.changes = 0  # grows with every mutation
         self._wire(_fresh_state(self._rules))
         if deposit:
-            self._account.transfer(deposit, start_ms)
+            # Older than any session with this exchange: a client that knew the account before must not take it for news.
+            self._account.transfer(deposit, max(0, start_ms - OPENING_AGE_MS))
 
     def _wire(self, state: State) -> None:
         """Builds the parts around `state`; indices (books, client ids) come from its orders."""

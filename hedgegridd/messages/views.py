@@ -181,13 +181,21 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeskView(Event, frozen=True, kw_only=True):
-    """The desk's whole state for people and metrics; published at most twice a second, latest counts."""
+    """The desk's whole state for people and metrics; published at most twice a second, latest counts.
+
+    `reconciled`: the books have been compared since start; `reconciled_ns`: wall time of the last comparison that
+    agreed, None: none has; `feeds_down`: channels to the venue that are lost (market, rest, user).
+    """
 
     lane: ClassVar[str] = "data"
     instruments: tuple[InstrumentView, ...]
     ledger: LedgerView
     reconciled: bool
-    settled: bool  # no order in flight, no cover missing, nothing waiting to be decided
+    reconciled_ns: Nanos | None = None
+    feeds_down: tuple[str, ...] = ()
+    unsettled: tuple[
+        str, ...
+    ]  # orders in flight, covers missing, what waits to be decided; () when all rests
     stopping: bool
 
     @property

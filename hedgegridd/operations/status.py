@@ -48,8 +48,10 @@ def _figures(facts: Facts) -> dict[str, object]:
         # Start-up restores snapshot and journal tail in its first stage, before anything else.
         "snapshot_loaded": None if boot is None else boot.ready or boot.number > 1,
         # Nothing waits to be decided here and nothing is on its way to the venue: what we show is what it has.
-        "settled": None if desk is None or venue is None else desk.settled and venue.in_flight == 0,
+        "settled": None if desk is None or venue is None else not desk.unsettled and venue.in_flight == 0,
+        "unsettled": None if desk is None else list(desk.unsettled),
         "reconciled": None if desk is None else desk.reconciled,
+        "reconciled_age_s": None if desk is None else views.age_s(desk.reconciled_ns, now_ns),
         "boot": None
         if boot is None
         else {
@@ -76,7 +78,7 @@ def _figures(facts: Facts) -> dict[str, object]:
         "margin_ratio": views.margin_ratio(venue),
         "pnl": None if desk is None else views.pnl(desk.ledger),
         "open_orders": None if desk is None else sum(item.open_orders for item in desk.instruments),
-        "feeds": views.feeds(venue),
+        "feeds": views.feeds(venue, desk),
         "instruments": None
         if desk is None
         else [views.instrument(item, venue, now_ns) for item in desk.instruments],

@@ -2,6 +2,7 @@
 
     _setup_loop        the kernel would take our signal handlers
     _ws_client         of the execution client: we see each raw user message the adapter sees, before it does
+    _cache             of the execution client: which orders it knows
     _stream_client     its socket: is it alive? and the flag that says the adapter has given up
     _on_resubscribe    the adapter's comparison after a new socket; we make ours after it
     _clients           of the execution engine: how the client is found
@@ -14,11 +15,12 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from nautilus_trader.adapters.binance import BINANCE, BinanceLiveExecClientFactory
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
 from nautilus_trader.live.factories import LiveExecClientFactory
-from nautilus_trader.model.identifiers import ClientId
+from nautilus_trader.model.identifiers import ClientId, ClientOrderId
 from nautilus_trader.system.kernel import NautilusKernel
 
 from hedgegridd.errors import VenueError
@@ -53,12 +55,14 @@ def tap(
 ) -> None:
     """Let `hear` see each raw user-stream message just before the adapter handles it.
 
+    Conditional orders that the adapter does not know (a closePosition stop of an earlier process) are ours alone: it
+    cannot model an order without a quantity, and would write a traceback past our log.
     `renewed` is called when the stream runs on a new socket and the adapter has made its own comparison.
 
     Raises:
         AdapterMoved: the adapter hands messages on in another way.
     """
-    _needs(client, "_ws_client", "_handle_user_ws_message")
+    _needs(client, "_ws_client", "_handle_user_ws_message", "_cache")
     stream = client._ws_client  # noqa: SLF001  # checked above
     _needs(stream, "_handler", "_handle_stream_message", "_on_resubscribe")
     adapters = stream._handler  # noqa: SLF001  # checked above
@@ -67,7 +71,8 @@ def tap(
 
     def both(raw: bytes) -> None:
         hear(raw)
-        adapters(raw)
+        if not _foreign_algo(client, raw):
+            adapters(raw)
 
     stream._handler = both  # noqa: SLF001  # checked above
     compare = stream._on_resubscribe  # noqa: SLF001  # checked above
@@ -79,6 +84,32 @@ def tap(
             renewed()
 
     stream._on_resubscribe = compared  # noqa: SLF001  # checked above
+
+
+class _AlgoOrder(msgspec.Struct):
+    caid: str = ""
+
+
+class _AlgoUpdate(msgspec.Struct):
+    e: str
+    o: _AlgoOrder
+
+
+_algo_update = msgspec.json.Decoder(_AlgoUpdate).decode
+
+
+def _foreign_algo(client: BinanceFuturesExecutionClient, raw: bytes) -> bool:
+    """Whether `raw` is about a conditional order that the adapter did not place."""
+    if b"ALGO_UPDATE" not in raw:
+        return False
+    try:
+        update = _algo_update(raw)
+    except msgspec.MsgspecError:
+        return False  # of another kind, or broken: the adapter's own affair
+    if update.e != "ALGO_UPDATE":
+        return False
+    known = update.o.caid and client._cache.strategy_id_for_order(ClientOrderId(update.o.caid))  # noqa: SLF001  # checked by tap
+    return not known
 
 
 def exec_factory(hear: Callable[[bytes], None], renewed: Callable[[], None]) -> type[LiveExecClientFactory]:

@@ -10,7 +10,7 @@ import anyio
 
 from hedgegridd import messages as m
 from hedgegridd.config import Config, Daemon, Grid, Venue
-from hedgegridd.model import Leg, OrderKind, OrderTag, Purpose, TimeInForce, client_order_id
+from hedgegridd.model import KillState, Leg, OrderKind, OrderTag, Purpose, TimeInForce, client_order_id
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
@@ -153,6 +153,8 @@ async def rig(
     try:
         async with anyio.create_task_group() as group:
             await group.start(supervisor.run)
+            armed = m.KillStateChanged(state=KillState.ARMED, previous=KillState.STARTING)
+            bus.publish(armed, 0, "test")
             yield Rig(bus, gateway, ear)
             supervisor.request_stop()
     finally:

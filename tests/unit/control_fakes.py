@@ -102,7 +102,8 @@ def desk(*instruments: m.InstrumentView, **over: Any) -> m.DeskView:
         "instruments": instruments or (instrument(),),
         "ledger": ledger,
         "reconciled": True,
-        "settled": True,
+        "reconciled_ns": NOW_NS - 12_000_000_000,
+        "unsettled": (),
         "stopping": False,
     }
     return m.DeskView(**(facts | over))

@@ -3,6 +3,7 @@
 from decimal import Decimal as D  # noqa: N817  # many literals
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 
 from hedgegridd import messages as m
@@ -75,12 +76,19 @@ LATCHED = desk(instrument(legs=(leg(Leg.LONG, latched=True), leg(Leg.SHORT))))
         ({"desk": desk(DISABLED)}, "HELD", "yes", False),
         ({"desk": desk(stopping=True)}, "STOPPING", "yes", False),
         ({"desk": NAKED}, "TRADING", "no", True),
-        ({"desk": desk(reconciled=False)}, "TRADING", "no", True),
+        ({"desk": desk(reconciled=False)}, "TRADING", "unknown", True),
+        ({"desk": desk(reconciled_ns=None)}, "TRADING", "unknown", True),
+        ({"desk": desk(reconciled_ns=NOW_NS - 61 * 10**9)}, "TRADING", "unknown", True),
+        ({"desk": desk(reconciled_ns=NOW_NS - 59 * 10**9)}, "TRADING", "yes", True),
+        ({"desk": desk(feeds_down=("rest", "user"))}, "TRADING", "unknown", True),
+        ({"desk": desk(feeds_down=("market",))}, "TRADING", "yes", True),
+        ({"venue": venue(connected=False)}, "TRADING", "unknown", True),
         ({"desk": desk(reconciled=False), "boot": boot()}, "STARTING", "unknown", False),
         ({"venue": venue(account=None)}, "TRADING", "unknown", True),
         ({"venue": venue(account_age_s=None)}, "TRADING", "unknown", True),
-        ({"venue": venue(account_age_s=61.0)}, "TRADING", "unknown", True),
-        ({"venue": venue(account_age_s=59.0)}, "TRADING", "yes", True),
+        ({"venue": venue(account_age_s=15.5)}, "TRADING", "unknown", True),
+        ({"venue": venue(account_age_s=14.5)}, "TRADING", "yes", True),
+        ({"venue": venue(account_age_s=30.0), "account_poll_s": 20.0}, "TRADING", "yes", True),
         ({"flattens": removing(3)}, "TRIPPED", "not yet", True),
         ({"flattens": removing(11)}, "TRIPPED", "no", True),
         ({"flattens": removing(11, "flat")}, "TRADING", "yes", True),
@@ -214,3 +222,38 @@ def test_a_field_may_stand_in_the_path() -> None:
         with pytest.raises(Problem) as caught:
             registry.route(method, path)
         assert caught.value.status == status
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"desk": desk(feeds_down=("rest",), reconciled_ns=NOW_NS)},
+        {"venue": venue(account_age_s=20.0)},
+        {"desk": desk(reconciled_ns=NOW_NS - 300 * 10**9)},
+        {"venue": venue(connected=False)},
+    ],
+)
+def test_a_venue_that_is_not_read_is_no_reconciled_and_has_something_to_do(known: dict[str, Any]) -> None:
+    verdict = judge(facts(**known))
+    assert verdict.safe == "unknown"
+    assert "reconciled" not in verdict.why_safe
+    assert verdict.do
+    for way in verdict.do:
+        assert "flatten" not in way, "nobody is sent to close what nobody has read"
+
+
+@pytest.mark.parametrize(
+    ("residual", "said"),
+    [
+        ("113.1394566000000000000000000", "our ledger is 113.14 USDT above the venue's wallet"),
+        ("-100113.1394566000", "our ledger is 100,113.14 USDT below the venue's wallet"),
+    ],
+)
+def test_a_difference_of_the_wallets_is_rounded_and_not_safe(residual: str, said: str) -> None:
+    ledger = msgspec.structs.replace(desk().ledger, residual_usdt=D(residual))
+    verdict = judge(facts(desk=desk(ledger=ledger)))
+    assert (verdict.safe, verdict.why_safe) == ("no", said)
+    assert said in verdict.wrong
+    assert verdict.do[0] == "hedgegridctl reconcile"
+    small = msgspec.structs.replace(ledger, residual_usdt=D("0.0099"))
+    assert judge(facts(desk=desk(ledger=small))).safe == "yes"

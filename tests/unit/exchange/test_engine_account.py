@@ -311,3 +311,9 @@ def test_two_symbols_share_the_wallet_but_not_their_legs() -> None:
     assert D(made.position_risk("BTCUSDT")[0]["liquidationPrice"]) > before + 900
     assert made.open_orders("ETHUSDT") == []
     assert [t["symbol"] for t in made.user_trades({"symbol": "ETHUSDT"})] == ["ETHUSDT"]
+
+
+def test_the_opening_deposit_is_no_news_to_who_knew_the_account_before():
+    start_ms = 1_700_000_000_000
+    engine = Engine([RULES], deposit=D(100_000), start_ms=start_ms)
+    assert engine.income({"startTime": str(start_ms - 60_000)}) == []

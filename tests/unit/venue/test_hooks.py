@@ -7,11 +7,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from nautilus_trader.adapters.binance.execution import BinanceCommonExecutionClient
+from nautilus_trader.adapters.binance.futures.enums import BinanceFuturesEnumParser
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
+from nautilus_trader.adapters.binance.futures.schemas.user import BinanceFuturesAlgoUpdateMsg
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
+from nautilus_trader.model.identifiers import AccountId, InstrumentId
 from nautilus_trader.system.kernel import NautilusKernel
 
 from hedgegridd.venue import nautilus_hooks as hooks
@@ -65,6 +69,9 @@ class Client:
 
     def __init__(self) -> None:
         self.handled: list[bytes] = []
+        self._cache = SimpleNamespace(
+            strategy_id_for_order=lambda name: "GRID-001" if name.value == "BTCUSDT-L000S-k-1" else None
+        )
         self._ws_client = Stream(self._handle_user_ws_message)
 
     def _handle_user_ws_message(self, raw: bytes) -> None:
@@ -86,6 +93,52 @@ async def test_the_tap_hears_each_message_before_the_adapter_and_new_sockets_aft
     assert client.handled == [b"a", b"b"]
     await client._ws_client._on_resubscribe()
     assert renewals == [1]
+
+
+ALGO = (
+    '{"e":"ALGO_UPDATE","E":1,"T":1,"o":{"caid":"%s","aid":7,"at":"CONDITIONAL","o":"STOP_MARKET","s":"BTCUSDT",'
+    '"S":"SELL","ps":"LONG","f":"GTC","q":"0","X":"CANCELED","tp":"37600.0","p":"0","wt":"MARK_PRICE","pm":"NONE",'
+    '"cp":true,"pP":false,"R":false,"tt":0,"gtd":0}}'
+)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reaches_the_adapter"),
+    [
+        ((ALGO % "BTCUSDT-L000S-k-1").encode(), True),
+        ((ALGO % "BTCUSDT-L000S-older-1").encode(), False),
+        ((ALGO % "").encode(), False),
+        (b'{"e":"ORDER_TRADE_UPDATE","o":{"c":"ALGO_UPDATE"}}', True),
+        (b'{"e":"ALGO_UPDATE",', True),
+    ],
+)
+def test_a_stop_that_the_adapter_does_not_know_is_ours_alone(
+    raw: bytes, *, reaches_the_adapter: bool
+) -> None:
+    client: Any = Client()
+    heard: list[bytes] = []
+    hooks.tap(client, heard.append, lambda: None)
+    client._ws_client._handle_stream_message(raw)
+    assert heard == [raw]
+    assert client.handled == ([raw] if reaches_the_adapter else [])
+
+
+def test_the_adapter_itself_cannot_model_a_stop_without_a_quantity() -> None:
+    """Why such messages are kept from it; when this fails upstream has learned to."""
+    update = msgspec.json.decode((ALGO % "BTCUSDT-L000S-older-1").encode(), type=BinanceFuturesAlgoUpdateMsg)
+    said: list[object] = []
+    client: Any = SimpleNamespace(
+        _cache=SimpleNamespace(strategy_id_for_order=lambda _: None),
+        _get_cached_instrument_id=lambda _: InstrumentId.from_str("BTCUSDT-PERP.BINANCE"),
+        _log=SimpleNamespace(debug=lambda _: None),
+        _clock=SimpleNamespace(timestamp_ns=lambda: 1),
+        _enum_parser=BinanceFuturesEnumParser(),
+        account_id=AccountId("BINANCE-001"),
+        _send_order_status_report=said.append,
+    )
+    with pytest.raises(ValueError, match="positive"):
+        update.o.handle_algo_update(client, 1)
+    assert not said
 
 
 @pytest.mark.parametrize("name", ["_handler", "_on_resubscribe"])
