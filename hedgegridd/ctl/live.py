@@ -15,7 +15,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hedgegridd.ctl.text import MARKS, age, average, figure, money, percent, short
+from hedgegridd.control.figures import counted
+from hedgegridd.ctl.text import MARKS, age, average, money, percent, price, quantity, short
 
 Body = dict[str, Any]
 Poll = Callable[[str], Awaitable[Body]]
@@ -104,8 +105,10 @@ class LiveView:
             body["doing"],
         ]
         for item in body["instruments"] or []:
-            parts += [f"{leg['leg']} {figure(leg['quantity'])}" for leg in item["legs"].values()]
-            parts.append(f"{item['fills']} fills")
+            parts += [
+                f"{leg['leg']} {quantity(leg['quantity'], item['step'])}" for leg in item["legs"].values()
+            ]
+            parts.append(counted(item["fills"], "fill", "fills"))
         if body["pnl"] is not None:
             parts.append(f"total {money(body['pnl']['total_usdt'], sign=True)} USDT")
         if body["wrong"]:
@@ -189,7 +192,7 @@ def _instrument(item: Body, ladder: Body | None, rungs: int, *, wide: bool) -> l
 
 def _ladder(item: Body, ladder: Body | None, rungs: int) -> Table:
     table = Table(
-        title=f"{short(item['instrument'])}  centre {figure(item['centre'])}",
+        title=f"{short(item['instrument'])}  centre {price(item['centre'], item['tick'])}",
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -199,24 +202,24 @@ def _ladder(item: Body, ladder: Body | None, rungs: int) -> Table:
     if ladder is not None:
         shorts = sorted(ladder["short_ladder"], key=lambda rung: float(rung["price"]))[:rungs]
         for rung in reversed(shorts):
-            _rung(table, "SHORT", "▼", rung)
-    mark = f"{figure(item['mark_price'])} ({age(item['feed_age_s'])})"
+            _rung(table, "SHORT", "▼", rung, item)
+    mark = f"{price(item['mark_price'], item['tick'])} ({age(item['feed_age_s'])})"
     table.add_row(Text("mark", style="bold"), "━", Text(mark, style="bold"), "", "")
     if ladder is not None:
         longs = sorted(ladder["long_ladder"], key=lambda rung: -float(rung["price"]))[:rungs]
         for rung in longs:
-            _rung(table, "LONG", "▲", rung)
+            _rung(table, "LONG", "▲", rung, item)
     return table
 
 
-def _rung(table: Table, leg: str, shape: str, rung: Body) -> None:
+def _rung(table: Table, leg: str, shape: str, rung: Body, item: Body) -> None:
     style = LEG_STYLES[leg] if rung["state"] in ("resting", "pending", "filled") else "dim"
     why = f" {rung['reason']}" if rung["reason"] else ""
     table.add_row(
         Text(f"{leg[0]}{rung['level']} {shape}", style=style),
         RUNG_MARKS.get(rung["state"], "?"),
-        figure(rung["price"]),
-        figure(rung["qty"]),
+        price(rung["price"], item["tick"]),
+        quantity(rung["qty"], item["step"]),
         Text(f"{rung['state']}{why}", style="dim"),
     )
 
@@ -227,12 +230,12 @@ def _legs(item: Body) -> Table:
         table.add_column(name, justify="left" if name in ("leg", "stop") else "right")
     for leg in item["legs"].values():
         holds = float(leg["quantity"]) != 0
-        stop = Text(figure(leg["stop_price"]) + " rests" if leg["stop_resting"] else "—")
+        stop = Text(price(leg["stop_price"], item["tick"]) + " rests" if leg["stop_resting"] else "—")
         if holds and not leg["stop_resting"]:
             stop = Text("NO STOP", style="bold red")
         table.add_row(
             Text(f"{leg['leg']} {'▲' if leg['leg'] == 'LONG' else '▼'}", style=LEG_STYLES[leg["leg"]]),
-            figure(leg["quantity"]),
+            quantity(leg["quantity"], item["step"]),
             money(leg["inventory_usdt"]),
             average(leg["average_entry"]),
             money(leg["unrealized_usdt"], sign=True),
@@ -240,8 +243,8 @@ def _legs(item: Body) -> Table:
             stop,
         )
     notes = (
-        f"{item['open_orders']} orders · {item['fills']} fills, maker {percent(item['maker_ratio'])} · "
-        f"{item['recentres']} recentres · {item['regime']} · throttle {item['throttle']:g}"
+        f"{counted(item['open_orders'], 'order', 'orders')} · {counted(item['fills'], 'fill', 'fills')}, "
+        f"maker {percent(item['maker_ratio'])} · {counted(item['recentres'], 'recentre', 'recentres')} · {item['regime']} · throttle {item['throttle']:g}"
     )
     table.caption = notes
     table.caption_justify = "left"
