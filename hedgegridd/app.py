@@ -51,6 +51,7 @@ EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
 ENTRIES_GONE_S = 15.0
 FLATTEN_S = 30.0
 RECONCILE_S = 5.0
+COMPARISONS = 3  # at most, within RECONCILE_S
 SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
@@ -283,15 +284,34 @@ class Daemon:
             return
         gone = self.waiter.expect(lambda x: isinstance(x, m.EntriesGone) and x.cause == "stopping")
         self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
-        confirmed = await gone.within(ENTRIES_GONE_S)
-        if self.config.daemon.on_stop == "flatten":
-            confirmed = await self._flatten_at_stop() and confirmed
-        compared = self.waiter.expect(lambda x: isinstance(x, m.Reconciled))
-        self.bus.tell(m.Reconcile(cause="stopping"), actor="app")
-        confirmed = await compared.within(RECONCILE_S) and confirmed
-        self.confirmed = self.confirmed and confirmed
-        _log.info("stopped", entries_gone=confirmed, reason=self._stop_reason)
+        entries_gone = await gone.within(ENTRIES_GONE_S)
+        flat = await self._flatten_at_stop() if self.config.daemon.on_stop == "flatten" else None
+        agreed = await self._compared_at_stop()
+        self.confirmed = self.confirmed and entries_gone and flat is not False and agreed
+        _log.info(
+            "stopped",
+            reason=self._stop_reason,
+            entries_gone=entries_gone,
+            books_agree_with_venue=agreed,
+            **({} if flat is None else {"flat": flat}),
+        )
         self.supervisor.request_stop()
+
+    async def _compared_at_stop(self) -> bool:
+        """Whether the venue's last word is what our books say.
+
+        A comparison takes over what it finds different; what is still different at the next one is a disagreement.
+        """
+        ours = "stopping"
+        agreed = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours and x.ok)
+        with anyio.move_on_after(RECONCILE_S):
+            for _ in range(COMPARISONS):
+                compared = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours)
+                self.bus.tell(m.Reconcile(cause=ours), actor="app")
+                await compared.within(RECONCILE_S)
+                if agreed.came:
+                    break
+        return agreed.came
 
     async def _flatten_at_stop(self) -> bool:
         command = m.Flatten(legs=LEGS, reason=f"stop: {self._stop_reason}", deadline_s=FLATTEN_S)

@@ -96,7 +96,15 @@ class FlattenActor(MachineActor):
     name = "flatten"
     commands = (m.Flatten,)
     queries = (m.GetFlattens,)
-    events = (m.VenueTruth, m.VenueDone, m.VenueFailed, m.Fill, m.InstrumentReady, m.VenueUp)
+    events = (
+        m.VenueTruth,
+        m.VenueDone,
+        m.VenueFailed,
+        m.Fill,
+        m.InstrumentReady,
+        m.VenueUp,
+        m.JournalLate,
+    )
 
     def __init__(self, machine: Flattener) -> None:
         super().__init__(machine)

@@ -1,5 +1,6 @@
 """The metrics actor: counts what passes, and answers a scrape with figures asked for at that moment."""
 
+import asyncio
 from collections import Counter as Counts
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -12,7 +13,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hedgegridd import messages as m
-from hedgegridd.actors.metric_families import counter, daemon_families, desk_families, venue_families
+from hedgegridd.actors.metric_families import counter, daemon_families, desk_families, gauge, venue_families
 from hedgegridd.config import Metrics as MetricsConfig
 from hedgegridd.errors import HedgegridError
 from hedgegridd.runtime.actor import Actor
@@ -144,6 +145,7 @@ class MetricsActor(Actor, Collector):
             kill if isinstance(kill, m.KillSwitchAnswer) else None,
             boot if isinstance(boot, m.BootAnswer) else None,
         )
+        families += gauge("tasks", "Tasks of the event loop.", [({}, len(asyncio.all_tasks()))])
         self._families = families
 
     async def _ask(self, query: m.Query) -> m.Answer | None:

@@ -37,8 +37,13 @@ class Expectation:
     def __init__(self, event: anyio.Event) -> None:
         self._event = event
 
+    @property
+    def came(self) -> bool:
+        """Whether it has come."""
+        return self._event.is_set()
+
     async def within(self, seconds: float) -> bool:
         """True when it came in time."""
         with anyio.move_on_after(seconds):
             await self._event.wait()
-        return self._event.is_set()
+        return self.came

@@ -143,12 +143,17 @@ def _data(subject: Subject) -> Iterator[Problem]:
             f"entries start {needed - grid.bars_to_warm} bars late",
             f"warmup_bars = {needed}",
         )
+    elif regime.atr_len != config.Regime().atr_len:
+        yield subject.warning(
+            "regime.atr_len",
+            "atr_len is dead: in this version nothing but the warm-up needs the ATR",
+            f"{grid.bars_to_warm} warm-up bars are more than it takes",
+        )
 
 
 def _dead(subject: Subject) -> Iterator[Problem]:
     """Keys that were changed from their default and can have no effect beside the others."""
     grid, execution = subject.grid, subject.grid.execution
-    retrying = execution.maker_only and execution.post_only_retries > 0
     changed = config.Execution()
     if not execution.maker_only:
         for key in ("post_only_retries", "retry_delay_ms", "max_price_deviation_bps"):
@@ -156,7 +161,7 @@ def _dead(subject: Subject) -> Iterator[Problem]:
                 yield subject.warning(
                     f"execution.{key}", f"{key} is dead: entries are not post-only (maker_only = false)"
                 )
-    elif not retrying:
+    elif execution.post_only_retries == 0:
         for key in ("retry_delay_ms", "max_price_deviation_bps"):
             if getattr(execution, key) != getattr(changed, key):
                 yield subject.warning(f"execution.{key}", f"{key} is dead: post_only_retries is 0")
@@ -177,7 +182,7 @@ def _dead_policy(subject: Subject) -> Iterator[Problem]:
         for key in ("counter_levels", "counter_qty_scale"):
             if getattr(policy, key) != getattr(usual, key):
                 yield subject.warning(f"policy.{key}", f"{key} is dead: kind is symmetric")
-        for key in ("hysteresis_bps", "adx_trend"):
+        for key in ("ema_fast", "hysteresis_bps", "adx_trend"):
             if getattr(grid.regime, key) != getattr(config.Regime(), key):
                 yield subject.warning(
                     f"regime.{key}", f"{key} is dead: a symmetric policy knows no direction"

@@ -44,10 +44,14 @@ class Context:
         self.state.next_order += 1
         return client_order_id(OrderTag(symbol, leg, level, purpose, self.epoch, seq))
 
-    def want_truth(self, cause: str, *, after_ns: int = 0) -> None:
-        """The books must be compared with the venue, at once or after a while; wishes join."""
+    def want_truth(self, cause: str, *, after_ns: int = 0, urgent: bool = False) -> None:
+        """The books must be compared with the venue, at once or after a while; wishes join.
+
+        After a failed reading no wish cuts the back-off short, but for an urgent one: it waits half a second, and for
+        as long as the venue asked us to.
+        """
         truth = self.state.truth
         if truth.wanted is None:
             truth.wanted = cause
-        at = self.mono + after_ns
+        at = max(self.mono + after_ns, truth.backoff_mono if urgent else truth.patience_mono)
         truth.again_mono = at if truth.again_mono is None else min(truth.again_mono, at)

@@ -20,7 +20,7 @@ from hedgegridd.core.fills import book_fill
 from hedgegridd.core.grid import GridMachine
 from hedgegridd.core.operator import OperatorDesk, weight_share
 from hedgegridd.core.reconcile import compare
-from hedgegridd.core.state import DeskState, GridState, Waiter, new_grid_state
+from hedgegridd.core.state import DeskState, GridState, new_grid_state
 from hedgegridd.model import KillState, Nanos, OrderStatus
 
 WAKE_VIEW = "view"
@@ -114,7 +114,8 @@ class Desk:
             ):
                 due = tuple(self._grids) if self._operator.handle(env.seq, message) else ()
             case m.Reconcile():
-                self._wait_reconciled(env.seq, message.cause)
+                ctx.want_truth(message.cause, urgent=True)
+                self._operator.wait_reconciled(env.seq, message.cause)
                 due = ()
             case m.BarClosed() | m.MarkPrice() | m.PriceCrossed() | m.InstrumentReady():
                 due = self._market(message)
@@ -227,27 +228,16 @@ class Desk:
                 grid.on_latched(message)
             case m.LegFlat():
                 grid.on_flat(message.leg)
+                self._operator.on_flat(name, message.leg)
             case m.VenueAction():
                 if message.kind in ("ADL", "LIQUIDATION"):
                     grid.state.halted = f"{message.kind} by the venue {message.detail}".rstrip()
-                    self._ctx.want_truth(message.kind)
+                    self._ctx.want_truth(message.kind, urgent=True)
             case _:
                 raise TypeError(f"the desk has no row for {type(message).__name__}")
         return (name,)
 
     # ---------------------------------------------------------------------------------------------- venue truth
-
-    def _wait_reconciled(self, seq: int, cause: str) -> None:
-        self._state.waiters.append(
-            Waiter(
-                to=seq,
-                kind="reconcile",
-                instruments=tuple(self._grids),
-                cause=cause,
-                since_mono=self._ctx.mono,
-            )
-        )
-        self._ctx.want_truth(cause)
 
     def _ask_truth(self) -> None:
         """Send the question that is due, or a wake for when it is."""
@@ -282,7 +272,7 @@ class Desk:
         if report.token != truth.asked:
             return ()
         truth.asked = None
-        truth.delay_ns = 0
+        truth.delay_ns = truth.backoff_mono = truth.patience_mono = 0
         first = not state.reconciled
         outcome = compare(report, self._grids, ctx)
         if outcome.again:
@@ -329,9 +319,11 @@ class Desk:
             return
         truth.asked = None
         truth.delay_ns = min(max(truth.delay_ns * 2, TRUTH_RETRY_NS), TRUTH_RETRY_MAX_NS)
-        wait = max(truth.delay_ns, int(failure.retry_after_s * SECOND_NS))
+        asked_ns = int(failure.retry_after_s * SECOND_NS)
+        truth.backoff_mono = self._ctx.mono + max(TRUTH_RETRY_NS, asked_ns)
+        truth.patience_mono = self._ctx.mono + max(truth.delay_ns, asked_ns)
         truth.wanted, truth.again_mono = truth.cause, None
-        self._ctx.want_truth(truth.cause, after_ns=wait)
+        self._ctx.want_truth(truth.cause)
 
     # ---------------------------------------------------------------------------------------------------- view
 

@@ -106,7 +106,7 @@ def refused(
     mono = ctx.mono
     why = f"{code} {reason}"
     if code == -2022:
-        ctx.want_truth(f"a close was refused as larger than the leg: {order.client_order_id}")
+        ctx.want_truth(f"a close was refused as larger than the leg: {order.client_order_id}", urgent=True)
     lot = state.lots.get(order.lot)
     if order.purpose is Purpose.STOP:
         if code == -2021 and (lot is not None or (qty > ZERO and not order.lot)):

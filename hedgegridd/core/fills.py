@@ -29,11 +29,11 @@ def book_fill(fill: m.Fill, grid: GridMachine, ctx: Context) -> bool:
             lot_book.add_fill(state.lots, entry, fill.qty, fill.price, fill.ts_ns)
         else:
             # A hand bought on our leg. What that means is `manual_position`; the comparison applies it.
-            ctx.want_truth(f"{fill.leg} grew by a trade that is not ours")
+            ctx.want_truth(f"{fill.leg} grew by a trade that is not ours", urgent=True)
     else:
         lot_book.take(state.lots, fill.leg, fill.qty, first="" if order is None else order.lot)
         if over:
-            ctx.want_truth(f"{fill.leg} was closed by {over} more than our books held")
+            ctx.want_truth(f"{fill.leg} was closed by {over} more than our books held", urgent=True)
         if ctx.ledger.leg(grid.id, fill.leg).qty == ZERO:
             state.closing = False
             grid.release_if_flat(fill.leg)

@@ -11,6 +11,8 @@ from hedgegridd import messages as m
 from hedgegridd.core.flatten_worker import Worker, seconds
 from hedgegridd.model import ZERO, Instrument, Leg
 
+ASKERS_MAX = 1_000  # who wait at once; what they asked for goes on without them all the same
+
 
 class Asker(msgspec.Struct, kw_only=True):
     """Who waits for which legs, since when."""
@@ -87,6 +89,9 @@ class Flattener:
                 return []
             case m.VenueUp():
                 return self._resume(env)
+            case m.JournalLate():
+                late = [w for w in self._workers.values() if w.flatten_id == message.action_id]
+                return [said for w in late for said in w.on_journal_late(message.detail, env)]
             case m.GetFlattens():
                 return [self._view(env.seq)]
             case _:
@@ -99,10 +104,12 @@ class Flattener:
         if not order.legs:
             return [m.Refused(to=env.seq, reason="legs must name long, short or both")]
         names = (order.instrument,) if order.instrument else tuple(self._symbols)
+        if refused := self._too_many(env, order, names):
+            return refused
         flatten_id = f"F-{env.seq}"
         out: list[m.Message] = []
         for name in names:
-            out += self._worker(name, flatten_id, order.origin, env).begin(order.legs, env)
+            out += self._worker(name, flatten_id, env).begin(order.legs, order.origin, env)
         self._askers.append(
             Asker(
                 to=env.seq,
@@ -115,11 +122,29 @@ class Flattener:
         out.append(m.WakeAt(at_ns=env.mono_ns + int(order.deadline_s * 1e9), token=f"deadline|{flatten_id}|"))
         return out
 
+    def _too_many(self, env: m.Envelope, order: m.Flatten, names: tuple[str, ...]) -> list[m.Message]:
+        """Refuse to wait for what runs anyway when very many wait already; what does not run yet is never refused.
+
+        A trip is taken on as well: nobody but its own `FlattenFinished` can tell it that it is done.
+        """
+        legs = [(name, leg) for name in names for leg in order.legs]
+        running = all(
+            name in self._workers
+            and leg in self._workers[name].legs
+            and not self._workers[name].legs[leg].flat
+            for name, leg in legs
+        )
+        if len(self._askers) < ASKERS_MAX or order.origin or not running:
+            return []
+        ids = ", ".join(dict.fromkeys(self._workers[name].flatten_id for name in names))
+        reason = f"{ASKERS_MAX} wait already; these legs are being flattened by {ids}, which goes on"
+        return [m.Refused(to=env.seq, reason=reason, accepted=("status",))]
+
     def _resume(self, env: m.Envelope) -> list[m.Message]:
         restored, self._restored = self._restored, []
         out: list[m.Message] = []
         for flatten_id, name, legs, origin in restored:
-            out += self._worker(name, flatten_id, origin, env).begin(legs, env)
+            out += self._worker(name, flatten_id, env).begin(legs, origin, env)
             self._askers.append(
                 Asker(
                     to=0,
@@ -189,6 +214,7 @@ class Flattener:
             residuals=residuals,
             residual_orders=residual_orders,
             proof=tuple(proof) if verified else (),
+            journal_late=any(self._workers[name].journal_late for name, _ in asker.legs),
         )
 
     def _view(self, to: int) -> m.FlattensAnswer:
@@ -216,7 +242,7 @@ class Flattener:
         worker = self._workers.get(rest.partition("|")[0])
         return worker if worker is not None and worker.flatten_id == flatten_id else None
 
-    def _worker(self, name: str, flatten_id: str, origin: str, env: m.Envelope) -> Worker:
+    def _worker(self, name: str, flatten_id: str, env: m.Envelope) -> Worker:
         worker = self._workers.get(name)
         if worker is None or worker.done:
             worker = Worker(
@@ -224,7 +250,6 @@ class Flattener:
                 instrument=name,
                 symbol=self._symbols[name],
                 epoch=self._epoch,
-                origin=origin,
                 started_mono_ns=env.mono_ns,
                 # Legs that are flat already stay so for an asker who still waits for another instrument.
                 legs=worker.legs if worker else {},

@@ -48,7 +48,6 @@ class Worker(msgspec.Struct, kw_only=True):
     instrument: str
     symbol: str
     epoch: str
-    origin: str = ""  # the trip that asked first
     started_mono_ns: int
     legs: dict[Leg, LegWork] = {}
     reading: str = ""  # token of the truth that is being read
@@ -58,6 +57,7 @@ class Worker(msgspec.Struct, kw_only=True):
     cancelled: set[str] = set()
     closed: dict[str, Decimal] = {}
     seq: int = 0
+    journal_late: bool = False  # its first calls left before its record was on disk
 
     @property
     def done(self) -> bool:
@@ -66,24 +66,32 @@ class Worker(msgspec.Struct, kw_only=True):
 
     # ------------------------------------------------------------------------------------------------- the start
 
-    def begin(self, legs: tuple[Leg, ...], env: m.Envelope) -> list[m.Message]:
-        """Take on legs (again); the latch goes out first, then the first cancels and the first look."""
+    def begin(self, legs: tuple[Leg, ...], origin: str, env: m.Envelope) -> list[m.Message]:
+        """Take on legs (again); the latch goes out first, then the first cancels and the first look.
+
+        `origin` is the trip that asks, if one does. Legs that are being removed already become that trip's, for rearm
+        to release; without a trip they stay whose they were.
+        """
         fresh = tuple(leg for leg in legs if leg not in self.legs or self.legs[leg].flat)
+        joined = tuple(leg for leg in legs if leg not in fresh)
+        taken_over = [self._latch(joined, origin)] if joined and origin else []
         if not fresh:
-            return []
+            return taken_over
         self.rounds = 0
         for leg in fresh:
             self.legs[leg] = LegWork(leg=leg, since_ns=env.time_ns)
         out: list[m.Message] = [
-            m.LegsLatched(
-                instrument=self.instrument, legs=fresh, flatten_id=self.flatten_id, origin=self.origin
-            ),
+            self._latch(fresh, origin),
+            *taken_over,
             self._say(env, None, "entries refused"),
         ]
         if len([w for w in self.legs.values() if not w.flat]) == len(Leg):
             # Both legs go: one call removes every ordinary order of the symbol; stops are not touched by it.
             out.append(m.CancelRaw(token=self._token("A", env), instrument=self.instrument, all_orders=True))
         return [*out, *self._read(env)]
+
+    def _latch(self, legs: tuple[Leg, ...], origin: str) -> m.Message:
+        return m.LegsLatched(instrument=self.instrument, legs=legs, flatten_id=self.flatten_id, origin=origin)
 
     # --------------------------------------------------------------------------------------------------- messages
 
@@ -135,6 +143,11 @@ class Worker(msgspec.Struct, kw_only=True):
             return []
         work.stream_proof = f"{_utc(env.time_ns)} user stream {fill.leg.value} 0"
         return self._next(env)
+
+    def on_journal_late(self, why: str, env: m.Envelope) -> list[m.Message]:
+        """The record of this flatten was not on disk when it began to act: said once, and in the answer."""
+        self.journal_late = True
+        return [self._say(env, None, f"acting before it is on disk: the journal is {why}")]
 
     def on_wake(self, env: m.Envelope) -> list[m.Message]:
         """The pause between two looks is over."""

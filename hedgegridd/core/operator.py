@@ -4,12 +4,14 @@ from decimal import Decimal
 
 from hedgegridd import messages as m
 from hedgegridd.core import views
-from hedgegridd.core.context import Context
+from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.grid import GridMachine
 from hedgegridd.core.state import Waiter
 from hedgegridd.model import LEGS, KillState, Leg, LegMode, OrderStatus, Purpose
 
 WAITERS_MAX = 256
+WAIT_NS = 10 * SECOND_NS  # an asker is answered with what is true by then
+COMPARE_NS = 30 * SECOND_NS  # longer than the kill switch waits for the comparison of a rearm
 
 type Grids = dict[str, GridMachine]
 
@@ -27,9 +29,6 @@ class OperatorDesk:
         if named is not None and named not in self._grids:
             reason = f"instrument {named!r} is not traded here"
             self._refuse(seq, reason, tuple(self._grids))
-            return False
-        if len(self._ctx.state.waiters) >= WAITERS_MAX:
-            self._refuse(seq, f"{WAITERS_MAX} commands are waiting for their outcome", ())
             return False
         names = tuple(self._grids) if named is None else (named,)
         match command:
@@ -63,17 +62,22 @@ class OperatorDesk:
         legs: tuple[Leg, ...] = LEGS,
     ) -> None:
         """Answer `to` (0: nobody) and publish `EntriesGone` when the venue has confirmed that no entry rests."""
-        self._ctx.state.waiters.append(
-            Waiter(
-                to=to,
-                kind="gone",
-                instruments=names,
-                legs=legs,
-                cause=cause,
-                detail=detail,
-                since_mono=self._ctx.mono,
-            )
-        )
+        self._wait(Waiter(to=to, kind="gone", instruments=names, legs=legs, cause=cause, detail=detail))
+
+    def wait_reconciled(self, to: int, cause: str) -> None:
+        """Answer `to` and publish `Reconciled` with this cause at the next comparison that begins from now on."""
+        self._wait(Waiter(to=to, kind="reconcile", instruments=tuple(self._grids), cause=cause))
+
+    def _wait(self, waiter: Waiter) -> None:
+        """Wait for the outcome; too many waiting: what was asked holds, its asker hears at once what is true by now."""
+        waiters = self._ctx.state.waiters
+        waiter.since_mono = self._ctx.mono
+        if waiter.to and len(waiters) >= WAITERS_MAX:
+            self._expire(waiter)
+            return
+        waiters.append(waiter)
+        if waiter.to:
+            self._ctx.say(m.WakeAt(at_ns=self._ctx.mono + _limit_ns(waiter), token=f"waiter:{waiter.to}"))
 
     def _throttle(self, seq: int, command: m.SetThrottle, names: tuple[str, ...]) -> bool:
         if not command.throttle.is_finite() or not 0 <= command.throttle <= 1:
@@ -126,6 +130,7 @@ class OperatorDesk:
             state = self._grids[name].state.legs[leg]
             state.latched = False
             state.flatten_id = state.trip_id = ""
+            state.waits.clear()  # what the flatten cancelled was not ended by the venue: nothing waits for a bar
             if state.mode is LegMode.PANIC:
                 state.mode = LegMode.NORMAL
         if legs:
@@ -153,9 +158,7 @@ class OperatorDesk:
             return False
         for name in names:
             self._grids[name].state.trading = True
-        state.waiters.append(
-            Waiter(to=seq, kind="start", instruments=names, since_mono=self._ctx.mono, cause="start")
-        )
+        self._wait(Waiter(to=seq, kind="start", instruments=names, cause="start"))
         return True
 
     def _mode(self, seq: int, command: m.SetMode, names: tuple[str, ...]) -> bool:
@@ -168,7 +171,9 @@ class OperatorDesk:
         if command.mode is LegMode.PANIC:
             for name in names:
                 self._ctx.say(m.Flatten(legs=legs, instrument=name, reason="mode panic"))
-        if command.mode in (LegMode.NORMAL, LegMode.GRACEFUL_STOP, LegMode.PANIC):
+            open_legs = [(name, leg) for name in names for leg in legs]
+            self._wait(Waiter(to=seq, kind="flat", instruments=names, detail=detail, open_legs=open_legs))
+        elif command.mode in (LegMode.NORMAL, LegMode.GRACEFUL_STOP):
             self._ctx.say(m.Done(to=seq, detail=dict(detail)))
         else:
             self.wait_gone(seq, names, "mode", detail, legs)
@@ -177,7 +182,7 @@ class OperatorDesk:
     # ------------------------------------------------------------------------------------------------- outcomes
 
     def settle(self) -> None:
-        """Answer every waiter whose outcome is true now."""
+        """Answer every waiter whose outcome is true now, and those whose time is over with what is true."""
         state = self._ctx.state
         if not state.waiters:
             return
@@ -188,10 +193,44 @@ class OperatorDesk:
             elif waiter.kind == "start":
                 done = self._started(waiter)
             else:
-                done = False  # answered by the comparison it waits for
+                done = False  # answered by the comparison or the leg it waits for
+            if not done and waiter.to and self._ctx.mono - waiter.since_mono >= _limit_ns(waiter):
+                self._expire(waiter)
+                done = True
             if not done:
                 left.append(waiter)
         state.waiters = left
+
+    def on_flat(self, instrument: str, leg: Leg) -> None:
+        """The venue reports nothing on a leg: whoever waits for it and no other is answered."""
+        state = self._ctx.state
+        for waiter in [waiter for waiter in state.waiters if (instrument, leg) in waiter.open_legs]:
+            waiter.open_legs.remove((instrument, leg))
+            if not waiter.open_legs:
+                state.waiters.remove(waiter)
+                self._ctx.say(
+                    m.Done(to=waiter.to, detail={"verified": True, "residuals": {}, **waiter.detail})
+                )
+
+    def _expire(self, waiter: Waiter) -> None:
+        """The outcome is not confirmed: say what is left of it; what was commanded holds all the same."""
+        if waiter.kind == "reconcile":
+            reason = "not confirmed: the venue was not read and compared in time"
+            self._refuse(waiter.to, reason, ("status",))
+            return
+        detail: dict[str, object] = {"verified": False, **waiter.detail}
+        if waiter.kind == "flat":
+            detail["residuals"] = {
+                f"{name}-{leg}": str(self._ctx.ledger.leg(name, leg).qty) for name, leg in waiter.open_legs
+            }
+        else:
+            detail["entries_resting"] = sum(
+                1
+                for name in waiter.instruments
+                for order in self._grids[name].book.live(purpose=Purpose.ENTRY)
+                if order.leg in waiter.legs
+            )
+        self._ctx.say(m.Done(to=waiter.to, detail=detail))
 
     def _gone(self, waiter: Waiter) -> bool:
         if not self._ctx.state.reconciled:
@@ -234,6 +273,10 @@ class OperatorDesk:
                 for level, reason in grid.state.legs[leg].dropped.items()
             )
         return reasons or ["the policy leaves no rung"]
+
+
+def _limit_ns(waiter: Waiter) -> int:
+    return COMPARE_NS if waiter.kind == "reconcile" else WAIT_NS
 
 
 def weight_share(weight: Decimal, weights: tuple[Decimal, ...]) -> Decimal:

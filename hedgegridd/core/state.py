@@ -211,12 +211,13 @@ class Waiter(msgspec.Struct, kw_only=True):
     """An asker (or a listener of `EntriesGone`) whose outcome is not true yet."""
 
     to: int  # 0: publish EntriesGone(cause) instead of answering
-    kind: str  # "gone", "start", "reconcile"
+    kind: str  # "gone", "flat", "start", "reconcile"
     instruments: tuple[str, ...]
     legs: tuple[Leg, ...] = LEGS
     cause: str = ""
     detail: dict[str, str] = {}
     since_mono: int = 0
+    open_legs: list[tuple[str, Leg]] = []  # "flat": those the venue has not yet reported flat
 
 
 class TruthState(msgspec.Struct, kw_only=True):
@@ -231,6 +232,10 @@ class TruthState(msgspec.Struct, kw_only=True):
     wake_mono: int | None = None
     fills: int = 0  # booked while the comparison ran
     delay_ns: int = 0
+    backoff_mono: int = (
+        0  # after failures: nobody asks before the first; only what is urgent before the second
+    )
+    patience_mono: int = 0
     trade_cursor: dict[str, int] = {}
     income_cursor_ms: int | None = None
     funding_cursor_ms: int | None = None

@@ -1,9 +1,11 @@
 """Signed REST answers: orders, conditional orders, account and settings, each handed to the engine."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from hedgegridd.exchange.info import RATE_LIMITS
 from hedgegridd.exchange.market_rest import Params
 from hedgegridd.exchange.params import missing
 from hedgegridd.exchange.types import VenueError
@@ -16,6 +18,11 @@ MAX_BATCH_CANCEL = 10
 def new_order(venue: Venue, params: Params) -> Any:
     """`POST /fapi/v1/order`."""
     return venue.engine.new_order(params, venue.wall.now_ms())
+
+
+def test_order(venue: Venue, params: Params) -> Any:
+    """`POST /fapi/v1/order/test`: checked like an order, and nothing placed."""
+    return venue.engine.test_order(params, venue.wall.now_ms())
 
 
 def modify_order(venue: Venue, params: Params) -> Any:
@@ -43,24 +50,37 @@ def query_open_order(venue: Venue, params: Params) -> Any:
 
 def batch_new(venue: Venue, params: Params) -> Any:
     """`POST /fapi/v1/batchOrders`: up to five orders, each answered by itself."""
-    items = _json_list(params, "batchOrders", MAX_BATCH_NEW)
+    return _batch(params, lambda order: venue.engine.new_order(order, venue.wall.now_ms()))
+
+
+def batch_modify(venue: Venue, params: Params) -> Any:
+    """`PUT /fapi/v1/batchOrders`: up to five amendments, each answered by itself."""
+    return _batch(params, lambda order: venue.engine.modify_order(order, venue.wall.now_ms()))
+
+
+def _batch(params: Params, act: Callable[[Params], dict[str, Any]]) -> list[dict[str, Any]]:
     answers = []
-    for item in items:
+    for item in _json_list(params, "batchOrders", MAX_BATCH_NEW):
         if not isinstance(item, dict):
             raise missing("batchOrders")
         order = {str(name): _text(value) for name, value in item.items()}
-        answers.append(_each(lambda order=order: venue.engine.new_order(order, venue.wall.now_ms())))
+        answers.append(_each(act, order))
     return answers
 
 
 def batch_cancel(venue: Venue, params: Params) -> Any:
-    """`DELETE /fapi/v1/batchOrders`: up to ten by id or by client id, each answered by itself."""
-    name = "orderIdList" if "orderIdList" in params else "origClientOrderIdList"
-    field = "orderId" if name == "orderIdList" else "origClientOrderId"
+    """`DELETE /fapi/v1/batchOrders`: up to ten by id or by client id, each answered by itself.
+
+    The venue takes the names of the two lists in any case, and public clients send them in lower case.
+    """
+    lists = {name.lower(): text for name, text in params.items()}
+    name, field = "orderIdList", "orderId"
+    if "orderidlist" not in lists:
+        name, field = "origClientOrderIdList", "origClientOrderId"
     answers = []
-    for item in _json_list(params, name, MAX_BATCH_CANCEL):
+    for item in _json_list({name: lists.get(name.lower(), "")}, name, MAX_BATCH_CANCEL):
         order = {"symbol": params["symbol"], field: _text(item)}
-        answers.append(_each(lambda order=order: venue.engine.cancel_order(order, venue.wall.now_ms())))
+        answers.append(_each(lambda order: venue.engine.cancel_order(order, venue.wall.now_ms()), order))
     return answers
 
 
@@ -121,16 +141,19 @@ def cancel_all_algos(venue: Venue, params: Params) -> Any:
 
 def listen_key_new(venue: Venue, _params: Params) -> Any:
     """`POST /fapi/v1/listenKey`."""
+    venue.touch()
     return {"listenKey": venue.user.create(venue.wall.now_ms())}
 
 
 def listen_key_keep(venue: Venue, _params: Params) -> Any:
     """`PUT /fapi/v1/listenKey`."""
+    venue.touch()
     return {"listenKey": venue.user.keep_alive(venue.wall.now_ms())}
 
 
 def listen_key_close(venue: Venue, _params: Params) -> Any:
     """`DELETE /fapi/v1/listenKey`."""
+    venue.touch()
     venue.user.close()
     return {}
 
@@ -185,6 +208,31 @@ def multi_assets(venue: Venue, _params: Params) -> Any:
     return venue.engine.multi_assets_mode()
 
 
+def set_multi_assets(venue: Venue, params: Params) -> Any:
+    """`POST /fapi/v1/multiAssetsMargin`."""
+    return venue.engine.set_multi_assets_mode(params, venue.wall.now_ms())
+
+
+def account_config(venue: Venue, _params: Params) -> Any:
+    """`GET /fapi/v1/accountConfig`."""
+    return venue.engine.account_config()
+
+
+def order_limits(_venue: Venue, _params: Params) -> Any:
+    """`GET /fapi/v1/rateLimit/order`: the order limits of exchangeInfo."""
+    return [dict(limit) for limit in RATE_LIMITS if limit["rateLimitType"] == "ORDERS"]
+
+
+def adl_quantile(venue: Venue, params: Params) -> Any:
+    """`GET /fapi/v1/adlQuantile`: one account has no queue, so every leg stands at 0."""
+    return venue.engine.adl_quantile(params.get("symbol"))
+
+
+def force_orders(venue: Venue, params: Params) -> Any:
+    """`GET /fapi/v1/forceOrders`: what the venue closed by itself."""
+    return venue.engine.force_orders(params)
+
+
 def commission_rate(venue: Venue, params: Params) -> Any:
     """`GET /fapi/v1/commissionRate`."""
     return venue.engine.commission_rate(params["symbol"])
@@ -200,12 +248,11 @@ def income(venue: Venue, params: Params) -> Any:
     return venue.engine.income(params)
 
 
-def _each(act: Any) -> dict[str, Any]:
+def _each(act: Callable[[Params], dict[str, Any]], order: Params) -> dict[str, Any]:
     try:
-        answer: dict[str, Any] = act()
+        return act(order)
     except VenueError as error:
         return {"code": error.code, "msg": error.msg}
-    return answer
 
 
 def _json_list(params: Params, name: str, most: int) -> list[Any]:

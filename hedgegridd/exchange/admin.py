@@ -10,7 +10,7 @@ from aiohttp import web
 from hedgegridd.exchange.faults import FaultRule
 from hedgegridd.exchange.feeder import Feeder
 from hedgegridd.exchange.rest import Rest
-from hedgegridd.exchange.types import VenueError
+from hedgegridd.exchange.types import UserEvent, VenueError
 from hedgegridd.exchange.venue import Venue
 
 MAX_STEP_MS = 86_400_000
@@ -69,6 +69,37 @@ class Deleverage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     qty: Decimal
 
 
+class Liquidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The venue closes a whole leg (LONG or SHORT) by force."""
+
+    symbol: str
+    leg: str
+
+
+class Settle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The venue delists a symbol."""
+
+    symbol: str
+
+
+class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """New filters or fees of `symbol`, as exchangeInfo tells them; what is absent stays."""
+
+    symbol: str
+    tick: Decimal | None = None
+    step: Decimal | None = None
+    min_qty: Decimal | None = None
+    max_qty: Decimal | None = None
+    market_max_qty: Decimal | None = None
+    min_notional: Decimal | None = None
+    percent_up: Decimal | None = None
+    percent_down: Decimal | None = None
+    max_orders: int | None = None
+    max_algo_orders: int | None = None
+    maker_fee: Decimal | None = None
+    taker_fee: Decimal | None = None
+
+
 class Skew(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Milliseconds that the venue's wall clock is ahead of the true one."""
 
@@ -105,6 +136,10 @@ class Admin:
             ("POST", "/status", self.status),
             ("POST", "/expire", self.expire),
             ("POST", "/deleverage", self.deleverage),
+            ("POST", "/liquidate", self.liquidate),
+            ("POST", "/settle", self.settle),
+            ("POST", "/filters", self.filters),
+            ("POST", "/event", self.event),
             ("POST", "/skew", self.skew),
         ):
             app.router.add_route(method, path, _answered(handler))
@@ -171,7 +206,7 @@ class Admin:
             if target != "user":
                 raise ValueError("expire goes with target 'user'")
             ended = self._venue.user.expire(self._venue.wall.now_ms(), now=True)
-            self._venue.hub.flush()
+            self._publish()
             return {"kind": kind, "hits": int(ended)}
         if target not in ("market", "user"):
             raise ValueError("cut goes with target 'market' or 'user'")
@@ -197,6 +232,7 @@ class Admin:
         if market is None:
             raise ValueError(f"symbol {asked.symbol!r} is not traded here")
         market.jump(asked.factor)
+        self._publish()
         return {"symbol": asked.symbol, "factor": asked.factor}
 
     async def funding(self, request: web.Request) -> Any:
@@ -204,6 +240,7 @@ class Admin:
         asked = await _read(request, Funding)
         _between("rate", asked.rate, Decimal("-0.03"), Decimal("0.03"))
         self._venue.engine.set_funding_rate(asked.symbol, asked.rate)
+        self._publish()
         return {"symbol": asked.symbol, "rate": asked.rate}
 
     async def transfer(self, request: web.Request) -> Any:
@@ -226,6 +263,7 @@ class Admin:
         """A symbol stops or starts trading."""
         asked = await _read(request, Status)
         self._venue.engine.set_status(asked.symbol, asked.status)
+        self._publish()
         return asked
 
     async def expire(self, request: web.Request) -> Any:
@@ -243,16 +281,49 @@ class Admin:
         self._publish()
         return asked
 
+    async def liquidate(self, request: web.Request) -> Any:
+        """The venue closes a leg by force."""
+        asked = await _read(request, Liquidate)
+        self._venue.engine.liquidate(asked.symbol, asked.leg, self._venue.wall.now_ms())
+        self._publish()
+        return asked
+
+    async def settle(self, request: web.Request) -> Any:
+        """The venue delists a symbol."""
+        asked = await _read(request, Settle)
+        self._venue.engine.settle(asked.symbol, self._venue.wall.now_ms())
+        self._publish()
+        return asked
+
+    async def filters(self, request: web.Request) -> Any:
+        """Other filters or fees from now on."""
+        asked = await _read(request, Filters)
+        changes = {name: value for name, value in msgspec.structs.asdict(asked).items() if value is not None}
+        rules = self._venue.engine.set_rules(changes.pop("symbol"), changes)
+        self._publish()
+        return rules
+
+    async def event(self, request: web.Request) -> Any:
+        """A user-stream message as it is given: one the venue has and the exchange has no cause for."""
+        body = await _read(request, dict[str, Any])
+        if not isinstance(body.get("e"), str) or not body["e"]:
+            raise ValueError("e: the kind of the event is missing")
+        self._venue.user.publish([UserEvent(seq=0, body=body)])
+        self._publish()
+        return {"heard_by": self._venue.hub.listeners(self._venue.user.key)}
+
     async def skew(self, request: web.Request) -> Any:
         """Set the venue's wall clock apart from the true one."""
         asked = await _read(request, Skew)
         _within("ms", asked.ms, -86_400_000, 86_400_000)
         self._venue.wall.skew_ms = asked.ms
+        self._publish()
         return {"ms": asked.ms}
 
     def _publish(self) -> None:
+        self._venue.touch()
         self._venue.publish_user_events()
-        self._venue.hub.flush()
+        self._venue.flush()
 
 
 async def _read[T](request: web.Request, kind: type[T]) -> T:

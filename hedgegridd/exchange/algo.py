@@ -101,6 +101,7 @@ class AlgoService:
             create_ms=now_ms,
             update_ms=now_ms,
             gtd_ms=read_gtd(request, tif, now_ms),
+            stp=params.self_trade_prevention(request),
         )
 
     @staticmethod
@@ -269,6 +270,7 @@ class AlgoService:
             working_type=algo.working_type,
             close_position=algo.close_position,
             algo_id=algo.id,
+            stp=algo.stp,
         )
         try:
             self._trading.check_triggered(order)
@@ -313,5 +315,7 @@ class AlgoService:
         state = self._desk.state
         for algo in [a for a in state.algos.values() if not a.open and a.status != "TRIGGERED"][:_FORGET]:
             del state.algos[algo.id]
+            if self._desk.outbox.touched is not None:
+                self._desk.outbox.touched[1].add(algo.id)
             if self._client_ids.get(algo.client_id) == algo.id:
                 del self._client_ids[algo.client_id]

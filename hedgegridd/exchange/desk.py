@@ -57,14 +57,29 @@ class Desk:
         return self.state.next_order_id - 1
 
     def take(self, order: Order, bound: Decimal, now_ms: int) -> None:
-        """Fills what the displayed depth gives at `bound` or better, as taker."""
-        for price, qty in self.books[order.symbol].take(order.side, order.remaining, bound):
-            self.fill(order, price, qty, now_ms, maker=False)
+        """Fills what the displayed depth gives at `bound` or better, as taker, past our own orders in its way.
+
+        At the price of one of ours the displayed size goes first. Which of the two orders expires when they meet, the
+        taker's mode of self-trade prevention says.
+        """
+        book = self.books[order.symbol]
+        while order.open:
+            own = book.own_facing(order.side, bound)
+            for price, qty in book.take(order.side, order.remaining, bound if own is None else own.price):
+                self.fill(order, price, qty, now_ms, maker=False)
+            if own is None or not order.open:
+                return
+            if order.stp != "EXPIRE_TAKER":
+                self.end(own, "EXPIRED_IN_MATCH", now_ms)
+            if order.stp != "EXPIRE_MAKER":
+                self.end(order, "EXPIRED_IN_MATCH", now_ms)
 
     def rest(self, order: Order) -> None:
         """Puts an open order into the book, behind the displayed size at its price."""
         book = self.books[order.symbol]
         order.queue = book.queue_at(order.side, order.price)
+        order.rank = self.state.next_rank
+        self.state.next_rank += 1
         book.add(order)
 
     def fill(
@@ -128,13 +143,13 @@ class Desk:
         )
 
     def end(self, order: Order, status: str, now_ms: int) -> None:
-        """Ends an open order as CANCELED or EXPIRED and reports it; no effect on one that has ended."""
+        """Ends an open order as CANCELED, EXPIRED or EXPIRED_IN_MATCH; no effect on one that has ended."""
         if not order.open:
             return
         self.books[order.symbol].remove(order)
         order.status = status
         order.update_ms = now_ms
-        self.outbox.order(order, status, now_ms)
+        self.outbox.order(order, "EXPIRED" if status == "EXPIRED_IN_MATCH" else status, now_ms)
         self._ended(order)
 
     def _ended(self, order: Order) -> None:
@@ -157,6 +172,8 @@ class Desk:
         oldest = [o for o in state.orders.values() if not o.open][:_FORGET]
         for order in oldest:
             del state.orders[order.id]
+            if self.outbox.touched is not None:
+                self.outbox.touched[0].add(order.id)
             if self.client_ids.get(order.client_id) == order.id:
                 del self.client_ids[order.client_id]
 

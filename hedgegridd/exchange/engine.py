@@ -17,7 +17,7 @@ import msgspec
 from hedgegridd.exchange import params
 from hedgegridd.exchange.account import Account
 from hedgegridd.exchange.algo import AlgoService
-from hedgegridd.exchange.brackets import brackets_json
+from hedgegridd.exchange.brackets import brackets_json, brackets_of
 from hedgegridd.exchange.desk import Desk
 from hedgegridd.exchange.events import Outbox
 from hedgegridd.exchange.info import exchange_info
@@ -25,8 +25,9 @@ from hedgegridd.exchange.invariants import check_books, check_money
 from hedgegridd.exchange.matching import Book
 from hedgegridd.exchange.params import Params
 from hedgegridd.exchange.reports import Reports
+from hedgegridd.exchange.rules import changed_rules
 from hedgegridd.exchange.settlement import Settlement, funding_rate
-from hedgegridd.exchange.state import FIRST_ORDER_ID, LEGS, Leg, Market, State
+from hedgegridd.exchange.state import FIRST_ORDER_ID, LEGS, Leg, Market, Order, State
 from hedgegridd.exchange.trading import Trading
 from hedgegridd.exchange.types import SymbolRules, Tick, UserEvent, VenueError
 
@@ -66,6 +67,7 @@ class Engine:
         self._allow_flat_stop = allow_flat_stop
         self._single_close_position = single_close_position
         self._now_ms = start_ms
+        self.changes = 0  # grows with every mutation
         self._wire(_fresh_state(self._rules))
         if deposit:
             # Older than any session with this exchange: a client that knew the account before must not take it for news.
@@ -94,6 +96,7 @@ class Engine:
 
     def _settled(self, wall_ms: int) -> None:
         """Ends a mutation: reports finished algo orders and checks the invariants."""
+        self.changes += 1
         self._now_ms = max(self._now_ms, wall_ms)
         self._algo.finish(wall_ms)
         self._algo.on_flat(wall_ms)
@@ -109,6 +112,11 @@ class Engine:
         answer = self._trading.new(request, wall_ms)
         self._settled(wall_ms)
         return answer
+
+    def test_order(self, request: Params, wall_ms: int) -> Json:
+        """POST /fapi/v1/order/test: refused as the order would be, else nothing happens."""
+        self._trading.test(request, wall_ms)
+        return {}
 
     def modify_order(self, request: Params, wall_ms: int) -> Json:
         """PUT /fapi/v1/order."""
@@ -221,8 +229,40 @@ class Engine:
         return {"dualSidePosition": True}
 
     def multi_assets_mode(self) -> Json:
-        """GET /fapi/v1/multiAssetsMargin: always single-asset."""
-        return {"multiAssetsMargin": False}
+        """GET /fapi/v1/multiAssetsMargin."""
+        return {"multiAssetsMargin": self._state.multi_assets}
+
+    def set_multi_assets_mode(self, request: Params, wall_ms: int = 0) -> Json:
+        """POST /fapi/v1/multiAssetsMargin; -4171 when it is so already, -4168 with open orders or positions.
+
+        The account holds one asset, so that its margin is the same in both modes.
+        """
+        wanted = params.flag(request, "multiAssetsMargin")
+        if wanted == self._state.multi_assets:
+            raise VenueError(-4171, "No need to change multi assets mode.")
+        if self._account.open_legs() or self._account.live_orders():
+            raise VenueError(-4168, "Unable to change the assets mode with open orders or positions.")
+        self._state.multi_assets = wanted
+        self._outbox.assets_mode(joint=wanted, now_ms=wall_ms or self._now_ms)
+        self._settled(wall_ms or self._now_ms)
+        return dict(SUCCESS)
+
+    def account_config(self) -> Json:
+        """GET /fapi/v1/accountConfig."""
+        return {
+            "feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "dualSidePosition": True,
+            "updateTime": self._state.update_ms, "multiAssetsMargin": self._state.multi_assets,
+            "tradeGroupId": -1,
+        }  # fmt: skip
+
+    def adl_quantile(self, symbol: str | None = None) -> list[Json]:
+        """GET /fapi/v1/adlQuantile: one account stands nowhere in a queue."""
+        names = list(self._rules) if symbol is None else [self._desk.rules_of(symbol).symbol]
+        return [{"symbol": name, "adlQuantile": dict.fromkeys(LEGS, 0)} for name in names]
+
+    def force_orders(self, request: Params) -> list[Json]:
+        """GET /fapi/v1/forceOrders: symbol, autoCloseType (LIQUIDATION, ADL), startTime, endTime, limit."""
+        return self._reports.force_orders(request)
 
     def set_position_mode(self, request: Params, wall_ms: int = 0) -> Json:
         """POST /fapi/v1/positionSide/dual: -4059 for hedge mode (it is on), -4068 or -1130 for one-way."""
@@ -252,6 +292,7 @@ class Engine:
         if (leverage < before and held > self._account.margin_balance()) or too_large:
             market.leverage = before
             raise VenueError(-2028, "Leverage is smaller than permitted: insufficient margin balance")
+        self.changes += 1
         if leverage != before:
             self._outbox.config(rules.symbol, leverage, wall_ms or self._now_ms)
         most = self._reports.symbol_config(rules.symbol)[0]["maxNotionalValue"]
@@ -339,6 +380,28 @@ class Engine:
         self._desk.end(order, "EXPIRED", wall_ms)
         self._settled(wall_ms)
 
+    def liquidate(self, symbol: str, leg: str, wall_ms: int) -> None:
+        """The venue closes a whole leg (LONG or SHORT) by force at mark."""
+        if leg not in LEGS:
+            raise VenueError(-4060, "Invalid position side.")
+        self._settlement.liquidate(symbol, leg, wall_ms)
+        self._settled(wall_ms)
+
+    def settle(self, symbol: str, wall_ms: int) -> None:
+        """The venue delists a symbol: orders of both services end, legs are closed at mark, status SETTLING."""
+        self._settlement.settle(symbol, wall_ms)
+        self._algo.cancel_all(symbol, wall_ms)
+        self._settled(wall_ms)
+
+    def set_rules(self, symbol: str, changes: Mapping[str, Decimal | int]) -> SymbolRules:
+        """Changes filters and fees while trading; ValueError naming the field, and nothing changes then."""
+        rules = changed_rules(self._desk.rules_of(symbol), changes, len(self._books[symbol].orders))
+        self._rules[symbol] = rules
+        self._books[symbol].rules = rules
+        self._account.brackets[symbol] = brackets_of(rules)
+        self.changes += 1
+        return rules
+
     def deleverage(self, symbol: str, leg: str, qty: Decimal, wall_ms: int) -> None:
         """The venue auto-deleverages `qty` of a leg (LONG or SHORT) at mark."""
         if leg not in LEGS:
@@ -369,6 +432,30 @@ class Engine:
             "invariant": self._invariant(),
         }
 
+    @property
+    def state(self) -> State:
+        """All that is remembered, to be read only."""
+        return self._state
+
+    @property
+    def rules(self) -> Mapping[str, SymbolRules]:
+        """The rules in force."""
+        return self._rules
+
+    def resting(self) -> list[Order]:
+        """All resting orders."""
+        return self._account.live_orders()
+
+    def keep_track(self) -> None:
+        """From now on note which orders change, for `take_touched`; all there are count as changed."""
+        self._outbox.touched = (set(self._state.orders), set(self._state.algos))
+
+    def take_touched(self) -> tuple[set[int], set[int]]:
+        """Ids of the orders and algo orders that have changed, or gone, since the last call."""
+        touched = self._outbox.touched or (set(), set())
+        self._outbox.touched = (set(), set())
+        return touched
+
     def _leg_truth(self, leg: Leg) -> Mapping[str, str]:
         return {
             "qty": str(leg.qty),
@@ -396,7 +483,12 @@ class Engine:
         state = msgspec.msgpack.decode(data, type=State)
         if set(state.markets) != set(self._rules):
             raise ValueError(f"snapshot is of {sorted(state.markets)}, engine lists {sorted(self._rules)}")
+        self.restore_state(state, self._rules)
+
+    def restore_state(self, state: State, rules: Mapping[str, SymbolRules]) -> None:
+        """Goes on with a state that was kept and the rules that were in force; InvariantError when it contradicts itself."""
         check_money(state)
+        self._rules.update(rules)
         self._wire(state)
 
 

@@ -24,6 +24,7 @@ class Outbox:
         self._state = state
         self._account = account
         self._waiting: list[UserEvent] = []
+        self.touched: tuple[set[int], set[int]] | None = None  # ids of orders and algo orders, when asked for
 
     def take(self) -> list[UserEvent]:
         """The events since the last call, oldest first."""
@@ -38,6 +39,8 @@ class Outbox:
 
     def order(self, order: Order, execution: str, now_ms: int, trade: Trade | None = None) -> None:
         """ORDER_TRADE_UPDATE: `execution` is the venue's `x`; `trade` the fill it reports, if any."""
+        if self.touched is not None:
+            self.touched[0].add(order.id)
         rules, book = self._rules[order.symbol], self._books[order.symbol]
         body: dict[str, Any] = {
             "s": order.symbol,
@@ -69,7 +72,7 @@ class Outbox:
             "pP": False,
             "si": 0,
             "ss": 0,
-            "V": "NONE",
+            "V": order.stp,
             "pm": "NONE",
             "gtd": order.gtd_ms,
         }
@@ -102,6 +105,8 @@ class Outbox:
 
     def algo(self, algo: Algo, now_ms: int, order: Order | None = None) -> None:
         """ALGO_UPDATE: `order` is the ordinary order it turned into, once there is one."""
+        if self.touched is not None:
+            self.touched[1].add(algo.id)
         rules = self._rules[algo.symbol]
         body = {
             "caid": algo.client_id,
@@ -120,7 +125,7 @@ class Outbox:
             "act": order.type if order else "0",
             "tp": fixed(algo.trigger, rules.tick),
             "p": fixed(algo.price, rules.tick) if algo.price else "0",
-            "V": "NONE",
+            "V": algo.stp,
             "wt": algo.working_type,
             "pm": "NONE",
             "cp": algo.close_position,
@@ -149,6 +154,10 @@ class Outbox:
         ]
         body = {"e": "MARGIN_CALL", "E": now_ms, "cw": money_text(self._state.wallet), "p": positions}
         self._put(body)
+
+    def assets_mode(self, *, joint: bool, now_ms: int) -> None:
+        """ACCOUNT_CONFIG_UPDATE after a change of the multi-assets mode."""
+        self._put({"e": "ACCOUNT_CONFIG_UPDATE", "E": now_ms, "T": now_ms, "ai": {"j": joint}})
 
     def config(self, symbol: str, leverage: int, now_ms: int) -> None:
         """ACCOUNT_CONFIG_UPDATE after a leverage change."""

@@ -2,7 +2,7 @@
 
 | target    | kinds |
 | --------- | ----- |
-| `rest`    | `status_before`, `status_after`, `drop_before`, `drop_after`, `delay`, `hang` |
+| `rest`    | `status_before`, `status_after`, `drop_before`, `drop_after`, `delay`, `delay_after`, `hang` |
 | `market`  | `refuse` (no new socket), `freeze` (open but silent until cleared) |
 | `user`    | `refuse`, `freeze`, `mute` (leaves out events), `duplicate`, `swap` (an event after its next) |
 
@@ -21,11 +21,13 @@ MAX_DELAY_MS = 600_000
 
 Target = Literal["rest", "market", "user"]
 Kind = Literal[
-    "status_before", "status_after", "drop_before", "drop_after", "delay", "hang",
+    "status_before", "status_after", "drop_before", "drop_after", "delay", "delay_after", "hang",
     "refuse", "freeze", "mute", "duplicate", "swap",
 ]  # fmt: skip
 KINDS: dict[str, frozenset[str]] = {
-    "rest": frozenset({"status_before", "status_after", "drop_before", "drop_after", "delay", "hang"}),
+    "rest": frozenset(
+        {"status_before", "status_after", "drop_before", "drop_after", "delay", "delay_after", "hang"}
+    ),
     "market": frozenset({"refuse", "freeze"}),
     "user": frozenset({"refuse", "freeze", "mute", "duplicate", "swap"}),
 }
@@ -37,7 +39,7 @@ class FaultRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     `method`, `path` (a shell pattern) and `params` (request parameters that must have exactly these values, such as
     `{"type": "MARKET"}`) narrow a `rest` rule; `stream` (a pattern of stream names) or `event`
     (a pattern of user event kinds) a stream rule. `status`, `code`, `msg`, `retry_after_s` make the answer of
-    a status fault; `delay_ms` belongs to `delay` (wall ms) and bounds `hang` (default and most: ten minutes).
+    a status fault; `delay_ms` belongs to `delay` and `delay_after` (wall ms) and bounds `hang` (default and most: ten minutes).
     """
 
     target: Target
@@ -86,7 +88,7 @@ class FaultBook:
             raise ValueError(f"status must be 400 to 599, not {rule.status}")
         if rule.delay_ms is not None and not 0 < rule.delay_ms <= MAX_DELAY_MS:
             raise ValueError(f"delay_ms must be 1 to {MAX_DELAY_MS}, not {rule.delay_ms}")
-        if rule.kind == "delay" and rule.delay_ms is None:
+        if rule.kind in ("delay", "delay_after") and rule.delay_ms is None:
             raise ValueError("delay_ms is missing: a delay needs one")
         if len(self._rules) >= MAX_RULES:
             raise ValueError(f"no more than {MAX_RULES} rules: clear some first")

@@ -200,6 +200,22 @@ class KlineBook:
         """The open candle of `interval` (for a kline stream of it), or None before the first tick."""
         return self._with_open(symbol, interval).open
 
+    def closed_after(self, symbol: str, open_ms: int) -> list[Kline]:
+        """The closed minutes that open after `open_ms`, oldest first."""
+        closed = self._of(symbol, "1m").closed
+        if not closed or closed[-1].open_ms <= open_ms:
+            return []
+        return list(islice(closed, bisect.bisect_right(closed, open_ms, key=lambda k: k.open_ms), None))
+
+    def last_closed_ms(self, symbol: str) -> int:
+        """Open time of the newest closed minute, -1 when there is none."""
+        closed = self._of(symbol, "1m").closed
+        return closed[-1].open_ms if closed else -1
+
+    def resume(self, kline: Kline) -> None:
+        """Go on with an open minute that was kept; its closed ones came as history."""
+        self._of(kline.symbol, "1m").open = kline
+
     def _with_open(self, symbol: str, interval: str) -> _Series:
         """The series asked for, its open candle including the open minute."""
         series = self._of(symbol, interval)

@@ -75,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument("--api-key", default="", help="made up and printed when absent")
     line.add_argument("--api-secret", default="", help="made up and printed when absent")
+    line.add_argument("--state", type=Path, help="file that keeps everything over a restart (default: none)")
     line.add_argument("--start-paused", action="store_true", help="the market stands until /resume or /step")
     line.add_argument("--no-rate-limits", action="store_true", help="count, but never answer 429 or 418")
     return line
@@ -96,6 +97,7 @@ def options_of(argv: Sequence[str]) -> Options:
         api_key=args.api_key,
         api_secret=args.api_secret,
         start_paused=args.start_paused,
+        state=args.state,
         rate_limits=not args.no_rate_limits,
         history_bars=args.history_bars,
         tick_rate=args.tick_rate,

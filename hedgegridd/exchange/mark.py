@@ -14,6 +14,14 @@ class MarkFilter:
         self._scaled = ticks * _SCALE
         self._ts_ms = ts_ms
 
+    def save(self) -> tuple[int, int]:
+        """Its two figures, for `restore`."""
+        return self._scaled, self._ts_ms
+
+    def restore(self, saved: tuple[int, int]) -> None:
+        """Go on as the filter that gave `saved`."""
+        self._scaled, self._ts_ms = saved
+
     def at(self, ticks: int, ts_ms: int) -> int:
         """Mark in ticks when the index is `ticks` at `ts_ms`; time that stands still moves nothing."""
         elapsed = ts_ms - self._ts_ms

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from hedgegridd.exchange.numbers import text as plain
 from hedgegridd.exchange.params import missing
-from hedgegridd.exchange.streams import kline_row, levels_json, plain
+from hedgegridd.exchange.streams import SymbolStreams, kline_row, levels_json
+from hedgegridd.exchange.tape import TRADES_KEPT, aggregate_row, day_of, day_row, trade_row
 from hedgegridd.exchange.types import Tick, VenueError
 from hedgegridd.exchange.venue import Venue
 
@@ -100,6 +102,46 @@ def price_ticker(venue: Venue, params: Params) -> Any:
     return _one_or_all(
         venue, params, lambda tick: {"symbol": tick.symbol, "price": plain(tick.last), "time": tick.ts_ms}
     )
+
+
+def day_ticker(venue: Venue, params: Params) -> Any:
+    """`GET /fapi/v1/ticker/24hr`: the last 24 hours of the market's clock."""
+
+    def row(tick: Tick) -> dict[str, Any]:
+        trades = venue.streams[tick.symbol].trades
+        return day_row(day_of(tick, venue.klines, trades[-1] if trades else None))
+
+    return _one_or_all(venue, params, row)
+
+
+def _streams(venue: Venue, params: Params) -> SymbolStreams:
+    return venue.streams[venue.tick_of(params["symbol"]).symbol]
+
+
+def trades(venue: Venue, params: Params) -> Any:
+    """`GET /fapi/v1/trades`: the newest trades, oldest of them first."""
+    limit = limit_of(params, 500, TRADES_KEPT)
+    return [trade_row(trade) for trade in list(_streams(venue, params).trades)[-limit:]]
+
+
+def aggregate_trades(venue: Venue, params: Params) -> Any:
+    """`GET /fapi/v1/aggTrades`: by `fromId`, or `startTime` and `endTime` (market time), or the newest."""
+    limit = limit_of(params, 500, TRADES_KEPT)
+    first, start, end = (integer(params, name) for name in ("fromId", "startTime", "endTime"))
+    rows = [
+        trade
+        for trade in _streams(venue, params).trades
+        if (first is None or trade["a"] >= first)
+        and (start is None or trade["T"] >= start)
+        and (end is None or trade["T"] <= end)
+    ]
+    chosen = rows[-limit:] if first is None and start is None else rows[:limit]
+    return [aggregate_row(trade) for trade in chosen]
+
+
+def funding_info(_venue: Venue, _params: Params) -> Any:
+    """`GET /fapi/v1/fundingInfo`: symbols whose funding differs from the usual 8 h and caps; here none."""
+    return []
 
 
 def funding_rates(venue: Venue, params: Params) -> Any:

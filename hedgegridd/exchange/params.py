@@ -90,6 +90,19 @@ def leg_side(params: Params) -> str:
     return value
 
 
+def self_trade_prevention(params: Params) -> str:
+    """What happens when an order would trade with the account's own; -4402 for NONE, which the venue no longer has."""
+    value = params.get("selfTradePreventionMode", "") or "EXPIRE_MAKER"
+    if value == "NONE":
+        raise VenueError(
+            -4402,
+            "Dear user, as per our Terms of Use and compliance regulations, this feature is not available.",
+        )
+    if value not in {"EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"}:
+        raise VenueError(-1130, "Data sent for parameter 'selfTradePreventionMode' is not valid.")
+    return value
+
+
 def limit(params: Params, default: int, most: int) -> int:
     """How many rows an answer may have: `limit` within 1..`most`; -1130 outside."""
     value = integer(params, "limit", default)

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
+import msgspec
+
 from hedgegridd.exchange.book import DecimalCache, DepthModel
 from hedgegridd.exchange.klines import MINUTE_MS, KlineBook
 from hedgegridd.exchange.mark import MarkFilter
@@ -85,6 +87,16 @@ def _middle(quote: Quote) -> int:
     return (quote.bid + quote.ask) // 2
 
 
+class _Saved(msgspec.Struct, frozen=True, kw_only=True):
+    """All that moves in a replay: points taken, last price in ticks, and the drills done to it."""
+
+    taken: int
+    last: int
+    factor: Decimal
+    gap: bool
+    mark: tuple[int, int]
+
+
 class ReplayMarket:
     """The recording of one symbol as ticks; the same under the same seed.
 
@@ -107,6 +119,7 @@ class ReplayMarket:
         self.symbol = rules.symbol
         self._price = DecimalCache(rules.tick)
         self._lots = DecimalCache(rules.step)
+        self._taken = 0
         self._points = points_of(recording, points_per_bar, random.Random(f"{seed}/{rules.symbol}"))
         first = next(self._points)
         self._coming: Point | None = first
@@ -133,6 +146,7 @@ class ReplayMarket:
         if point is None:
             raise StopIteration
         self._coming = next(self._points, None)
+        self._taken += 1
         last = self._scaled(point.price)
         before = last if point.opens or self._gap else self._last
         self._gap = False
@@ -165,6 +179,27 @@ class ReplayMarket:
             raise ValueError(f"factor {factor}: must be a finite number above 0")
         self._factor *= factor
         self._gap = True
+
+    def save(self) -> bytes:
+        """Where the replay stands."""
+        saved = _Saved(
+            taken=self._taken, last=self._last, factor=self._factor, gap=self._gap, mark=self._mark.save()
+        )
+        return msgspec.msgpack.encode(saved)
+
+    def restore(self, data: bytes) -> None:
+        """Stand where the replay that gave `data` stood. Raises ValueError when this one is past that already."""
+        saved = msgspec.msgpack.decode(data, type=_Saved)
+        if saved.taken < self._taken:
+            raise ValueError(f"state: the replay was kept at point {saved.taken}, before the first tick")
+        while self._taken < saved.taken:
+            self._coming = next(self._points, None)
+            self._taken += 1
+        self._last, self._factor, self._gap = saved.last, saved.factor, saved.gap
+        self._mark.restore(saved.mark)
+
+    def pass_over(self, ms: int) -> None:
+        """A recording has its own times: it goes on where it was."""
 
     def _scaled(self, ticks: int) -> int:
         return ticks if self._factor == 1 else max(1, round(ticks * self._factor))

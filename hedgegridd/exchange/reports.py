@@ -13,6 +13,7 @@ from hedgegridd.exchange.numbers import fixed, money_text, text
 from hedgegridd.exchange.params import Params
 from hedgegridd.exchange.render import income_json, order_json, trade_json
 from hedgegridd.exchange.state import LEGS, ZERO, Income, Leg
+from hedgegridd.exchange.types import VenueError
 
 FAR = 1 << 62
 
@@ -90,7 +91,7 @@ class Reports:
             "canDeposit": True,
             "canWithdraw": True,
             "updateTime": state.update_ms,
-            "multiAssetsMargin": False,
+            "multiAssetsMargin": state.multi_assets,
             "tradeGroupId": -1,
         }
         return {**header, **totals, "assets": [asset], "positions": positions}
@@ -270,6 +271,29 @@ class Reports:
         found.reverse()
         rows = found[:most] if from_id or start else found[-most:]
         return [trade_json(trade, self._desk.rules[symbol]) for trade in rows]
+
+    def force_orders(self, request: Params) -> list[dict[str, Any]]:
+        """Orders the venue closed legs with (liquidations, deleveraging), oldest first."""
+        most = params.limit(request, 50, 100)
+        start, end = _window(request)
+        kind, symbol = request.get("autoCloseType", ""), request.get("symbol", "")
+        if kind not in {"", "LIQUIDATION", "ADL"}:
+            raise VenueError(-1130, "Data sent for parameter 'autoCloseType' is not valid.")
+        if symbol:
+            self._desk.rules_of(symbol)
+        found = [
+            order
+            for order in self._desk.state.orders.values()
+            if order.type in {"LIQUIDATION", "ADL"}
+            and kind in {"", order.type}
+            and symbol in {"", order.symbol}
+            and start <= order.time_ms <= end
+        ]
+        # The venue lists them as the LIMIT orders they are in its book; the client id tells which kind.
+        return [
+            {**order_json(order, self._desk.rules[order.symbol]), "type": "LIMIT", "origType": "LIMIT"}
+            for order in found[-most:]
+        ]
 
     def funding_rates(self, request: Params) -> list[dict[str, Any]]:
         """Settlements of a symbol (or of all), oldest first, by startTime, endTime (market time) and limit."""

@@ -83,6 +83,10 @@ class Rest:
             case "delay":
                 await asyncio.sleep((rule.delay_ms or 0) / 1000)
                 return await self._answer(request)
+            case "delay_after":
+                answer = await self._answer(request)
+                await asyncio.sleep((rule.delay_ms or 0) / 1000)
+                return answer
             case _:
                 await self._hang(rule, request)
                 return _drop(request)
@@ -148,7 +152,7 @@ class Rest:
         finally:
             # A refused request may have changed something too (an order that expired on the way).
             venue.publish_user_events()
-            venue.hub.flush()
+            venue.flush()
 
     def _counts(self, route: Route | None) -> dict[str, str]:
         limiter = self._venue.limiter

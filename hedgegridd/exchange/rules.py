@@ -1,6 +1,9 @@
 """The symbols the paper exchange can list, with the filters, fees and margins the venue had for them."""
 
+from collections.abc import Mapping
 from decimal import Decimal
+
+import msgspec
 
 from hedgegridd.exchange.types import SymbolRules
 
@@ -38,3 +41,35 @@ def rules_of(symbol: str) -> SymbolRules:
     if rules is None:
         raise ValueError(f"symbols: {symbol!r} is not listed here; there are {', '.join(LISTED)}")
     return rules
+
+
+CHANGEABLE = (
+    "tick", "step", "min_qty", "max_qty", "market_max_qty", "min_notional", "percent_up", "percent_down",
+    "max_orders", "max_algo_orders", "maker_fee", "taker_fee",
+)  # fmt: skip
+
+
+def changed_rules(rules: SymbolRules, changes: Mapping[str, Decimal | int], resting: int) -> SymbolRules:
+    """`rules` with some of `CHANGEABLE` set anew, while `resting` orders rest.
+
+    Tick and step may only become finer, by a whole fraction: what is open lies on the old ones. Raises ValueError that
+    names the field.
+    """
+    if not changes:
+        raise ValueError(f"nothing to change: name one of {', '.join(CHANGEABLE)}")
+    for name, value in changes.items():
+        if name not in CHANGEABLE:
+            raise ValueError(f"{name} cannot be changed: only {', '.join(CHANGEABLE)}")
+        if not Decimal(value).is_finite() or value <= 0:
+            raise ValueError(f"{name} must be above 0, not {value}")
+    new: SymbolRules = msgspec.structs.replace(rules, **changes)
+    for name in ("tick", "step"):
+        if getattr(rules, name) % getattr(new, name):
+            raise ValueError(f"{name} may only become a whole fraction of {getattr(rules, name)}")
+    if not new.min_qty <= new.max_qty or not new.min_qty <= new.market_max_qty:
+        raise ValueError(f"min_qty {new.min_qty} must not be above max_qty and market_max_qty")
+    if not new.percent_down < 1 < new.percent_up:
+        raise ValueError("percent_down must be below 1 and percent_up above it")
+    if new.max_orders < resting:
+        raise ValueError(f"max_orders must not be below the {resting} orders that rest")
+    return new

@@ -17,10 +17,12 @@ from hedgegridd.exchange.admin import Admin
 from hedgegridd.exchange.clock import MarketClock, WallClock
 from hedgegridd.exchange.engine import Engine
 from hedgegridd.exchange.feeder import Feeder
+from hedgegridd.exchange.keeper import Keeper, Setup, begun, credentials, kept_minutes, open_store, restore
 from hedgegridd.exchange.klines import KlineBook
 from hedgegridd.exchange.rest import MAX_BODY_BYTES, Latency, Rest
 from hedgegridd.exchange.rules import rules_of
 from hedgegridd.exchange.sockets import BACKLOG_BYTES
+from hedgegridd.exchange.types import Market
 from hedgegridd.exchange.venue import Venue
 from hedgegridd.exchange.websockets import WebSockets
 
@@ -34,9 +36,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How an exchange is set up. Ports: 0 picks a free one. `deposit` in USDT, `speed` x wall clock.
 
     `api_key`/`api_secret` are made up when empty. `tick_rate` (ticks per second of market time) and `start_ms` (market
-    time of its start; None: now) are the synthetic market's, `data` is the replay's file; `history_bars` None leaves the market's own default. A client that is
-    `backlog_bytes` behind in reading a socket is dropped. A request takes `latency_ms` plus up to `jitter_ms`
-    (wall) each way. `partial_fills`, `countdown_cancels_algo`, `allow_flat_stop`: see Engine.
+    time of its start; None: now) are the synthetic market's, `data` is the replay's file; `history_bars` None leaves
+    the market's own default. A client that is `backlog_bytes` behind in reading a socket is dropped. A request takes
+    `latency_ms` plus up to `jitter_ms` (wall) each way. `state` is the file that is kept over a restart (None: nothing
+    is). `partial_fills`, `countdown_cancels_algo`, `allow_flat_stop`: see Engine.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +66,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     countdown_cancels_algo: bool = False
     allow_flat_stop: bool = True
     backlog_bytes: int = BACKLOG_BYTES
+    state: Path | None = None
+
+
+def _setup(options: Options) -> Setup:
+    """What a state file must agree with."""
+    return Setup(
+        market=options.market,
+        symbols=options.symbols,
+        seed=options.seed,
+        regime=options.regime,
+        tick_rate=options.tick_rate,
+        data="" if options.data is None else options.data.name,
+    )
 
 
 class PaperExchange:
@@ -71,45 +87,73 @@ class PaperExchange:
     def __init__(self, options: Options) -> None:
         """Raises ValueError naming the option that does not fit."""
         self.options = options
+        self._store = None if options.state is None else open_store(options.state, _setup(options))
+        try:
+            self._build()
+        except BaseException:
+            self._close_store()
+            raise
+        self._tasks: list[asyncio.Task[None]] = []
+        self._runners: list[web.AppRunner] = []
+        self.base_url = ""
+        self.ws_url = ""
+        self.admin_url = ""
+
+    def _build(self) -> None:
+        """The venue, new or as it was kept, and what speaks for it."""
+        options, store = self.options, self._store
         self.api_key = options.api_key or secrets.token_hex(32)
         self.api_secret = options.api_secret or secrets.token_hex(32)
+        if store is not None:
+            kept = credentials(store, options.api_key, options.api_secret)
+            self.api_key, self.api_secret = kept.key, kept.secret
+        self.restored = store is not None and begun(store)
         wall = WallClock()
-        rules = [rules_of(symbol) for symbol in options.symbols]
-        built = markets.build(
-            options.market,
-            symbols=rules,
-            data=options.data,
-            seed=options.seed,
-            start_ms=wall.now_ms() if options.start_ms is None else options.start_ms,
-            tick_rate=options.tick_rate,
-            regime=options.regime,
-            history_bars=options.history_bars,
-        )
+        built = self._markets(wall.now_ms())
         first = [ts_ms for market in built if (ts_ms := market.next_ts_ms()) is not None]
         if not first:
             raise ValueError("data: the market holds no tick")
-        clock = MarketClock(max(first), Fraction(options.speed), paused=True)
         engine = Engine(
-            rules,
+            [rules_of(symbol) for symbol in options.symbols],
             deposit=options.deposit,
             partial_fills=options.partial_fills,
             countdown_cancels_algo=options.countdown_cancels_algo,
             allow_flat_stop=options.allow_flat_stop,
             start_ms=wall.now_ms(),
         )
-        history = [kline for market in built for kline in market.history()]
+        if store is not None and self.restored:
+            history = kept_minutes(store)
+        else:
+            history = [kline for market in built for kline in market.history()]
+        clock = MarketClock(max(first), Fraction(options.speed), paused=True)
         self.venue = Venue(
             engine, built, wall, clock, klines=KlineBook(history), rate_limits=options.rate_limits
         )
+        if store is not None:
+            if self.restored:
+                restore(store, self.venue)
+                clock.slip_to(max(tick.ts_ms for tick in self.venue.ticks.values()))
+            keeper = Keeper(store, self.venue)
+            if self.restored:
+                keeper.known()
+            self.venue.save = keeper.save
         latency = Latency(options.latency_ms, options.jitter_ms, options.seed)
         self._rest = Rest(self.venue, self.api_key, self.api_secret, latency)
         self._sockets = WebSockets(self.venue, options.backlog_bytes)
         self.feeder = Feeder(self.venue, lambda: self._rest.requests, lambda: self._rest.in_progress)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._runners: list[web.AppRunner] = []
-        self.base_url = ""
-        self.ws_url = ""
-        self.admin_url = ""
+
+    def _markets(self, now_ms: int) -> list[Market]:
+        options = self.options
+        return markets.build(
+            options.market,
+            symbols=[rules_of(symbol) for symbol in options.symbols],
+            data=options.data,
+            seed=options.seed,
+            start_ms=now_ms if options.start_ms is None else options.start_ms,
+            tick_rate=options.tick_rate,
+            regime=options.regime,
+            history_bars=options.history_bars,
+        )
 
     async def start(self) -> None:
         """Feed the first tick of each market, listen, and let the market run unless it starts paused."""
@@ -123,14 +167,27 @@ class PaperExchange:
             f"http://{await self._listen(admin, self.options.admin_host, self.options.admin_port)}"
         )
         if not self.options.start_paused:
-            venue.clock.resume()
-            if self.options.market == "synthetic" and self.options.start_ms is None:
-                # It began when this object was built; now is now, or its ticks would look old for ever.
-                venue.clock.slip_to(venue.wall.now_ms())
+            self._run_on()
         self._tasks = [
             asyncio.create_task(self.feeder.run(), name="exchange-feeder"),
             asyncio.create_task(self.feeder.run_wall(), name="exchange-wall"),
         ]
+
+    def _run_on(self) -> None:
+        """Let the market run, from now on or from where it was kept."""
+        venue, options = self.venue, self.options
+        venue.clock.resume()
+        if options.market != "synthetic" or options.start_ms is not None:
+            return
+        now_ms = venue.wall.now_ms()
+        if self.restored:
+            if options.speed != 1:
+                return  # its time has left the wall's long ago
+            # At life's speed the market went on while the venue was away: its ticks must not look old for ever.
+            for market in venue.markets.values():
+                market.pass_over(max(0, now_ms - venue.clock.now_ms()))
+        # It began when this object was built; now is now.
+        venue.clock.slip_to(now_ms)
 
     async def wait(self) -> None:
         """Until a task of the exchange fails (it raises then); for ever otherwise."""
@@ -147,9 +204,15 @@ class PaperExchange:
             await runner.cleanup()
         self._runners.clear()
         self._tasks.clear()
+        self._close_store()
         for outcome in ended:
             if isinstance(outcome, Exception):
                 raise outcome
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
 
     async def __aenter__(self) -> Self:
         try:

@@ -88,8 +88,17 @@ class Settlement:
         if not account.open_legs() and account.cover_bankruptcy(now_ms):
             self._desk.outbox.account("INSURANCE_CLEAR", now_ms)
 
-    def close_leg(self, leg: Leg, qty: Decimal, now_ms: int, *, prefix: str, kind: str) -> None:
-        """The venue closes `qty` of a leg at mark with an order of its own (`kind` LIQUIDATION or ADL)."""
+    def close_leg(
+        self,
+        leg: Leg,
+        qty: Decimal,
+        now_ms: int,
+        *,
+        prefix: str,
+        kind: str,
+        execution: str = "CALCULATED",
+    ) -> None:
+        """The venue closes `qty` of a leg at mark with an order of its own (`kind` LIQUIDATION, ADL or MARKET)."""
         desk = self._desk
         rules = desk.rules_of(leg.symbol)
         mark = desk.account.mark(leg.symbol)
@@ -110,7 +119,27 @@ class Settlement:
             working_type="CONTRACT_PRICE",
         )
         desk.open_order(order)
-        desk.fill(order, price, qty, now_ms, maker=False, execution="CALCULATED")
+        desk.fill(order, price, qty, now_ms, maker=False, execution=execution)
+
+    def liquidate(self, symbol: str, side: str, now_ms: int) -> None:
+        """Closes a whole leg by force at mark, whatever the margin (a drill); VenueError -4003 when it is flat."""
+        leg = self._desk.state.leg(self._desk.rules_of(symbol).symbol, side)
+        if not leg.qty:
+            raise VenueError(-4003, f"the {side} leg of {symbol} is flat.")
+        self.close_leg(leg, leg.qty, now_ms, prefix="autoclose-", kind="LIQUIDATION")
+
+    def settle(self, symbol: str, now_ms: int) -> None:
+        """Delists a symbol: its orders expire, its legs are closed at mark, nothing opens any more (a drill)."""
+        desk = self._desk
+        desk.state.markets[desk.rules_of(symbol).symbol].status = "SETTLING"
+        for order in desk.state_open(symbol):
+            desk.end(order, "EXPIRED", now_ms)
+        for side in LEGS:
+            leg = desk.state.leg(symbol, side)
+            if leg.qty:
+                self.close_leg(
+                    leg, leg.qty, now_ms, prefix="settlement_autoclose-", kind="MARKET", execution="TRADE"
+                )
 
     def deleverage(self, symbol: str, side: str, qty: Decimal, now_ms: int) -> None:
         """Auto-deleverages `qty` of a leg at mark (a drill); raises VenueError -4003 outside the leg."""

@@ -110,6 +110,10 @@ class Hub:
         """Streams somebody listens to."""
         return self._listeners.keys()
 
+    def listeners(self, name: str | None) -> int:
+        """How many sockets listen to a stream."""
+        return 0 if name is None else len(self._listeners.get(name, ()))
+
     def send(self, name: str, payload: bytes) -> int:
         """Queue `payload` for all who listen to `name`; the frame is built once per form. Returns receivers."""
         listeners = self._listeners.get(name)

@@ -5,6 +5,7 @@ so that a stepped market sends the same messages at any speed.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Literal
@@ -12,16 +13,20 @@ from typing import Any, Literal
 import msgspec
 
 from hedgegridd.exchange.klines import INTERVALS_MS, KlineBook
+from hedgegridd.exchange.numbers import text as plain
+from hedgegridd.exchange.tape import TRADES_KEPT, day_message, day_of, mini_message, trade_message
 from hedgegridd.exchange.types import Kline, Tick
 
 KLINE_UPDATE_MS = 250
 DEPTH_DEFAULT_MS = 250
 MARK_DEFAULT_MS = 3_000
+TICKER_EVERY_MS = 1_000
 
-StreamKind = Literal["book", "diff", "partial", "trade", "mark", "kline"]
+StreamKind = Literal["book", "diff", "partial", "trade", "print", "mark", "kline", "ticker", "mini", "force"]
 _PATTERN = re.compile(
     r"(?P<symbol>[a-z0-9_]{1,40})@(?:"
-    r"(?P<book>bookTicker)|(?P<trade>aggTrade)|"
+    r"(?P<book>bookTicker)|(?P<trade>aggTrade)|(?P<print>trade)|(?P<ticker>ticker)|(?P<mini>miniTicker)|"
+    r"(?P<force>forceOrder)|"
     r"depth(?P<levels>5|10|20)?(?:@(?P<depth_ms>0|100|250|500)ms)?|"
     r"markPrice(?P<mark>)(?:@(?P<mark_s>1|3)s)?|"
     r"kline_(?P<interval>\d{1,2}[mhdwM]))",
@@ -49,6 +54,14 @@ def parse_stream(name: str) -> StreamSpec | None:
         return StreamSpec(name, symbol, "book")
     if match["trade"]:
         return StreamSpec(name, symbol, "trade")
+    if match["print"]:
+        return StreamSpec(name, symbol, "print")
+    if match["ticker"]:
+        return StreamSpec(name, symbol, "ticker", TICKER_EVERY_MS)
+    if match["mini"]:
+        return StreamSpec(name, symbol, "mini", TICKER_EVERY_MS)
+    if match["force"]:
+        return StreamSpec(name, symbol, "force")
     if match["interval"]:
         if match["interval"] not in INTERVALS_MS:
             return None
@@ -61,11 +74,6 @@ def parse_stream(name: str) -> StreamSpec | None:
     if match["levels"]:
         return StreamSpec(name, symbol, "partial", every_ms, levels=int(match["levels"]))
     return StreamSpec(name, symbol, "diff", every_ms)
-
-
-def plain(value: Decimal) -> str:
-    """A figure as the venue writes it: never with an exponent."""
-    return format(value, "f")
 
 
 def levels_json(levels: tuple[tuple[Decimal, Decimal], ...], limit: int) -> list[list[str]]:
@@ -91,8 +99,9 @@ class SymbolStreams:
         self.update_id = 1_000
         self.trade_id = 1_000
         self._sent: dict[str, _Sent] = {}
-        self._last_price: Decimal | None = None
+        self.last_price: Decimal | None = None
         self._trade: dict[str, Any] | None = None
+        self.trades: deque[dict[str, Any]] = deque(maxlen=TRADES_KEPT)
 
     def on_tick(self, tick: Tick) -> None:
         """Count the tick: one book update, and a trade when something traded."""
@@ -100,13 +109,18 @@ class SymbolStreams:
         self._trade = None
         if tick.volume > 0:
             self.trade_id += 1
-            fell = self._last_price is not None and tick.last < self._last_price
+            fell = self.last_price is not None and tick.last < self.last_price
             self._trade = {
                 "e": "aggTrade", "E": tick.ts_ms, "a": self.trade_id, "s": self.symbol,
                 "p": plain(tick.last), "q": plain(tick.volume), "f": self.trade_id, "l": self.trade_id,
                 "T": tick.ts_ms, "m": fell,
             }  # fmt: skip
-        self._last_price = tick.last
+            self.trades.append(self._trade)
+        self.last_price = tick.last
+
+    def restore(self, update_id: int, trade_id: int, last_price: Decimal | None) -> None:
+        """Go on numbering where a venue that was restarted had come to."""
+        self.update_id, self.trade_id, self.last_price = update_id, trade_id, last_price
 
     def messages(
         self, spec: StreamSpec, tick: Tick, klines: KlineBook, funding: Callable[[str], tuple[Decimal, int]]
@@ -117,6 +131,12 @@ class SymbolStreams:
                 return [self._book_ticker(tick)]
             case "trade":
                 return [] if self._trade is None else [self._trade]
+            case "print":
+                return [] if self._trade is None else [trade_message(self._trade)]
+            case "ticker" | "mini":
+                return self._day(spec, tick, klines) if self._due(spec, tick) else []
+            case "force":
+                return []  # not the market's: the venue sends it when it liquidates
             case "kline":
                 return self._klines(spec, tick, klines)
             case "mark":
@@ -165,6 +185,11 @@ class SymbolStreams:
                 "P": plain(tick.mark), "i": plain(tick.index), "r": plain(rate), "T": next_ms,
             }
         ]  # fmt: skip
+
+    def _day(self, spec: StreamSpec, tick: Tick, klines: KlineBook) -> list[dict[str, Any]]:
+        self._sent[spec.name] = _Sent(tick.ts_ms, self.update_id)
+        day = day_of(tick, klines, self.trades[-1] if self.trades else None)
+        return [day_message(day) if spec.kind == "ticker" else mini_message(day)]
 
     def _partial(self, spec: StreamSpec, tick: Tick) -> list[dict[str, Any]]:
         before = self._sent.get(spec.name)

@@ -9,6 +9,8 @@ import math
 import random
 from decimal import Decimal
 
+import msgspec
+
 from hedgegridd.exchange.book import DecimalCache, DepthModel
 from hedgegridd.exchange.klines import MINUTE_MS, KlineBook
 from hedgegridd.exchange.mark import MarkFilter
@@ -55,6 +57,16 @@ class _Walk:
         self._level *= factor
         self.gapped = True
 
+    def save(self) -> tuple[float, float, bool, int, float, float]:
+        """Its figures, for `restore`."""
+        return self.price, self._level, self.gapped, self._phase, self._since_s, self._anchor
+
+    def restore(self, saved: tuple[float, float, bool, int, float, float]) -> None:
+        """Go on as the walk that gave `saved`; the random numbers are the market's to restore."""
+        self.price, self._level, self.gapped, self._phase, since_s, anchor = saved
+        self._enter(anchor)
+        self._since_s = since_s
+
     @property
     def regime(self) -> Regime:
         """The regime that is on."""
@@ -96,6 +108,17 @@ class _Walk:
                 self.gapped = True
                 self._anchor = price
         self.price = min(max(price, self._level / _DRAWN), self._level * _DRAWN)
+
+
+class _Saved(msgspec.Struct, frozen=True, kw_only=True):
+    """All that moves in a market: `random` as `Random.getstate` gives it, the rest as the attributes have it."""
+
+    random: tuple[int, tuple[int, ...], float | None]
+    walk: tuple[float, float, bool, int, float, float]
+    last: int
+    mark: tuple[int, int]
+    start_ns: int
+    made: int
 
 
 class SyntheticMarket:
@@ -165,6 +188,31 @@ class SyntheticMarket:
         if not factor.is_finite() or factor <= 0:
             raise ValueError(f"factor {factor}: must be a finite number above 0")
         self._walk.scale(float(factor))
+
+    def save(self) -> bytes:
+        """Where the market stands."""
+        return msgspec.msgpack.encode(
+            _Saved(
+                random=self._rng.getstate(),
+                walk=self._walk.save(),
+                last=self._last,
+                mark=self._mark.save(),
+                start_ns=self._start_ns,
+                made=self._made,
+            )
+        )
+
+    def restore(self, data: bytes) -> None:
+        """Stand where the market that gave `data` stood."""
+        saved = msgspec.msgpack.decode(data, type=_Saved)
+        self._rng.setstate(saved.random)
+        self._walk.restore(saved.walk)
+        self._last, self._start_ns, self._made = saved.last, saved.start_ns, saved.made
+        self._mark.restore(saved.mark)
+
+    def pass_over(self, ms: int) -> None:
+        """Let `ms` go by without a tick."""
+        self._start_ns += ms * 1_000_000
 
     def _tick_at(self, ts_ms: int, seconds: float) -> Tick:
         walk = self._walk

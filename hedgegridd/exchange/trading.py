@@ -35,6 +35,11 @@ class Trading:
         self.execute(order, now_ms)
         return order_json(order, rules, accepted_only=response == "ACK")
 
+    def test(self, request: Params, now_ms: int) -> None:
+        """Checks an order as `new` does, and places nothing."""
+        order = self._read(request, now_ms)
+        self._check(order, self._desk.rules_of(order.symbol))
+
     def _read(self, request: Params, now_ms: int) -> Order:
         """The order a request describes, or a refusal of its parameters."""
         rules = self._desk.rules_of(params.required(request, "symbol"))
@@ -75,6 +80,7 @@ class Trading:
             time_ms=now_ms,
             update_ms=now_ms,
             gtd_ms=gtd_ms,
+            stp=params.self_trade_prevention(request),
         )
 
     def _check(self, order: Order, rules: SymbolRules) -> None:
@@ -149,8 +155,13 @@ class Trading:
         if order.type != "MARKET" and len(self._desk.books[order.symbol].orders) >= rules.max_orders:
             raise VenueError(-2025, "Reach max open order limit.")
 
+    def _would_take(self, order: Order, price: Decimal) -> bool:
+        """Whether the order at `price` meets the displayed book or an order of our own."""
+        book = self._desk.books[order.symbol]
+        return book.crosses(order.side, price) or book.own_facing(order.side, price) is not None
+
     def _check_post_only(self, order: Order) -> None:
-        if order.tif == "GTX" and self._desk.books[order.symbol].crosses(order.side, order.price):
+        if order.tif == "GTX" and self._would_take(order, order.price):
             raise VenueError(
                 -5022,
                 "Due to the order could not be executed as maker, the Post Only order will be rejected. "
@@ -169,7 +180,9 @@ class Trading:
             desk.take(order, bound, now_ms)
             desk.end(order, "EXPIRED", now_ms)
             return
-        if order.tif == "FOK" and book.takeable(order.side, order.price) < order.qty:
+        own = None if order.stp == "EXPIRE_MAKER" else book.own_facing(order.side, order.price)
+        reach = order.price if own is None else own.price
+        if order.tif == "FOK" and book.takeable(order.side, reach) < order.qty:
             desk.end(order, "EXPIRED", now_ms)
             return
         self._take_and_rest(order, now_ms)
@@ -222,7 +235,7 @@ class Trading:
         filters.check_price(rules, price)
         filters.check_qty(rules, qty, market=False)
         filters.check_percent_price(rules, side, price, desk.account.mark(order.symbol))
-        crosses = order.tif == "GTX" and desk.books[order.symbol].crosses(side, price)
+        crosses = order.tif == "GTX" and self._would_take(order, price)
         if qty <= order.filled or crosses:
             desk.end(order, "CANCELED", now_ms)
             return order_json(order, rules)

@@ -89,6 +89,18 @@ class Market(Protocol):
         """The next tick. Raises StopIteration when the market has ended."""
         ...
 
+    def save(self) -> bytes:
+        """Where the market stands, to be given to `restore` of a market made alike."""
+        ...
+
+    def restore(self, data: bytes) -> None:
+        """Stand where the market that gave `data` stood: the same ticks follow."""
+        ...
+
+    def pass_over(self, ms: int) -> None:
+        """Let `ms` of market time go by without a tick; nothing for a recording, whose times are its own."""
+        ...
+
     def jump(self, factor: Decimal) -> None:
         """Multiply the price level from the next tick on (a fault: price jump)."""
         ...

@@ -29,6 +29,15 @@ class UserStream:
         self._expires_ms = wall_ms + LISTEN_KEY_LIFE_MS
         return self.key
 
+    @property
+    def ends_ms(self) -> int:
+        """Wall time at which the key ends unless it is kept alive."""
+        return self._expires_ms
+
+    def restore(self, key: str | None, ends_ms: int) -> None:
+        """Go on with a key that was kept over a restart."""
+        self.key, self._expires_ms = key, ends_ms
+
     def keep_alive(self, wall_ms: int) -> str:
         """Extend the key. Raises VenueError -1125 when there is none."""
         if self.key is None:

@@ -1,6 +1,7 @@
 """The venue as one object: engine, markets, clocks, streams, limits and faults, and the one way a tick goes through."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
@@ -10,6 +11,7 @@ from hedgegridd.exchange.faults import FaultBook
 from hedgegridd.exchange.klines import KlineBook
 from hedgegridd.exchange.sockets import Hub
 from hedgegridd.exchange.streams import StreamSpec, SymbolStreams, parse_stream
+from hedgegridd.exchange.tape import force_order_message
 from hedgegridd.exchange.types import Market, Tick, VenueError
 from hedgegridd.exchange.user_stream import UserStream
 from hedgegridd.exchange.weights import RateLimiter
@@ -41,7 +43,9 @@ class Venue:
         self.user = UserStream(self.hub, self.faults)
         self.ticks: dict[str, Tick] = {}
         self.streams = {symbol: SymbolStreams(symbol) for symbol in self.markets}
-        self.breach: AssertionError | None = None
+        self.breach: Exception | None = None
+        self.save: Callable[[], None] | None = None
+        self._touched = 0
         self.ticks_fed = 0
         self.slips = 0
         self._specs: dict[str, StreamSpec | None] = {}
@@ -52,6 +56,28 @@ class Venue:
         if tick is None:
             raise VenueError(-1121, "Invalid symbol.")
         return tick
+
+    @property
+    def changes(self) -> int:
+        """Grows with everything that may have changed what is kept over a restart."""
+        return self.engine.changes + self.ticks_fed + self._touched
+
+    def touch(self) -> None:
+        """Something beside engine and ticks has changed: the listenKey, the skew, a jump."""
+        self._touched += 1
+
+    def flush(self) -> None:
+        """Write down what has changed, then let the frames that tell of it go.
+
+        Raises sqlite3.Error when it cannot be written: nobody hears of it then, and the venue stops.
+        """
+        if self.save is not None:
+            try:
+                self.save()
+            except Exception as error:
+                self.breach = error
+                raise
+        self.hub.flush()
 
     def next_due(self) -> tuple[int, str] | None:
         """Market time and symbol of the next tick over all markets; None when all have ended."""
@@ -72,7 +98,7 @@ class Venue:
             self._feed(self.markets[due[1]].next())
             fed += 1
         if fed:
-            self.hub.flush()
+            self.flush()
         return fed
 
     def _feed(self, tick: Tick) -> None:
@@ -94,27 +120,37 @@ class Venue:
 
     def publish_user_events(self) -> None:
         """Hand what the engine has to say to the user stream."""
-        self.user.publish(self.engine.take_events())
+        events = self.engine.take_events()
+        for event in events:
+            if event.body["e"] == "ORDER_TRADE_UPDATE" and event.body["o"]["o"] == "LIQUIDATION":
+                self._tell_liquidation(event.body)
+        self.user.publish(events)
+
+    def _tell_liquidation(self, body: dict[str, Any]) -> None:
+        if body["o"]["x"] == "CALCULATED":
+            name = body["o"]["s"].lower() + "@forceOrder"
+            self.hub.send(name, msgspec.json.encode(force_order_message(body)))
 
     def on_wall(self) -> None:
         """What happens by the wall clock alone: GTD and countdowns of the engine, the end of a listenKey.
 
-        Raises the AssertionError of an invariant that a request broke: a venue whose books are wrong must not go on.
+        Raises what a request broke (an invariant, the state file): a venue whose books are wrong must not go on.
         """
         if self.breach is not None:
             raise self.breach
         wall_ms = self.wall.now_ms()
         self.engine.on_wall(wall_ms)
         self.publish_user_events()
-        self.user.expire(wall_ms)
-        self.hub.flush()
+        if self.user.expire(wall_ms):
+            self.touch()
+        self.flush()
 
     def pass_time(self, market_ms: int) -> None:
         """Close klines whose time is over in a market that is quiet or has ended; all due ticks are fed before."""
         for symbol, tick in self.ticks.items():
             if self.klines.on_time(symbol, market_ms):
                 self._send_klines(msgspec.structs.replace(tick, ts_ms=market_ms))
-        self.hub.flush()
+        self.flush()
 
     def _send_klines(self, tick: Tick) -> None:
         for name in list(self.hub.wanted()):

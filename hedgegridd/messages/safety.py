@@ -32,6 +32,13 @@ class FlattenProgress(Event, frozen=True, kw_only=True):
     what: str
 
 
+class JournalLate(Event, frozen=True, kw_only=True):
+    """A flatten or a trip has waited its 100 ms: its first calls leave before its record is on disk; `detail` is why."""
+
+    action_id: str
+    detail: str
+
+
 class LegFlat(Event, frozen=True, kw_only=True):
     """The venue reports nothing on the leg, twice or by stream and query; `proof` are its figures and times."""
 

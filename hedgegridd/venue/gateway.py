@@ -9,21 +9,24 @@ import structlog
 
 from hedgegridd import messages as m
 from hedgegridd.config import Config
-from hedgegridd.errors import VenueError
-from hedgegridd.model import Instrument
+from hedgegridd.errors import HedgegridError, VenueError
+from hedgegridd.model import Instrument, KillState
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.venue import patience, setup
 from hedgegridd.venue.bars import Bars
 from hedgegridd.venue.calls import VenueCalls
+from hedgegridd.venue.causes import Causes
 from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.on_disk import OnDisk
 from hedgegridd.venue.orders import Orders
 from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
 from hedgegridd.venue.safety import Safety
 from hedgegridd.venue.stats import Stats
+from hedgegridd.venue.stream_doubt import StreamDoubt
 from hedgegridd.venue.told import Teller
 from hedgegridd.venue.truth import TruthReader
 from hedgegridd.venue.user_stream import UserDecoder
@@ -32,7 +35,6 @@ from hedgegridd.venue.watch import Channels, Watch
 REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
 SWEEP_S = 5.0
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
-CAUSE_WINDOW_NS = 1_000_000_000  # an order later than this after the market's last word was not caused by it
 _NS_PER_S = 1_000_000_000
 _log = structlog.get_logger("venue")
 
@@ -59,7 +61,7 @@ class Gateway(Actor, Listener):
         m.AskOrder,
     )
     queries: ClassVar = (m.GetVenue,)
-    events: ClassVar = (m.LegsLatched, m.LegsUnlatched, m.Stopping)
+    events: ClassVar = (m.LegsLatched, m.LegsUnlatched, m.KillStateChanged, m.Reconciled, m.Stopping)
     essential: ClassVar[bool] = True
     tasks_max: ClassVar[int] = 4_096
     stop_deadline_s: ClassVar[float] = 15.0
@@ -90,7 +92,8 @@ class Gateway(Actor, Listener):
         self._calls = VenueCalls(self.http)
         symbols = {grid.instrument_id: grid.symbol for grid in self._grids}
         self._inflight = InFlight()
-        self._teller = Teller(self._out, self._inflight, self.stats, mono_ns)
+        self._doubt = StreamDoubt()
+        self._teller = Teller(self._out, self._inflight, self.stats, mono_ns, self._doubt)
         self._trading = make_trading(self)
         self._feeds: dict[str, Feed] = {}
         self._bars: dict[str, Bars] = {}
@@ -110,11 +113,15 @@ class Gateway(Actor, Listener):
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
-        self._safety = Safety(self._calls, symbols, trading=self._trading, inflight=self._inflight)
+        self._safety = Safety(
+            self._calls, symbols, trading=self._trading, inflight=self._inflight, mono_ns=mono_ns
+        )
+        self._on_disk = OnDisk(durable)
+        self._trip_id = ""  # of the trip that is being carried out
         self._channels = Channels(tuple(symbols))
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
-        self._told_ns: dict[str, int] = {}  # when the market last told the machines something
+        self._causes = Causes()
         self._polling_income = False
         self._connected = False
         self._closing = asyncio.Event()
@@ -161,6 +168,7 @@ class Gateway(Actor, Listener):
         if self._closing.is_set():
             return
         self._connected = True
+        self._doubt.opened(self._mono_ns())
         for rule in self._rules.values():
             self._out(m.InstrumentReady(instrument=rule))
         for grid in self._grids:
@@ -168,6 +176,7 @@ class Gateway(Actor, Listener):
         watch = self._watch = Watch(
             self._config, self._calls,
             channels=self._channels, trading=self._trading, orders=self._orders, stats=self.stats,
+            doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._take_account, on_rules=self._take_rule,
         )  # fmt: skip
         for work in watch.loops():
@@ -194,19 +203,24 @@ class Gateway(Actor, Listener):
         message, cause = envelope.message, envelope.seq
         match message:
             case m.PlaceOrder():
+                self._causes.taken(message.client_order_id, envelope.cause)
                 self._orders.place(message, cause)
             case m.CancelOrder():
-                self._orders.cancel(message)
+                if self._trip_id and not self._on_disk.passed(self._trip_id):
+                    self._go(self._cancel_once_on_disk(message))
+                else:
+                    self._orders.cancel(message)
             case m.WatchPrices():
                 feed = self._feeds.get(message.instrument)
                 return feed.watch(message.above, message.below) if feed else ()
             case m.ReadTruth():
                 self._go(self._read(message, cause))
             case m.CancelRaw():
-                self._go(self._answer(self._safety.cancel(message), cause))
+                self._go(self._answer(self._once_on_disk(message, self._safety.cancel(message)), cause))
             case m.CloseRaw():
                 self._teller.caused(message.client_order_id, cause)
-                self._go(self._answer(self._safety.close(message, self._mono_ns()), cause))
+                work = self._safety.close(message)
+                self._go(self._answer(self._once_on_disk(message, work), cause))
             case m.AskOrder():
                 self._go(self._answer(self._resolver.answer(message), cause))
             case m.LegsLatched():
@@ -215,6 +229,11 @@ class Gateway(Actor, Listener):
                 self._orders.unlatch(message.instrument, message.legs)
             case m.Stopping():
                 self._orders.stop_entries(message.reason)
+            case m.Reconciled():
+                self._doubt.compared(self._mono_ns(), ok=message.ok)
+            case m.KillStateChanged():
+                self._trip_id = message.trip_id if message.state is KillState.TRIPPED else ""
+                self._orders.kill_switch(message.state)
             case m.GetVenue():
                 return (self._view(cause),)
             case _:
@@ -227,14 +246,36 @@ class Gateway(Actor, Listener):
             self._truth.named(event.venue_order_id, event.client_order_id)
 
     def _out_market(self, event: m.BarClosed | m.MarkPrice | m.PriceCrossed) -> None:
-        self._told_ns[event.instrument] = self._mono_ns()
-        self.bus.publish(event, 0, self.name)
+        now_ns = self._mono_ns()
+        self._causes.told(self.bus.publish(event, 0, self.name), now_ns)
 
     def _go(self, work: Coroutine[None, None, None]) -> None:
         self.spawn(_run, work)
 
     async def _answer(self, work: Awaitable[m.Event], cause: int) -> None:
         self._out(await work, cause)
+
+    async def _once_on_disk(
+        self, command: m.CancelRaw | m.CloseRaw, work: Coroutine[None, None, m.Event]
+    ) -> m.Event:
+        """The first calls of a flatten leave when it is on disk, or after 100 ms: then that is said."""
+        flatten_id = command.token.partition("|")[0]
+        try:
+            # A trip may join a flatten that runs: then its own record is waited for as well.
+            await self._wait_on_disk(f"{self._trip_id}|{flatten_id}", flatten_id)
+        except BaseException:
+            work.close()
+            raise
+        return await work
+
+    async def _cancel_once_on_disk(self, command: m.CancelOrder) -> None:
+        await self._wait_on_disk(self._trip_id, self._trip_id)
+        self._orders.cancel(command)
+
+    async def _wait_on_disk(self, key: str, action_id: str) -> None:
+        if why := await self._on_disk.before(key):
+            _log.error("acting before it is on disk", action=action_id, journal=why)
+            self._out(m.JournalLate(action_id=action_id, detail=why))
 
     async def _read(self, command: m.ReadTruth, cause: int) -> None:
         event = await self._truth.read(command)
@@ -244,21 +285,21 @@ class Gateway(Actor, Listener):
 
     def _observe(self, order: m.PlaceOrder) -> None:
         """From the market's word to the order's leaving, the journal in between included."""
-        told_ns = self._told_ns.get(order.instrument)
-        if told_ns is not None:
-            age_ns = self._mono_ns() - told_ns
-            if age_ns < CAUSE_WINDOW_NS:
-                self.stats.tick_to_order_ns.append(age_ns)
+        took_ns = self._causes.sent(order.client_order_id, self._mono_ns())
+        if took_ns is not None:
+            self.stats.tick_to_order_ns.append(took_ns)
 
     # --- what comes in (port.Listener) -----------------------------------------------------------
 
     def on_user_message(self, raw: bytes) -> None:
         """A raw message of the user stream."""
         self.stats.user_messages_total += 1
-        self._channels.user_heard(self._mono_ns())
+        now_ns = self._mono_ns()
+        self._channels.user_heard(now_ns)
+        self._doubt.heard(now_ns)
         said = self._decoder.decode(raw)
         for event in said.events:
-            self._teller.tell(event)
+            self._teller.tell(event, by_stream=True)
         if said.problem:
             self.stats.user_problems_total += 1
             _log.error("unreadable user message", kind=said.kind, problem=said.problem)
@@ -269,6 +310,7 @@ class Gateway(Actor, Listener):
 
     def on_user_renewed(self) -> None:
         """The user stream has a new socket: what was said between the old and the new one is not known."""
+        self._doubt.opened(self._mono_ns())
         self._gap("its socket was renewed")
 
     def _gap(self, detail: str) -> None:
@@ -276,6 +318,13 @@ class Gateway(Actor, Listener):
         if self._connected:
             self._out(m.FeedChanged(channel="user", up=False, detail=detail))
             self._out(m.FeedChanged(channel="user", up=True, detail=detail))
+
+    def _compare(self) -> None:
+        """The user stream has been silent for long: are our books still what the venue says?"""
+        try:
+            self.bus.tell(m.Reconcile(cause="user stream silent"), actor=self.name)
+        except HedgegridError as error:
+            _log.warning("silent user stream not verified", error=str(error))
 
     def on_quote(self, instrument: str, bid: int, ask: int, market_ns: int) -> None:
         """Best bid and ask: counted, and filtered for watched levels."""

@@ -3,17 +3,17 @@
     entry, take-profit, market close of a lot   through the trading connection
     leg stop (algo), anything while that is down  through the signed client, remembered by the connection first
 
-Orders of one instrument leave in the order they came; entries wait for the answer to the stop sent before them.
+Orders of one instrument leave in the order they came, in two lanes: orders that reduce, and entries, which wait for
+the journal and for the answers to the stops taken before them.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 
 import msgspec
 import structlog
 
-from hedgegridd.errors import JournalError, VenueError
+from hedgegridd.errors import VenueError
 from hedgegridd.messages import (
     CancelOrder,
     CancelRejected,
@@ -24,10 +24,12 @@ from hedgegridd.messages import (
     OrderUnknown,
     PlaceOrder,
 )
-from hedgegridd.model import ZERO, Leg, OrderKind, Purpose
+from hedgegridd.model import ZERO, KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import CANCEL_REJECTED, CLOCK_SKEW, TOO_MANY_ORDERS, Failure, Kind
 from hedgegridd.venue.inflight import Flying, InFlight, TooManyInFlight
+from hedgegridd.venue.lanes import Lanes, stops_answered
+from hedgegridd.venue.on_disk import durable_within
 from hedgegridd.venue.port import Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import VenueCallError
@@ -46,7 +48,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     reducing_s: float = 0.1  # an order that only reduces does not wait longer for the journal
     entry_s: float = 5.0
     stop_answer_s: float = 1.0
-    waiting: int = 2_000  # orders of an instrument that wait
+    waiting: int = 2_000  # orders of an instrument that wait, in each lane
     limited_s: float = (
         2.0  # nothing by the connection after a limit, until our own client knows `Retry-After`
     )
@@ -85,11 +87,9 @@ class Orders:
         self._spawn = spawn
         self._bounds = bounds
         self._latched: set[tuple[str, Leg]] = set()
-        self._waiting: dict[str, deque[PlaceOrder]] = {name: deque() for name in symbols}
-        self._unsent: set[str] = set()  # taken, and neither sent nor refused yet
-        self._withdrawn: set[str] = set()
-        self._draining: set[str] = set()
+        self._lanes = {name: Lanes() for name in symbols}
         self._stopping = ""
+        self._kill = KillState.STARTING  # until the kill switch says that it is armed
         self._limited_ns = {
             True: 0,
             False: 0,
@@ -102,6 +102,7 @@ class Orders:
     def latch(self, instrument: str, legs: tuple[Leg, ...]) -> None:
         """Refuse entries of these legs from now on, those that wait included."""
         self._latched.update((instrument, leg) for leg in legs)
+        self._refuse_held()
 
     def unlatch(self, instrument: str, legs: tuple[Leg, ...]) -> None:
         """Allow entries of these legs again."""
@@ -110,6 +111,20 @@ class Orders:
     def stop_entries(self, reason: str) -> None:
         """The daemon goes down: refuse entries for good."""
         self._stopping = reason or "stopping"
+        self._refuse_held()
+
+    def kill_switch(self, state: KillState) -> None:
+        """Entries leave while it is ARMED; in every other state they are refused, those that wait at once."""
+        self._kill = state
+        self._refuse_held()
+
+    def _refuse_held(self) -> None:
+        """Refuse what waits and may not leave any more."""
+        for lanes in self._lanes.values():
+            for waiting in list(lanes.entries.waiting.values()):
+                if reason := self._held(waiting.order):
+                    lanes.take(waiting.order.client_order_id)
+                    self._refuse(waiting.order, reason)
 
     def _held(self, order: PlaceOrder) -> str:
         """Why an entry may not leave; empty when it may."""
@@ -117,6 +132,8 @@ class Orders:
             return ""
         if self._stopping:
             return f"the daemon is stopping: {self._stopping}"
+        if self._kill is not KillState.ARMED:
+            return f"the kill switch is {self._kill.value}"
         if (order.instrument, order.leg) in self._latched:
             return f"{order.leg.value} is latched by a flatten"
         return ""
@@ -144,122 +161,102 @@ class Orders:
         if reason := self._held(order):
             self._refuse(order, reason)
             return
-        waiting = self._waiting.get(order.instrument)
-        if waiting is None:
+        lanes = self._lanes.get(order.instrument)
+        if lanes is None:
             self._refuse(order, f"{order.instrument} is not traded here")
             return
-        if len(waiting) >= self._bounds.waiting:
+        lane = lanes.lane(order)
+        if len(lane.waiting) >= self._bounds.waiting:
             self._refuse(order, f"{self._bounds.waiting} orders wait already")
             return
-        waiting.append(order)
-        self._unsent.add(order.client_order_id)
-        if order.instrument not in self._draining:
-            self._draining.add(order.instrument)
-            self._spawn(self._drain(order.instrument))
+        lanes.add(order, asyncio.get_running_loop().time())
+        if not lane.draining:
+            lane.draining = True
+            self._spawn(self._reduce(lanes) if lane is lanes.reducing else self._enter(lanes))
 
-    async def _drain(self, instrument: str) -> None:
-        waiting = self._waiting[instrument]
+    async def _reduce(self, lanes: Lanes) -> None:
+        """Send what reduces: each order waits for the journal `reducing_s` at most, since it was taken."""
+        lane = lanes.reducing
+        now_s = asyncio.get_running_loop().time
         try:
-            while waiting:
-                await self._send_batch(waiting)
+            while lane.waiting:
+                batch = tuple(lane.waiting)
+                until_s = lane.waiting[batch[0]].since_s + self._bounds.reducing_s
+                problem = await durable_within(self._durable, until_s - now_s())
+                for coid in tuple(lane.waiting) if problem else batch:
+                    order = lanes.take(coid)
+                    if order is None:
+                        continue  # cancelled meanwhile
+                    if problem:
+                        _log.warning("sent before it was durable", order=coid, why=problem)
+                    self._send(order, lanes)
         finally:
-            self._draining.discard(instrument)
+            lane.draining = False
 
-    async def _send_batch(self, waiting: deque[PlaceOrder]) -> None:
-        """Send what waits now. Reducing orders overtake entries only when the journal is late or broken."""
-        batch = len(waiting)
-        problem = await self._durable_within(self._bounds.reducing_s)
-        stops: list[asyncio.Future[None]] = []
-        if problem:
-            held = deque(waiting.popleft() for _ in range(batch))
-            for order in [order for order in held if order.purpose.reduces]:
-                _log.warning("sent before it was durable", order=order.client_order_id, why=problem)
-                self._send(order, stops)
-            entries = [order for order in held if not order.purpose.reduces]
-            if entries and problem == "late":
-                problem = await self._durable_within(self._bounds.entry_s)
-            for order in entries:
-                if problem:
-                    self._refuse(order, f"the journal is {problem}")
-                else:
-                    await self._send_entry(order, stops)
-            return
-        for _ in range(batch):
-            order = waiting.popleft()
-            if order.purpose.reduces:
-                self._send(order, stops)
-            else:
-                await self._send_entry(order, stops)
-
-    async def _durable_within(self, limit_s: float) -> str:
-        """Wait for the journal; empty when all is durable, else "late" or what broke it."""
+    async def _enter(self, lanes: Lanes) -> None:
+        """Send entries: durable, and behind the answers to the stops taken before them."""
+        lane = lanes.entries
         try:
-            async with asyncio.timeout(limit_s):
-                await self._durable()
-        except TimeoutError:
-            return "late"
-        except JournalError as error:
-            return f"broken: {error}"
-        return ""
+            while lane.waiting:
+                batch = tuple(lane.waiting.values())
+                problem = await durable_within(self._durable, self._bounds.entry_s)
+                for waiting in batch:
+                    if not problem and waiting.order.client_order_id in lane.waiting:
+                        await stops_answered(waiting, self._bounds.stop_answer_s)
+                    order = lanes.take(waiting.order.client_order_id)
+                    if order is None:
+                        continue  # cancelled or refused meanwhile
+                    if problem:
+                        self._refuse(order, f"the journal is {problem}")
+                    else:
+                        self._send(order, lanes)
+        finally:
+            lane.draining = False
 
-    async def _send_entry(self, order: PlaceOrder, stops: "list[asyncio.Future[None]]") -> None:
-        if stops:
-            await asyncio.wait(stops, timeout=self._bounds.stop_answer_s)
-            stops.clear()
-        self._send(order, stops)
-
-    def _send(self, order: PlaceOrder, stops: "list[asyncio.Future[None]]") -> None:
+    def _send(self, order: PlaceOrder, lanes: Lanes) -> None:
         """Everything from the last check to the wire happens in one go."""
+        if not self._leave(order, lanes):
+            lanes.answered(order.client_order_id)
+
+    def _leave(self, order: PlaceOrder, lanes: Lanes) -> bool:
+        """Send it or refuse it; True when its answer comes to us (and is told to those who wait for it)."""
         coid = order.client_order_id
-        self._unsent.discard(coid)
-        if coid in self._withdrawn:
-            self._withdrawn.discard(coid)
-            reason = "withdrawn before it was sent"
-            closed = OrderClosed(
-                instrument=order.instrument,
-                client_order_id=coid,
-                how="CANCELED",
-                filled_qty=ZERO,
-                reason=reason,
-            )
-            self._teller.tell(closed)
-            return
         if reason := self._held(order):
             self._refuse(order, reason)
-            return
+            return False
         raw = order.kind is OrderKind.STOP_MARKET or not self._trading.connected
         if raw and order.purpose is Purpose.ENTRY:
             self._refuse(order, "the trading connection is down")
-            return
+            return False
         if not raw and (reason := self._wait(new_order=True)):
             self._refuse(order, reason)
-            return
+            return False
         try:
             algo = order.kind is OrderKind.STOP_MARKET
             self._inflight.sent(order.instrument, coid, self._mono_ns(), algo=algo)
         except TooManyInFlight as error:
             self._refuse(order, str(error))
-            return
+            return False
         self._stats.orders_submitted[order.purpose.name.lower()] += 1
         if self.on_sent is not None:
             self.on_sent(order)
         try:
             if raw:
                 self._remember(order)
-                answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                stops.append(answered)
-                self._spawn(self._send_raw(order, answered))
+                self._spawn(self._send_raw(order, lanes))
             else:
                 self._trading.submit(order)
         except VenueError as error:
             self._inflight.ended(coid)
             self._refuse(order, str(error))
+            return False
+        return raw
 
     def _remember(self, order: PlaceOrder) -> None:
         if self._trading.connected:
             self._trading.remember(order)
 
-    async def _send_raw(self, order: PlaceOrder, answered: "asyncio.Future[None]") -> None:
+    async def _send_raw(self, order: PlaceOrder, lanes: Lanes) -> None:
         coid = order.client_order_id
         try:
             venue_order_id = await self._calls.place(self._symbols[order.instrument], order)
@@ -267,8 +264,7 @@ class Orders:
             self.order_failed(order.instrument, coid, error.failure)
             return
         finally:
-            if not answered.done():
-                answered.set_result(None)
+            lanes.answered(coid)
         self._teller.tell(
             OrderAccepted(
                 instrument=order.instrument,
@@ -301,8 +297,17 @@ class Orders:
     def cancel(self, command: CancelOrder) -> None:
         """Cancel one order; a cancel never waits for the journal."""
         coid = command.client_order_id
-        if coid in self._unsent:
-            self._withdrawn.add(coid)
+        lanes = self._lanes.get(command.instrument)
+        if lanes is not None and lanes.take(coid) is not None:
+            lanes.answered(coid)
+            closed = OrderClosed(
+                instrument=command.instrument,
+                client_order_id=coid,
+                how="CANCELED",
+                filled_qty=ZERO,
+                reason="withdrawn before it was sent",
+            )
+            self._teller.tell(closed)
             return
         if not command.algo and self._trading.connected and (reason := self._wait(new_order=False)):
             self.cancel_failed(command.instrument, coid, Failure(kind=Kind.LIMITED, reason=reason))
@@ -354,8 +359,6 @@ class Orders:
             self._spawn(self._resolver.resolve(item))
 
     def _refuse(self, order: PlaceOrder, reason: str) -> None:
-        self._unsent.discard(order.client_order_id)
-        self._withdrawn.discard(order.client_order_id)
         self._teller.tell(
             OrderRefused(
                 instrument=order.instrument,

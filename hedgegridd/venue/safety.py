@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from hedgegridd.errors import VenueError
 from hedgegridd.messages import CancelRaw, CloseRaw, Event, PlaceOrder, VenueDone
@@ -22,12 +22,19 @@ class Safety:
     """Each call returns the event its asker waits for; nothing here is retried."""
 
     def __init__(
-        self, calls: VenueCalls, symbols: dict[str, str], *, trading: Trading, inflight: InFlight
+        self,
+        calls: VenueCalls,
+        symbols: dict[str, str],
+        *,
+        trading: Trading,
+        inflight: InFlight,
+        mono_ns: Callable[[], int],
     ) -> None:
         self._calls = calls
         self._symbols = symbols
         self._trading = trading
         self._inflight = inflight
+        self._mono_ns = mono_ns
 
     async def cancel(self, command: CancelRaw) -> Event:
         """Cancel all ordinary orders of the symbol, or the named ones; gone already counts as done."""
@@ -84,13 +91,13 @@ class Safety:
                 failure = Failure(kind=Kind.REFUSED, code=result.code, reason=f"{coid}: {result.msg}")
                 raise VenueCallError(_BATCH_PATH, failure)
 
-    async def close(self, command: CloseRaw, now_ns: int) -> Event:
+    async def close(self, command: CloseRaw) -> Event:
         """Close at market. While its answer is open the order counts as in flight."""
         coid = command.client_order_id
         self._remember(command)
         # A full table is no reason to keep a position: the close is then followed by its asker alone.
         with contextlib.suppress(TooManyInFlight):
-            self._inflight.sent(command.instrument, coid, now_ns, algo=False)
+            self._inflight.sent(command.instrument, coid, self._mono_ns(), algo=False)
         try:
             placed = await self._calls.close_leg(self._symbols[command.instrument], command)
         except VenueCallError as error:

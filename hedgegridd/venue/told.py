@@ -15,6 +15,7 @@ from hedgegridd.messages import (
 )
 from hedgegridd.venue.inflight import InFlight, Seen
 from hedgegridd.venue.stats import Stats
+from hedgegridd.venue.stream_doubt import StreamDoubt
 
 CAUSES_MAX = 20_000
 NOT_FOUND = "NOT_FOUND"
@@ -33,11 +34,13 @@ class Teller:
         inflight: InFlight,
         stats: Stats,
         mono_ns: Callable[[], int],
+        doubt: StreamDoubt | None = None,
     ) -> None:
         self._publish = publish
         self._inflight = inflight
         self._stats = stats
         self._mono_ns = mono_ns
+        self._doubt = StreamDoubt() if doubt is None else doubt
         self._fills: Seen[tuple[str, str]] = Seen()
         self._incomes: Seen[str] = Seen()
         self._accepted: Seen[str] = Seen()
@@ -62,11 +65,19 @@ class Teller:
         """Whether the order's end has been told."""
         return client_order_id in self._closed
 
-    def tell(self, event: Event) -> bool:
+    def tell(self, event: Event, *, by_stream: bool = False) -> bool:
         """Publish the event unless it has been told; True when it was news."""
-        cause = self._causes.get(getattr(event, "client_order_id", ""), 0)
+        coid = getattr(event, "client_order_id", "")
+        cause = self._causes.get(coid, 0)
+        sent = self._inflight.order(coid)
+        asked = sent or self._inflight.cancel(coid)
+        if by_stream:
+            self._doubt.told(event)
         if not self._is_news(event):
             return False
+        # That an order rests which was sent long ago (adopted, say) is no news that the stream owes us.
+        if not by_stream and (sent is not None or not isinstance(event, OrderAccepted)):
+            self._doubt.told_elsewhere(event, asked.sent_ns if asked else None, self._mono_ns())
         self._publish(event, cause)
         return True
 

@@ -16,11 +16,13 @@ from hedgegridd.venue.orders import Orders
 from hedgegridd.venue.port import ConnectFailed, Trading
 from hedgegridd.venue.rest import VenueCallError
 from hedgegridd.venue.stats import Stats
+from hedgegridd.venue.stream_doubt import StreamDoubt
 
 LOOK_S = 0.5
 STALE_NS = 5_000_000_000
 REVIVE_AFTER_NS = 3_000_000_000  # the adapter revives a dropped stream by itself within a second
 REVIVE_EVERY_NS = 2_000_000_000
+DOUBTED_EVERY_NS = 10_000_000_000  # an open stream that is not believed
 REST_FAILURES = 3
 CLOCK_S = 60.0
 RULES_S = 3_600.0
@@ -56,8 +58,8 @@ class Channels:
             name: None if at is None else (now_ns - at) / _NS_PER_S for name, at in self._market_ns.items()
         }
 
-    def look(self, now_ns: int, *, user_up: bool, rest_failures: int) -> list[FeedChanged]:
-        """What has been lost or is back since the last look."""
+    def look(self, now_ns: int, *, user_down: str, rest_failures: int) -> list[FeedChanged]:
+        """What has been lost or is back since the last look; `user_down` says why the user stream is lost."""
         if self._since_ns is None:
             self._since_ns = now_ns
         since_ns = self._since_ns
@@ -65,7 +67,7 @@ class Channels:
         silent = f"no tick for {STALE_NS // _NS_PER_S} s: {', '.join(stale)}"
         changes = [
             self._change("market", up=not stale, detail=silent),
-            self._change("user", up=user_up, detail="its socket is closed"),
+            self._change("user", up=not user_down, detail=user_down),
         ]
         if rest_failures >= REST_FAILURES:
             changes.append(self._change("rest", up=False, detail=f"{rest_failures} calls failed in a row"))
@@ -92,6 +94,8 @@ class Watch:
         trading: Trading,
         orders: Orders,
         stats: Stats,
+        doubt: StreamDoubt,
+        on_silent: Callable[[], None],
         mono_ns: Callable[[], int],
         publish: Callable[[Event], None],
         on_account: Callable[[VenueAccount], None],
@@ -104,12 +108,14 @@ class Watch:
         self._trading = trading
         self._orders = orders
         self._stats = stats
+        self._doubt = doubt
+        self._on_silent = on_silent
         self._mono_ns = mono_ns
         self._publish = publish
         self._on_account = on_account
         self._on_rules = on_rules
         self._user_down_ns: int | None = None
-        self._revived_ns = 0
+        self._revived_ns: int | None = None
         self._closing = asyncio.Event()
 
     def close(self) -> None:
@@ -132,24 +138,42 @@ class Watch:
             if self._closing.is_set():
                 return
             self._orders.ask_overdue()
-            up = self._trading.connected and self._trading.user_stream_up()
-            failures = self._calls.http.stats.failed_in_a_row
-            for change in self._channels.look(self._mono_ns(), user_up=up, rest_failures=failures):
-                _log.warning("channel", name=change.channel, up=change.up, detail=change.detail)
-                self._publish(change)
+            self.look()
+
+    def look(self) -> None:
+        """Say which channels were lost or are back; have a stream verified that is silent for long."""
+        now_ns = self._mono_ns()
+        up = self._trading.connected and self._trading.user_stream_up()
+        down = self._doubt.why(now_ns) if up else "its socket is closed"
+        failures = self._calls.http.stats.failed_in_a_row
+        for change in self._channels.look(now_ns, user_down=down, rest_failures=failures):
+            _log.warning("channel", name=change.channel, up=change.up, detail=change.detail)
+            self._publish(change)
+        if up and self._doubt.must_verify(now_ns):
+            self._on_silent()
 
     async def _connection_loop(self) -> None:
-        """A dead node is built anew; a user stream that the adapter has given up is opened again."""
+        """A dead node is built anew; a user stream that is given up or not believed is opened again."""
         while not self._closing.is_set():
             await asyncio.sleep(LOOK_S)
             if self._closing.is_set():
                 return
-            if not self._trading.connected:
-                await self._reconnect()
-            elif self._trading.user_stream_up():
-                self._user_down_ns = None
-            else:
-                await self._revive()
+            await self.tend()
+
+    async def tend(self) -> None:
+        """One look at the connection, and what it asks for."""
+        now_ns = self._mono_ns()
+        if not self._trading.connected:
+            await self._reconnect()
+        elif not self._trading.user_stream_up():
+            if self._user_down_ns is None:
+                self._user_down_ns = now_ns
+            if now_ns - self._user_down_ns >= REVIVE_AFTER_NS:
+                await self._revive(now_ns, REVIVE_EVERY_NS)
+        else:
+            self._user_down_ns = None
+            if self._doubt.why(now_ns):
+                await self._revive(now_ns, DOUBTED_EVERY_NS)
 
     async def _reconnect(self) -> None:
         _log.error("the trading node has ended; a new one is built")
@@ -159,19 +183,21 @@ class Watch:
         except ConnectFailed as error:
             _log.error("no connection", error=str(error))
             await asyncio.sleep(RECONNECT_PAUSE_S)
+            return
+        self._doubt.opened(self._mono_ns())
 
-    async def _revive(self) -> None:
-        now_ns = self._mono_ns()
-        if self._user_down_ns is None:
-            self._user_down_ns = now_ns
-        if now_ns - self._user_down_ns < REVIVE_AFTER_NS or now_ns - self._revived_ns < REVIVE_EVERY_NS:
+    async def _revive(self, now_ns: int, every_ns: int) -> None:
+        if self._revived_ns is not None and now_ns - self._revived_ns < every_ns:
             return
         self._revived_ns = now_ns
         self._stats.revivals_total += 1
+        self.look()  # the loss is told before it may be over
         try:
             await self._trading.revive_user_stream()
         except VenueError as error:
             _log.warning("user stream not revived", error=str(error))
+            return
+        self._doubt.opened(self._mono_ns())
 
     async def _account_loop(self) -> None:
         while True:

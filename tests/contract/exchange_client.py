@@ -28,6 +28,7 @@ class Client:
     def __init__(self, exchange: PaperExchange) -> None:
         self.exchange = exchange
         self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+        self.sockets: list[aiohttp.ClientWebSocketResponse] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -35,6 +36,8 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for socket in self.sockets:
+            await socket.close()
         await self.http.close()
 
     async def send(self, method: str, url: str | yarl.URL, **more: Any) -> Answer:
@@ -69,7 +72,8 @@ class Client:
         return await self.send(method, self.exchange.admin_url + path, data=data)
 
     async def socket(self, path: str) -> aiohttp.ClientWebSocketResponse:
-        return await self.http.ws_connect(self.exchange.ws_url + path)
+        self.sockets.append(await self.http.ws_connect(self.exchange.ws_url + path))
+        return self.sockets[-1]
 
     async def user_socket(self) -> aiohttp.ClientWebSocketResponse:
         key = (await self.key("POST", "/fapi/v1/listenKey")).body["listenKey"]

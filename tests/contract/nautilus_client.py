@@ -1,7 +1,7 @@
 """A TradingNode with the unmodified Binance adapter that trades on the exchange and says what it saw.
 
 Run by test_exchange_nautilus.py in a process of its own (one node per process is what upstream supports):
-`python nautilus_client.py trade|adopt|survive REST_URL WS_URL KEY SECRET`. The last line of stdout is a JSON object;
+`python nautilus_client.py trade|adopt|survive|round REST_URL WS_URL KEY SECRET`. The last line of stdout is a JSON object;
 `survive` says RESTING on a line before, when its order rests and quotes come in.
 """
 
@@ -12,6 +12,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from nautilus_round import Round
 from nautilus_trader.adapters.binance import BINANCE
 from nautilus_trader.adapters.binance.common.enums import BinanceAccountType
 from nautilus_trader.adapters.binance.common.symbol import BinanceSymbol
@@ -235,7 +236,7 @@ class Survivor(Strategy):
         self.seen["filled"] = str(Decimal(self.seen["filled"]) + event.last_qty.as_decimal())
 
 
-PROBES = {"trade": Probe, "adopt": Adopter, "survive": Survivor}
+PROBES = {"trade": Probe, "adopt": Adopter, "survive": Survivor, "round": Round}
 
 
 async def run(mode: str, rest: str, ws: str, key: str, secret: str) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class FakeRest:
     def __init__(self) -> None:
         self.asked: list[web.Request] = []
         self.released = asyncio.Event()  # lets hanging requests go
+        self._came = asyncio.Event()
         self._script: dict[tuple[str, str], deque[Any]] = {}
         self.url = ""
 
@@ -44,11 +45,19 @@ class FakeRest:
         """Script answers; "hang" is one that never comes."""
         self._script[method, path] = deque(answers)
 
+    async def until_asked(self, times: int, within_s: float = 2.0) -> None:
+        """Return when it has been asked so many times."""
+        async with asyncio.timeout(within_s):
+            while len(self.asked) < times:
+                self._came.clear()
+                await self._came.wait()
+
     def paths(self) -> list[str]:
         return [f"{request.method} {request.path}" for request in self.asked]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request)
+        self._came.set()
         script = self._script.get((request.method, request.path))
         if not script:
             return answer({"code": -5000, "msg": f"not scripted: {request.path}"}, 404)(request)

@@ -10,7 +10,7 @@ import anyio
 
 from hedgegridd import messages as m
 from hedgegridd.config import Config, Daemon, Grid, Venue
-from hedgegridd.model import Leg, OrderKind, OrderTag, Purpose, TimeInForce, client_order_id
+from hedgegridd.model import KillState, Leg, OrderKind, OrderTag, Purpose, TimeInForce, client_order_id
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
@@ -32,10 +32,12 @@ class Ear(Actor):
 
     def __init__(self) -> None:
         self.heard: list[m.Message] = []
+        self.last_seq: dict[type[m.Message], int] = {}
         self._changed = asyncio.Event()
 
     def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
         self.heard.append(envelope.message)
+        self.last_seq[type(envelope.message)] = envelope.seq
         self._changed.set()
         return ()
 
@@ -93,8 +95,8 @@ class Rig:
             close_position=True,
         )
 
-    def place(self, order: m.PlaceOrder) -> str:
-        self.bus.tell(order, actor="test")
+    def place(self, order: m.PlaceOrder, cause: int = 0) -> str:
+        self.bus.tell(order, cause, actor="test")
         return order.client_order_id
 
     async def closed(self, coid: str, within_s: float = 10.0) -> m.OrderClosed:
@@ -151,6 +153,8 @@ async def rig(
     try:
         async with anyio.create_task_group() as group:
             await group.start(supervisor.run)
+            armed = m.KillStateChanged(state=KillState.ARMED, previous=KillState.STARTING)
+            bus.publish(armed, 0, "test")
             yield Rig(bus, gateway, ear)
             supervisor.request_stop()
     finally:

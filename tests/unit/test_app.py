@@ -1,8 +1,12 @@
 """The composition root: what a failed journal does."""
 
 import msgspec
+import pytest
+from structlog.testing import capture_logs
 
+from hedgegridd import app
 from hedgegridd import messages as m
+from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.app import Daemon
 from hedgegridd.config import Config, Grid, Venue
 from hedgegridd.config import Daemon as DaemonTable
@@ -61,3 +65,54 @@ def test_every_process_begins_with_a_snapshot_so_that_the_next_replays_its_recor
         made.journal.close()
         made.folder.close()  # the process is killed: no snapshot of its end
     assert begun == [1 + LOST_ORDERS, 1 + 2 * LOST_ORDERS]
+
+
+class Ending:
+    """A desk that answers a stop as scripted: entries gone or not, then one outcome per comparison."""
+
+    def __init__(self, waiter: WaiterActor, outcomes: list[tuple[str, bool]], *, gone: bool) -> None:
+        self._waiter, self._outcomes, self._gone = waiter, outcomes, gone
+        self.stops = 0
+
+    def _say(self, event: m.Event) -> None:
+        self._waiter.handle(m.Envelope(seq=1, time_ns=1, mono_ns=1, cause=0, actor="desk", message=event))
+
+    def publish(self, event: m.Event, cause: int = 0, actor: str = "") -> None:
+        if self._gone:
+            self._say(m.EntriesGone(cause="stopping"))
+
+    def tell(self, command: m.Message, cause: int = 0, actor: str = "") -> int:
+        assert command == m.Reconcile(cause="stopping")
+        if self._outcomes:
+            said, ok = self._outcomes.pop(0)
+            self._say(m.Reconciled(ok=ok, cause=said))
+        return 1
+
+    def request_stop(self) -> None:
+        self.stops += 1
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "gone", "facts"),
+    [
+        ([("stopping", True)], True, (True, True)),
+        ([("stopping", False), ("stopping", True)], True, (True, True)),
+        ([("stopping", False)] * 3, True, (True, False)),
+        ([("timer", True)], True, (True, False)),
+        ([], True, (True, False)),
+        ([("stopping", True)], False, (False, True)),
+    ],
+)
+async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(monkeypatch, outcomes, gone, facts):
+    monkeypatch.setattr(app, "ENTRIES_GONE_S", 0.01)
+    monkeypatch.setattr(app, "RECONCILE_S", 0.01)
+    made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
+    made.waiter = WaiterActor()
+    made.bus = made.supervisor = ending = Ending(made.waiter, list(outcomes), gone=gone)
+    made._stop_asked.set()
+    with capture_logs() as logs:
+        await made._stop_in_order()
+    (line,) = [line for line in logs if line["event"] == "stopped"]
+    assert (line["entries_gone"], line["books_agree_with_venue"]) == facts
+    assert made.confirmed is all(facts)
+    assert ending.stops == 1

@@ -101,6 +101,12 @@ GRID_RULES = [
     ),
     ({"regime": {"adx_len": 36}}, ("warning", "regime.adx_len"), {"regime": {"adx_len": 35}}),
     ({"regime": {"atr_len": 70}}, ("warning", "regime.adx_len"), {"regime": {"atr_len": 69}}),
+    ({"regime": {"atr_len": 69}}, ("warning", "regime.atr_len"), {}),
+    (
+        {"policy": {"kind": "symmetric"}, "regime": {"ema_fast": 9}},
+        ("warning", "regime.ema_fast"),
+        {"regime": {"ema_fast": 9}},
+    ),
     ({"warmup_bars": 29}, ("warning", "warmup_bars"), {"warmup_bars": 30}),
     (
         {"execution": {"maker_only": False, "post_only_retries": 2}},

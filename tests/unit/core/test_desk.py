@@ -150,10 +150,50 @@ def test_an_instrument_that_is_not_traded_is_refused_by_name(command):
 def test_those_who_wait_are_bounded(monkeypatch):
     monkeypatch.setattr(operator_module, "WAITERS_MAX", 2)
     venue = rig(start=False)
-    asked = [venue.feed(m.PauseEntries()) for _ in range(3)]
-    assert isinstance(venue.answers[asked[2]], m.Refused)
+    asked = [venue.feed(m.StopTrading()) for _ in range(2)]
+    assert not venue.answers.keys() & set(asked)
+    paused = venue.feed(m.PauseEntries(reason="now"))
+    assert venue.answers[paused].detail == {"verified": False, "entries_resting": 0, "paused": "true"}
+    assert venue.desk.snapshot().grids[BTC].paused == "now"
+    compare = venue.feed(m.Reconcile(cause="x"))
+    assert isinstance(venue.answers[compare], m.Refused)
     venue.start()
-    assert all(isinstance(venue.answers[seq], m.Done) for seq in asked[:2])
+    assert all(isinstance(venue.answers[seq], m.Done) for seq in asked)
+
+
+@pytest.mark.parametrize(
+    ("command", "seconds", "detail"),
+    [
+        (m.PauseEntries(), 10, {"entries_resting": 12, "paused": "true"}),
+        (m.StopTrading(), 10, {"entries_resting": 12, "trading": "false"}),
+        (m.Reconcile(cause="x"), 30, None),
+    ],
+)
+def test_nobody_waits_longer_than_its_asker(command, seconds, detail):
+    venue = rig()
+    venue.deaf = (m.CancelOrder, m.ReadTruth)
+    seq = venue.feed(command)
+    venue.run(venue.mono + seconds * SECOND - 1)
+    assert seq not in venue.answers
+    venue.run(venue.mono + 1)
+    answer = venue.answers[seq]
+    if detail is None:
+        assert "not confirmed" in answer.reason
+    else:
+        assert answer.detail == {"verified": False, **detail}
+    assert venue.desk.snapshot().waiters == []
+
+
+def test_a_trip_waits_for_its_entries_as_long_as_it_takes():
+    venue = rig()
+    venue.deaf = (m.CancelOrder,)
+    venue.feed(m.HaltEntries(trip_id="T-7", cause="loss"))
+    venue.run(venue.mono + 60 * SECOND)
+    assert gone(venue) == []
+    venue.deaf = ()
+    venue.ask(m.Reconcile(cause="timer"))
+    venue.run(venue.mono + SECOND)
+    assert gone(venue) == ["T-7"]
 
 
 # ------------------------------------------------------------------------------------------------------------ modes
@@ -172,11 +212,30 @@ def test_tp_only_answers_when_the_legs_entries_are_gone():
 
 def test_panic_asks_for_a_flatten_of_the_leg():
     venue = rig()
-    answer = venue.ask(m.SetMode(leg=Leg.SHORT, mode=LegMode.PANIC))
-    assert isinstance(answer, m.Done)
+    seq = venue.feed(m.SetMode(leg=Leg.SHORT, mode=LegMode.PANIC))
     (flatten,) = [x for x in venue.said if isinstance(x, m.Flatten)]
     assert (flatten.legs, flatten.instrument) == ((Leg.SHORT,), BTC)
+    venue.run(venue.mono + SECOND)
     assert entries(venue, Leg.SHORT) == []
+    venue.feed(m.LegFlat(flatten_id="F-1", instrument=BTC, leg=Leg.LONG, proof=()))
+    assert seq not in venue.answers
+    venue.feed(m.LegFlat(flatten_id="F-1", instrument=BTC, leg=Leg.SHORT, proof=()))
+    answer = venue.answers[seq]
+    assert (answer.detail["verified"], answer.detail["residuals"], answer.detail["new"]) == (
+        True,
+        {},
+        "panic",
+    )
+
+
+def test_panic_says_what_is_left_when_the_leg_is_not_flat_in_time():
+    venue = rig()
+    go(venue, 39800)
+    seq = venue.feed(m.SetMode(leg=None, mode=LegMode.PANIC))
+    venue.feed(m.LegFlat(flatten_id="F-1", instrument=BTC, leg=Leg.SHORT, proof=()))
+    venue.run(venue.mono + 10 * SECOND)
+    answer = venue.answers[seq]
+    assert (answer.detail["verified"], answer.detail["residuals"]) == (False, {f"{BTC}-LONG": "0.010"})
 
 
 # -------------------------------------------------------------------------------------------------------- halt, latch
@@ -220,6 +279,21 @@ def test_a_flatten_owns_its_leg_until_it_is_flat_and_entries_wait_for_resume():
     venue.settle()
     assert venue.check().instruments[0].legs[0].qty == 0
     assert entries(venue)
+
+
+def test_resume_after_a_flatten_brings_entries_back_without_a_bar():
+    venue = rig()
+    rungs = len(entries(venue, Leg.LONG))
+    assert rungs > 0
+    venue.feed(m.LegsLatched(instrument=BTC, legs=(Leg.LONG,), flatten_id="F-1"))
+    venue.flatten(Leg.LONG)
+    venue.tell(m.LegFlat(flatten_id="F-1", instrument=BTC, leg=Leg.LONG, proof=()))
+    venue.tell(m.FlattenFinished(flatten_id="F-1", after_s=D(1)))
+    venue.settle()
+    assert entries(venue, Leg.LONG) == []
+    assert isinstance(venue.ask(m.ResumeEntries()), m.Done)
+    venue.run(venue.mono + 5 * SECOND)  # past the window in which the same order would be a double
+    assert len(entries(venue, Leg.LONG)) == rungs
 
 
 def test_a_leg_under_flatten_keeps_its_stop_and_gets_nothing_else():

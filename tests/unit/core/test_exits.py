@@ -202,9 +202,27 @@ def test_where_one_stop_only_may_rest_the_old_one_goes_first(code):
     assert len(placed(venue, Purpose.STOP)) - refusals <= 3, "it has learned: no second refusal"
 
 
-@pytest.mark.parametrize("code", [-4509, -2021, -2022])
-def test_a_venue_that_wants_a_position_first_gets_the_stop_with_the_first_fill(code):
-    venue = rig(faults=Faults(stop_needs_position=True, flat_stop_code=code))
+@pytest.mark.parametrize(
+    ("price", "one_stop", "moves"), [(38950, True, 0), (38950, False, 1), (39750, True, 1)]
+)
+def test_a_lone_stop_is_not_drawn_in_by_a_little(price, one_stop, moves):
+    """With the outer entries gone it could stand nearer: by one step after five fills, by five after one."""
+    venue = rig(faults=Faults(one_stop_only=one_stop))
+    legs = venue.desk._state.grids["BTCUSDT-PERP.BINANCE"].legs
+    legs[Leg.LONG].one_stop_only = one_stop
+    go(venue, price)
+    venue.settle()
+    before = len([x for x in placed(venue, Purpose.STOP) if x.leg is Leg.LONG])
+    venue.ask(m.SetThrottle(throttle=D(0)))
+    venue.settle()
+    venue.check()
+    assert not venue.of(Leg.LONG, Purpose.ENTRY)
+    after = len([x for x in placed(venue, Purpose.STOP) if x.leg is Leg.LONG])
+    assert after - before == moves
+
+
+def test_a_venue_that_wants_a_position_first_gets_the_stop_with_the_first_fill():
+    venue = rig(faults=Faults(stop_needs_position=True))
     assert len(placed(venue, Purpose.STOP)) == 1
     assert len(venue.of(Leg.LONG, Purpose.ENTRY)) == 6, "entries rest all the same"
     go(venue, 39800)

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from hedgegridd import messages as m
+from hedgegridd.core import flatten as flatten_module
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.model import LEGS, Instrument, Leg
 from tests.support.envelopes import Feeder, of
@@ -246,7 +247,7 @@ def test_a_second_flatten_joins_the_running_one():
     first, out = play.start(instrument=BTC, legs=(Leg.LONG,))
     play.settle(out)
     second, out = play.start(instrument=BTC, legs=LEGS, origin="T-1")
-    assert all(x.legs == (Leg.SHORT,) for x in of(m.LegsLatched, out))
+    assert [x.legs for x in of(m.LegsLatched, out)] == [(Leg.SHORT,), (Leg.LONG,)]
     play.settle(out)
     play.lies = {}
     play.go(60)
@@ -354,3 +355,58 @@ def test_a_machine_replayed_from_the_journal_does_not_wait_for_answers_of_a_dead
     assert left(play) == NOTHING
     (finished,) = of(m.FlattenFinished, play.feed.log)
     assert finished.origin == "T-7"
+
+
+def test_a_flatten_that_acts_before_it_is_on_disk_says_so_in_its_steps_and_its_answer():
+    play = Play().stock()
+    asked, out = play.start(instrument=BTC)
+    flatten_id = of(m.LegsLatched, out)[0].flatten_id
+    assert play.feed(m.JournalLate(action_id="T-7", detail="late")) == []
+    (step,) = play.feed(m.JournalLate(action_id=flatten_id, detail="late"))
+    assert step.what == "acting before it is on disk: the journal is late"
+    play.settle(out)
+    play.go(5)
+    (answer,) = play.answers()
+    assert (answer.to, answer.verified, answer.journal_late) == (asked, True, True)
+
+
+def test_very_many_askers_are_told_that_it_runs_and_nothing_that_does_not_run_is_refused(monkeypatch):
+    monkeypatch.setattr(flatten_module, "ASKERS_MAX", 3)
+    play = Play().stock().stock(ETH)
+    first, calls = play.start(instrument=BTC, legs=(Leg.LONG,))
+    for _ in range(2):
+        play.start(instrument=BTC, legs=(Leg.LONG,))
+    _, out = play.start(instrument=BTC, legs=(Leg.LONG,))
+    (refused,) = out
+    assert f"being flattened by F-{first}, which goes on" in refused.reason
+    for fields in ({"instrument": BTC, "legs": LEGS}, {"instrument": ETH, "legs": (Leg.LONG,)}):
+        _, out = play.start(**fields)
+        assert of(m.LegsLatched, out)
+        calls += out
+    _, out = play.start(instrument=BTC, legs=(Leg.LONG,), origin="T-1")
+    assert of(m.LegsLatched, out)
+    play.settle(calls)
+    play.go(10)
+    assert left(play) == NOTHING
+    assert len(play.answers()) == 6
+    assert all(answer.verified for answer in play.answers())
+
+
+def test_legs_of_a_running_flatten_become_the_trips_that_joins_it_and_stay_it():
+    play = Play().stock()
+    play.start(instrument=BTC, legs=(Leg.LONG,))
+    _, out = play.start(instrument=BTC, origin="T-9")
+    assert {(leg, x.origin) for x in of(m.LegsLatched, out) for leg in x.legs} == {
+        (Leg.LONG, "T-9"),
+        (Leg.SHORT, "T-9"),
+    }
+    _, out = play.start(instrument=BTC)
+    assert of(m.LegsLatched, out) == []
+
+
+def test_a_leg_that_an_operator_adds_to_a_trips_flatten_is_not_the_trips():
+    play = Play().stock()
+    play.start(instrument=BTC, legs=(Leg.LONG,), origin="T-9")
+    _, out = play.start(instrument=BTC)
+    (latched,) = of(m.LegsLatched, out)
+    assert (latched.legs, latched.origin) == ((Leg.SHORT,), "")

@@ -124,6 +124,14 @@ def test_halt_cancels_entries_only_and_flatten_upgrades_it():
     assert len(of(m.Done, feed(removed(feed)))) == 2  # both askers
 
 
+@pytest.mark.parametrize(("configured", "sent"), [("halt", m.HaltEntries), ("flatten", m.Flatten)])
+def test_a_kill_without_an_action_does_the_configured_one(configured, sent):
+    feed = Feeder(KillSwitch(KillConfig(action=configured)))
+    feed(m.StartChecked())
+    out = feed(m.Kill(reason="x"))
+    assert [type(x) for x in out if isinstance(x, m.HaltEntries | m.Flatten)] == [sent]
+
+
 def test_a_weaker_or_equal_kill_joins():
     feed = switch(S.TRIPPED)
     out = feed(m.Kill(reason="me too", action="halt"))

@@ -93,6 +93,58 @@ def test_retry_after_is_honoured():
     assert told(venue)
 
 
+def failing(venue):
+    """A venue whose readings fail until the desk's patience is at its longest, with the last failure just heard."""
+    venue.fail_truth = 1000
+    venue.feed(m.Reconcile(cause="test"))
+    failed = 0
+    while failed < 8:
+        venue.run(venue.mono + MS)
+        failed = sum(isinstance(e.message, m.VenueFailed) for e in venue.envelopes)
+
+
+def reads(venue):
+    return sum(isinstance(x, m.ReadTruth) for x in venue.said)
+
+
+def test_a_new_wish_does_not_cut_the_back_off_short():
+    venue = rig()
+    failing(venue)
+    before = reads(venue)
+    for _ in range(50):
+        venue.feed(m.FeedChanged(channel="user", up=False))
+        venue.feed(m.FeedChanged(channel="user", up=True))
+        venue.run(venue.mono + 100 * MS)
+    assert reads(venue) == before
+    venue.run(venue.mono + 6 * SECOND)
+    assert reads(venue) == before + 1
+
+
+def test_an_urgent_wish_waits_half_a_second_after_a_failure():
+    venue = rig()
+    failing(venue)
+    before = reads(venue)
+    venue.feed(m.Reconcile(cause="operator"))
+    venue.run(venue.mono + 400 * MS)
+    assert reads(venue) == before
+    venue.run(venue.mono + 200 * MS)
+    assert reads(venue) == before + 1
+
+
+def test_an_urgent_wish_honours_retry_after():
+    venue = rig()
+    venue.deaf = (m.ReadTruth,)
+    venue.feed(m.Reconcile(cause="a"))
+    token = [x for x in venue.said if isinstance(x, m.ReadTruth)][-1].token
+    venue.feed(m.VenueFailed(token=token, ambiguous=False, code=-1003, reason="slow", retry_after_s=7.0))
+    before = reads(venue)
+    venue.feed(m.Reconcile(cause="b"))
+    venue.run(venue.mono + 6 * SECOND)
+    assert reads(venue) == before
+    venue.run(venue.mono + 2 * SECOND)
+    assert reads(venue) == before + 1
+
+
 def test_an_answer_that_never_comes_is_asked_for_again():
     venue = rig(start=False)
     venue.deaf = (m.ReadTruth,)
@@ -340,7 +392,7 @@ def test_a_cancel_that_left_no_trace_is_asked_for_again():
     venue = rig(levels_long=1, levels_short=1)
     venue.deaf = (m.CancelOrder,)
     seq = venue.feed(m.PauseEntries())
-    venue.run(venue.mono + 10 * SECOND)
+    venue.run(venue.mono + 8 * SECOND)
     venue.deaf = ()
     reconcile(venue)
     venue.run(venue.mono + SECOND)

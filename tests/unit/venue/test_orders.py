@@ -8,7 +8,7 @@ from typing import Any
 
 from hedgegridd import messages as m
 from hedgegridd.errors import JournalFailed, VenueError
-from hedgegridd.model import Leg, OrderKind, Purpose
+from hedgegridd.model import KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import of_text
 from hedgegridd.venue.inflight import InFlight
@@ -78,6 +78,7 @@ class Bench:
             calls, symbols, trading=self.trading, inflight=self.inflight, teller=teller, resolver=resolver,
             stats=stats, durable=self.durable, bounds=bounds, mono_ns=lambda: self.now_ns, spawn=self.spawn,
         )  # fmt: skip
+        self.orders.kill_switch(KillState.ARMED)
         self.teller = teller
 
     def tell(self, event: m.Event, cause: int) -> None:
@@ -238,18 +239,114 @@ async def test_a_hung_journal_delays_exits_by_a_tenth_of_a_second_and_then_refus
 
 async def test_a_late_journal_lets_entries_through_once_it_is_there() -> None:
     async with bench(reducing_s=0.01) as b:
-        calls = 0
-
-        async def late() -> None:
-            nonlocal calls
-            calls += 1
-            if calls == 1:
-                await asyncio.Event().wait()
-
-        b.journal = late
+        written = asyncio.Event()
+        b.journal = written.wait
         b.place(order("E1"), order("T1", Purpose.TAKE_PROFIT))
+        async with asyncio.timeout(2):
+            await b.trading.sent.wait()
+        assert b.log == ["T1"]
+        written.set()
         await b.settle()
         assert b.log == ["T1", "E1"]
+
+
+async def test_what_reduces_never_waits_behind_entries_that_wait_for_the_journal() -> None:
+    async with bench(reducing_s=0.01, entry_s=5) as b:
+        written = asyncio.Event()
+        b.journal = written.wait
+        b.place(order("E1"))
+        for name in ("C1", "T2"):  # while the entry's wait runs
+            b.trading.sent.clear()
+            b.place(order(name, Purpose.CLOSE))
+            async with asyncio.timeout(1):
+                await b.trading.sent.wait()
+        assert b.log == ["C1", "T2"]
+        assert b.of(m.OrderRefused) == []
+        written.set()
+        await b.settle()
+        assert b.log == ["C1", "T2", "E1"]
+
+
+async def test_what_reduces_never_waits_behind_an_entry_that_waits_for_a_stops_answer() -> None:
+    async with bench(stop_answer_s=5) as b:
+        b.fake.on("POST", ALGO, "hang")
+        b.place(stop("S1"), order("E1"))
+        await b.fake.until_asked(1)
+        b.place(order("C1", Purpose.CLOSE))
+        async with asyncio.timeout(2):
+            await b.trading.sent.wait()
+        assert b.log == ["remember S1", "C1"]
+        b.fake.released.set()
+        b.fake.on("GET", ALGO, answer(STOP_RESTING))
+        await b.settle()
+        assert b.log == ["remember S1", "C1", "E1"]
+
+
+async def test_two_stops_that_wait_at_once_hold_their_entries_and_a_withdrawn_one_holds_none() -> None:
+    async with bench(reducing_s=5, stop_answer_s=5) as b:
+        written = asyncio.Event()
+        b.journal = written.wait
+        b.place(stop("S1"), order("E1"))
+        await asyncio.sleep(0)
+        b.orders.cancel(m.CancelOrder(instrument=IID, client_order_id="S1", algo=True))
+        written.set()
+        async with asyncio.timeout(2):
+            await b.settle()
+        assert b.log == ["E1"]
+        assert [(event.client_order_id, event.how) for event in b.of(m.OrderClosed)] == [("S1", "CANCELED")]
+
+
+async def test_waiting_entries_fill_no_place_of_what_reduces() -> None:
+    async with bench(waiting=1) as b:
+        b.place(order("E1"), order("E2"), order("T1", Purpose.TAKE_PROFIT))
+        await b.settle()
+        assert sorted(b.log) == ["E1", "T1"]
+        assert [event.client_order_id for event in b.of(m.OrderRefused)] == ["E2"]
+
+
+async def test_entries_that_wait_are_refused_at_once_when_the_kill_switch_moves_and_pass_when_it_is_armed() -> (
+    None
+):
+    async with bench() as b:
+        written = asyncio.Event()
+        b.journal = written.wait
+        b.place(order("E1"), order("T1", Purpose.TAKE_PROFIT))
+        b.orders.kill_switch(KillState.TRIPPED)
+        (refused,) = b.of(m.OrderRefused)
+        assert (refused.client_order_id, refused.reason) == ("E1", "the kill switch is TRIPPED")
+        b.place(order("E2"))
+        written.set()
+        await b.settle()
+        assert b.log == ["T1"]
+        for state in (KillState.HALTED, KillState.REARMING, KillState.STARTING):
+            b.orders.kill_switch(state)
+            b.place(order(f"E{state}"))
+        await b.settle()
+        assert b.log == ["T1"]
+        b.orders.kill_switch(KillState.ARMED)
+        b.place(order("E9"))
+        await b.settle()
+        assert b.log == ["T1", "E9"]
+
+
+async def test_an_entry_taken_after_rearming_waits_for_its_own_record() -> None:
+    """The one before it, refused while the journal was late, must not lend it its wait."""
+    async with bench() as b:
+        gates = [asyncio.Event(), asyncio.Event()]
+        calls = iter(gates)
+        b.journal = lambda: next(calls).wait()
+        b.place(order("E1"))
+        await asyncio.sleep(0)
+        b.orders.kill_switch(KillState.TRIPPED)
+        b.orders.kill_switch(KillState.ARMED)
+        b.place(order("E2"))
+        gates[0].set()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert b.log == []
+        gates[1].set()
+        await b.settle()
+        assert b.log == ["E2"]
 
 
 async def test_an_order_cancelled_before_it_left_never_leaves() -> None:

@@ -276,7 +276,9 @@ async def test_cancels_that_find_nothing_are_done_and_a_refused_one_is_not() -> 
         class NoTrading:
             connected = False
 
-        safety = Safety(b.calls, {IID: "BTCUSDT"}, trading=NoTrading(), inflight=b.inflight)  # type: ignore[arg-type]
+        safety = Safety(
+            b.calls, {IID: "BTCUSDT"}, trading=NoTrading(), inflight=b.inflight, mono_ns=lambda: 0
+        )  # type: ignore[arg-type]
         gone = {"code": -2011, "msg": "Unknown order sent."}
         b.fake.on(
             "DELETE", "/fapi/v1/batchOrders", answer([{"clientOrderId": "a", "status": "CANCELED"}, gone])

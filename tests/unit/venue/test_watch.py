@@ -19,7 +19,8 @@ IID = "BTCUSDT-PERP.BINANCE"
 def look(
     channels: Channels, at_s: float, *, user_up: bool = True, rest_failures: int = 0
 ) -> list[tuple[str, bool]]:
-    changes = channels.look(int(at_s * S), user_up=user_up, rest_failures=rest_failures)
+    down = "" if user_up else "its socket is closed"
+    changes = channels.look(int(at_s * S), user_down=down, rest_failures=rest_failures)
     return [(change.channel, change.up) for change in changes]
 
 
