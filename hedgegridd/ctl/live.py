@@ -30,6 +30,7 @@ EVENTS_MIN, EVENTS_MAX = 3, 8
 OTHER_LINES, LEG_LINES = 14, 6  # what stands around the ladder; the legs, where they do not stand beside it
 PLAIN_EVERY_S = 5.0
 STALE_S = 5.0
+SMALL_COLUMNS, SMALL_ROWS = 60, 24  # up to these the header would take the place of the figures
 WIDE = 120  # columns from which ladder and legs stand side by side
 
 
@@ -37,7 +38,7 @@ class LiveView:
     """Polls and draws until stopped or cancelled; the terminal is left as it was.
 
     `poll(verb)` answers an operation's JSON; when it raises or answers nothing, the last figures stay, dimmed, with their age.
-    `header` are lines that always stand on top (addresses).
+    `header` are lines that stand on top where the screen has room for them (addresses).
     """
 
     def __init__(
@@ -120,15 +121,21 @@ class LiveView:
     def _silent_s(self) -> str:
         return age(None if self._seen_s is None else self._now_s() - self._seen_s)
 
+    @property
+    def _top(self) -> tuple[str, ...]:
+        """The header, or nothing on a small screen."""
+        small = self._console.width <= SMALL_COLUMNS or self._console.height <= SMALL_ROWS
+        return () if small else self._header
+
     def _rungs(self, instruments: int, *, wide: bool) -> int:
         """How many rungs per side fit on the screen."""
-        around = len(self._header) + OTHER_LINES + (0 if wide else LEG_LINES)
+        around = len(self._top) + OTHER_LINES + (0 if wide else LEG_LINES)
         room = (self._console.height - around) // max(1, instruments) // 2
         return min(max(room, RUNGS_MIN), RUNGS_MAX)
 
     def render(self) -> RenderableType:
         """The whole screen."""
-        parts: list[RenderableType] = [Text(line, style="dim") for line in self._header]
+        parts: list[RenderableType] = [Text(line, style="dim") for line in self._top]
         body = self._status
         if body is None:
             return Group(*parts, Text(f"⊘ NO CONTACT  {self._lost}", style="bold"))
@@ -147,7 +154,7 @@ class LiveView:
             parts += [*_instrument(item, ladders.get(item["instrument"]), rungs, wide=wide), Text()]
         parts += [_pnl(body), Text(), _events(body, EVENTS_MAX if self._console.height > 45 else EVENTS_MIN)]
         if self._lost:
-            for part in parts[len(self._header) + 1 :]:
+            for part in parts[len(self._top) + 1 :]:
                 if isinstance(part, Text):
                     part.stylize("dim")
         return Group(*parts)

@@ -379,6 +379,22 @@ async def _bodies(bus: FakeBus) -> dict[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "shown"), [(160, 50, True), (61, 25, True), (60, 50, False), (160, 24, False)]
+)
+async def test_the_header_gives_way_on_a_small_screen(width: int, height: int, *, shown: bool) -> None:
+    bodies = await _bodies(FakeBus())
+
+    async def poll(verb: str) -> dict[str, Any]:
+        return bodies[verb]
+
+    console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, record=True)
+    view = LiveView(poll, header=("http://127.0.0.1:8080",), console=console)
+    await view.refresh()
+    console.print(view.render())
+    assert ("http://127.0.0.1:8080" in console.export_text()) is shown
+
+
 async def test_the_live_view_shows_ladder_legs_and_events_and_lost_contact() -> None:
     bodies = await _bodies(FakeBus())
     bodies["status"]["recent"] = [{"time_ns": 1_700_000_000_000_000_000, "seq": 1, "text": "LONG buy 0.01"}]
@@ -389,7 +405,9 @@ async def test_the_live_view_shows_ladder_legs_and_events_and_lost_contact() -> 
             raise ConnectionError("the socket is gone")
         return bodies[verb]
 
-    console = Console(width=160, file=io.StringIO(), force_terminal=True, color_system=None, record=True)
+    console = Console(
+        width=160, height=50, file=io.StringIO(), force_terminal=True, color_system=None, record=True
+    )
     now = [10.0]
     view = LiveView(poll, header=("http://127.0.0.1:8080",), console=console, now_s=lambda: now[0])
     await view.refresh()
