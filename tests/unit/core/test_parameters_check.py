@@ -21,6 +21,18 @@ def line(problem: Problem) -> str:
 
 # (keys of the grid, keys of [pretrade], what is found)
 TABLE: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
+    (
+        {
+            "step_bps": D(500),
+            "levels_long": 3,
+            "levels_short": 3,
+            "sl_steps": D(15),
+            "qty_scale": D(1),
+            "recenter_trigger_bps": D(2000),
+        },
+        {"price_collar_bps": D(2000)},
+        [],
+    ),
     ({"regime": {"ema_fast": 35, "ema_slow": 40}}, {}, []),
     (
         {"regime": {"ema_fast": 40, "ema_slow": 40}},
