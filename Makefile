@@ -34,6 +34,11 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 
 venv: $(VENV)/.dev ## .venv with everything for development
 
+$(VENV)/.bench: requirements-bench.txt $(VENV)/.dev
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@$(PY) -m compileall -q hedgegridd bench tests/support
+	@touch $@
+
 demo: $(VENV)/.run ## a running paper market: no account, no network (Ctrl-C ends it)
 	@exec $(PY) -m hedgegridd demo
 
@@ -47,11 +52,8 @@ test: lint ## lint, all tests, branch coverage of core and runtime
 	$(PY) -m pytest -m "not e2e" -n auto --cov --cov-report=term --cov-report=xml --cov-fail-under=95
 	$(PY) -m pytest -m e2e
 
-properties: $(VENV)/.dev ## 10,000 random runs of the paper exchange's invariants (about two minutes)
-	HEDGEGRIDD_EXAMPLES=10000 $(PY) -m pytest tests/property/test_exchange_invariants.py
-
-bench: $(VENV)/.dev ## benchmarks, each beside its peer in the same run
-	$(PY) -m bench
+bench: $(VENV)/.bench ## benchmarks, each beside its peer in the same run (ONLY=name RUNS=n)
+	$(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))
 
 format: $(VENV)/.dev ## rewrite the code in the house style
 	$(PY) -m ruff format .

@@ -154,7 +154,6 @@ def _data(subject: Subject) -> Iterator[Problem]:
 def _dead(subject: Subject) -> Iterator[Problem]:
     """Keys that were changed from their default and can have no effect beside the others."""
     grid, execution = subject.grid, subject.grid.execution
-    retrying = execution.maker_only and execution.post_only_retries > 0
     changed = config.Execution()
     if not execution.maker_only:
         for key in ("post_only_retries", "retry_delay_ms", "max_price_deviation_bps"):
@@ -162,7 +161,7 @@ def _dead(subject: Subject) -> Iterator[Problem]:
                 yield subject.warning(
                     f"execution.{key}", f"{key} is dead: entries are not post-only (maker_only = false)"
                 )
-    elif not retrying:
+    elif execution.post_only_retries == 0:
         for key in ("retry_delay_ms", "max_price_deviation_bps"):
             if getattr(execution, key) != getattr(changed, key):
                 yield subject.warning(f"execution.{key}", f"{key} is dead: post_only_retries is 0")

@@ -193,7 +193,9 @@ class DeskView(Event, frozen=True, kw_only=True):
     reconciled: bool
     reconciled_ns: Nanos | None = None
     feeds_down: tuple[str, ...] = ()
-    settled: bool  # no order in flight, no cover missing, nothing waiting to be decided
+    unsettled: tuple[
+        str, ...
+    ]  # orders in flight, covers missing, what waits to be decided; () when all rests
     stopping: bool
 
     @property

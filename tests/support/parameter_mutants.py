@@ -7,12 +7,13 @@ green. A process per mutant loads the package through an import hook; no file is
 import ast
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_loader
 from pathlib import Path
+from types import CodeType, ModuleType
 
 PACKAGE = Path("hedgegridd")
 # Who holds a table: the attribute `x.y` is a parameter's use when `y` is a name of a table that `x` may be.
@@ -21,7 +22,7 @@ HOLDERS = {
     "Venue": {"venue", "options"},
     "Regime": {"cfg", "_cfg", "regime"},
     "Funding": {"cfg", "funding"},
-    "Policy": {"policy", "usual"},
+    "Policy": {"policy"},
     "Position": {"position", "limits"},
     "Execution": {"execution"},
     "Grid": {"grid", "_grid"},
@@ -33,7 +34,7 @@ HOLDERS = {
 }
 SKIPPED = {"config.py", "config_load.py", "demo.py"}
 SUITES = {
-    "core/check": ["tests/unit/core/test_check.py"],
+    "core/check": ["tests/unit/core/test_parameters_check.py", "tests/unit/core/test_check.py"],
     "core": ["tests/unit/core/test_parameters.py", "tests/unit/core", "tests/property/test_entries.py"],
     "venue": ["tests/unit/venue/test_parameters_venue.py", "tests/unit/venue"],
     "control": [
@@ -114,10 +115,12 @@ def uses() -> Iterator[Use]:
 class _Replace(ast.NodeTransformer):
     def __init__(self, use: Use) -> None:
         self.use = use
+        self.done = False
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         at = (node.lineno, node.col_offset, node.attr)
         if at == (self.use.line, self.use.column, self.use.name):
+            self.done = True
             return ast.copy_location(self.use.default(), node)
         self.generic_visit(node)
         return node
@@ -128,8 +131,11 @@ class _Mutated(SourceFileLoader):
         super().__init__(name, path)
         self.use = use
 
-    def get_code(self, fullname: str):
-        tree = _Replace(self.use).visit(ast.parse(Path(self.path).read_text()))
+    def get_code(self, fullname: str) -> CodeType:
+        replace = _Replace(self.use)
+        tree = replace.visit(ast.parse(Path(self.path).read_text()))
+        if not replace.done:
+            raise ImportError(f"{self.use} has moved: the file was edited meanwhile")
         return compile(ast.fix_missing_locations(tree), self.path, "exec")
 
 
@@ -138,7 +144,9 @@ class _Finder(MetaPathFinder):
         self.use = use
         self.module = "hedgegridd." + use.file.removesuffix(".py").replace("/", ".")
 
-    def find_spec(self, fullname, path=None, target=None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if fullname != self.module:
             return None
         loader: Loader = _Mutated(fullname, str(PACKAGE / self.use.file), self.use)

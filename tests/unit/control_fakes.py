@@ -103,7 +103,7 @@ def desk(*instruments: m.InstrumentView, **over: Any) -> m.DeskView:
         "ledger": ledger,
         "reconciled": True,
         "reconciled_ns": NOW_NS - 12_000_000_000,
-        "settled": True,
+        "unsettled": (),
         "stopping": False,
     }
     return m.DeskView(**(facts | over))

@@ -1,8 +1,11 @@
 """Parameters of the daemon's own tables, each with values that are not its default: state, stop, journal, log, label."""
 
+import argparse
 import asyncio
+import io
 import json
 import logging
+import sys
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +19,7 @@ from hedgegridd import messages as m
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.app import Daemon
-from hedgegridd.config import Config, Grid, Journal, Metrics, Venue
+from hedgegridd.config import Config, Control, Grid, Journal, Key, Metrics, Venue
 from hedgegridd.config import Daemon as DaemonTable
 from hedgegridd.venue.rest import Credentials
 from tests.support.envelopes import Feeder
@@ -170,6 +173,33 @@ def test_the_log_format_holds(capsys: pytest.CaptureFixture[str], kind: Any, is_
     log.configure(DaemonTable(log_format=kind))
     structlog.get_logger("y").info("told")
     assert capsys.readouterr().out.startswith("{") is is_json
+
+
+class Terminal(io.StringIO):
+    """A stdout that is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("logging_as_before")
+@pytest.mark.parametrize(("kind", "is_json"), [("json", True), ("console", False), ("auto", False)])
+def test_at_a_terminal_auto_is_for_people(monkeypatch: pytest.MonkeyPatch, kind: Any, is_json: bool) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    log.configure(DaemonTable(log_format=kind))
+    structlog.get_logger("z").info("told")
+    assert terminal.getvalue().startswith("{") is is_json
+
+
+def test_a_key_file_comes_beside_the_configs_keys(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("hgd_x\n")
+    flags = argparse.Namespace(
+        api_port=None, prometheus_port=None, log_level=None, api_key_file=tmp_path / "key"
+    )
+    kept = Key(name="desk", role="viewer", sha256="ab" * 32)
+    keys = run.with_flags(Config(grid=(Grid(),), control=Control(keys=(kept,))), flags).control.keys
+    assert [(key.name, key.role) for key in keys] == [("desk", "viewer"), ("api-key-file", "operator")]
 
 
 def test_the_venues_key_and_secret_have_the_names_that_the_config_gives(

@@ -281,6 +281,21 @@ def test_a_flatten_owns_its_leg_until_it_is_flat_and_entries_wait_for_resume():
     assert entries(venue)
 
 
+def test_resume_after_a_flatten_brings_entries_back_without_a_bar():
+    venue = rig()
+    rungs = len(entries(venue, Leg.LONG))
+    assert rungs > 0
+    venue.feed(m.LegsLatched(instrument=BTC, legs=(Leg.LONG,), flatten_id="F-1"))
+    venue.flatten(Leg.LONG)
+    venue.tell(m.LegFlat(flatten_id="F-1", instrument=BTC, leg=Leg.LONG, proof=()))
+    venue.tell(m.FlattenFinished(flatten_id="F-1", after_s=D(1)))
+    venue.settle()
+    assert entries(venue, Leg.LONG) == []
+    assert isinstance(venue.ask(m.ResumeEntries()), m.Done)
+    venue.run(venue.mono + 5 * SECOND)  # past the window in which the same order would be a double
+    assert len(entries(venue, Leg.LONG)) == rungs
+
+
 def test_a_leg_under_flatten_keeps_its_stop_and_gets_nothing_else():
     venue = rig()
     go(venue, 39800)

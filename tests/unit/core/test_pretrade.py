@@ -184,6 +184,7 @@ ENTRY_REFUSALS = [
     ("max_open_orders", {}, {"max_open_orders": 3}),
     ("max_open_orders", {"instrument": msgspec.structs.replace(BTC, max_orders=3)}, {}),
     ("max_orders_per_10s", {"recent": many(5, 9_999)}, {"max_orders_per_10s": 5}),
+    ("max_orders_per_10s", {"recent": many(7, 9_999)}, {"max_orders_per_10s": 6}),
     ("duplicate_window_ms", {"recent": (recent(999),)}, {}),
     ("duplicate_window_ms", {"recent": (recent(4_999),)}, {"duplicate_window_ms": 5_000}),
     ("max_leverage", {}, {"max_leverage": D("0.549")}),

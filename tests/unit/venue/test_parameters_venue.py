@@ -19,6 +19,7 @@ from hedgegridd.venue.gateway import REST_URLS, Gateway
 from hedgegridd.venue.nautilus import for_config, node_config
 from hedgegridd.venue.nautilus_strategy import Subscription
 from hedgegridd.venue.rest import Credentials, VenueCallError
+from hedgegridd.venue.stream_doubt import StreamDoubt
 from hedgegridd.venue.watch import Channels, Watch
 from tests.support.fake_rest import answer, fake_rest
 from tests.unit.venue.test_truth import ACCOUNT, IID, MIN_MS, NOW_MS, account, bench, kline
@@ -171,6 +172,8 @@ def watch(b: Any, trading: Connection, on_account: Any, **tables: Any) -> Watch:
         channels=Channels([]),
         trading=trading,  # type: ignore[arg-type]  # only connects
         orders=None,  # type: ignore[arg-type]  # not looked at here
+        doubt=StreamDoubt(),
+        on_silent=lambda: None,
         stats=None,  # type: ignore[arg-type]
         mono_ns=lambda: 0,
         publish=lambda _event: None,
