@@ -92,6 +92,26 @@ def test_the_file_holds_what_the_engine_remembers(steps: list[tuple[Any, ...]], 
             assert kept(store) == remembered(run.engine)
 
 
+def test_a_queue_that_shrinks_and_a_stop_that_fires_are_in_the_file(tmp_path: Path) -> None:
+    run = Run(partial_fills=True)
+    queues = []
+    with closing(open_store(tmp_path / "state.db", SETUP)) as store:
+        keeper = Keeper(store, around(run.engine))
+        for step in (
+            ("new", "BUY", "LONG", "0.100", -3, "GTC", "id1"),
+            ("tick", 0, 3, 0, 400, 5, 1),  # touches the order, trades a part of what stands before it
+            ("new", "BUY", "LONG", "0.100", 0, "", "id2"),
+            ("algo", "SELL", "LONG", None, -20, "STOP_MARKET", "id3"),
+            ("tick", -40, 0, 0, 0, 5, 1),
+        ):
+            run.play(step)
+            keeper.save()
+            assert kept(store) == remembered(run.engine), step
+            queues.append([order.queue for order in run.engine.resting()])
+        assert queues[0] > queues[1] > [D(0)]
+        assert [algo.status for algo in run.engine.state.algos.values()] == ["FINISHED"]
+
+
 def test_what_memory_forgets_the_file_forgets(tmp_path: Path, monkeypatch: Any) -> None:
     for module in (account, desk):
         monkeypatch.setattr(module, "HISTORY_MAX", 20)
