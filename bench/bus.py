@@ -9,13 +9,17 @@ machine's own noise, of which the asks are judged net.
 
 import argparse
 import asyncio
+import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import ClassVar
 
 import uvloop
 
+from bench.noise import RunDelay
+from bench.table import Row, p, text, verdict
 from hedgegridd.messages import Answer, Command, Envelope, Event, Message
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
@@ -50,10 +54,6 @@ def burn(_message: object) -> tuple[()]:
     while time.perf_counter_ns() < end_ns:
         pass
     return ()
-
-
-def p(values: Sequence[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
 # --- one way ----------------------------------------------------------------------------------
@@ -216,11 +216,17 @@ async def timed(ask: Callable[[], Awaitable[None]], began_ns: int) -> float:
 
 
 async def asks_idle(make: Callable[[], BusDesk | QueueDesk | BareLoop], count: int) -> list[float]:
-    desk = make()
+    """Microseconds of each ask, net of waits for a core."""
+    desk, delay = make(), RunDelay(os.getpid())
     for _ in range(200):
         await desk.ask()
-    times = [await timed(desk.ask, time.perf_counter_ns()) for _ in range(count)]
+    times = []
+    for _ in range(count):
+        waited = delay.ns()
+        took = await timed(desk.ask, time.perf_counter_ns())
+        times.append(max(0.0, took - (delay.ns() - waited) / 1e3))
     desk.close()
+    delay.close()
     return times
 
 
@@ -251,43 +257,68 @@ async def medians(runs: int, measure: Callable[[], Awaitable[list[float]]]) -> t
     return statistics.median(p(t, 0.5) for t in found), statistics.median(p(t, 0.99) for t in found)
 
 
-def verdict(ok: bool) -> str:
-    return "met" if ok else "MISSED"
-
-
-async def report(runs: int, total: int) -> None:
-    rates: dict[str, list[float]] = {"bus": [], "asyncio.Queue": [], "Nautilus publish": []}
+async def rates(runs: int, total: int) -> list[Row]:
+    """One way: messages a second of CPU, ours and the peers'."""
+    found: dict[str, list[float]] = {"bus": [], "asyncio.Queue": [], "Nautilus publish": []}
     for _ in range(runs):  # interleaved, so that a noisy minute is everybody's
-        rates["bus"].append(await one_way_bus(total))
-        rates["asyncio.Queue"].append(await one_way_queue(total))
-        rates["Nautilus publish"].append(await one_way_nautilus(total))
-    rate = {name: statistics.median(values) / 1e6 for name, values in rates.items()}
-    print(f"\none way, with envelope{'':13} M/s of CPU   bus is")
-    for name, value in rate.items():
-        print(f"  {name:34} {value:8.2f}   {rate['bus'] / value:5.2f} x")
-    over = rate["bus"] / rate["Nautilus publish"]
-    print(f"  target 1.5 M/s: {verdict(rate['bus'] >= 1.5)}; 2.5 x Nautilus publish: {verdict(over >= 2.5)}")
+        found["bus"].append(await one_way_bus(total))
+        found["asyncio.Queue"].append(await one_way_queue(total))
+        found["Nautilus publish"].append(await one_way_nautilus(total))
+    rate = {name: statistics.median(values) / 1e6 for name, values in found.items()}
+    rows = []
+    for peer, factor in (("Nautilus publish", 2.5), ("asyncio.Queue", None)):
+        over = rate["bus"] / rate[peer]
+        rows.append(
+            Row(
+                bench="bus",
+                what="one way, with envelope, per second of CPU",
+                measured=f"{rate['bus']:.2f} M/s",
+                peer=f"{peer} {rate[peer]:.2f} M/s",
+                ratio=over,
+                target="" if factor is None else f"1.5 M/s, {factor} x",
+                verdict="" if factor is None else verdict(rate["bus"] >= 1.5 and over >= factor),
+            )
+        )
+    return rows
 
-    loop = await medians(runs, lambda: asks_idle(BareLoop, 5_000))
-    ours = await medians(runs, lambda: asks_idle(BusDesk, 5_000))
-    theirs = await medians(runs, lambda: asks_idle(QueueDesk, 5_000))
-    print(f"\nask, idle{'':28} p50 us   p99 us")
-    for name, (mid, high) in (("loop", loop), ("bus", ours), ("asyncio.Queue", theirs)):
-        print(f"  {name:34} {mid:8.1f} {high:8.1f}")
-    print(f"  target p99 10 us net of the loop: {verdict(ours[1] - loop[1] <= 10)}")
 
-    loop = await medians(runs, lambda: asks_behind_bursts(BareLoop, 25))
-    ours = await medians(runs, lambda: asks_behind_bursts(BusDesk, 25))
-    theirs = await medians(runs, lambda: asks_behind_bursts(QueueDesk, 25))
-    print(f"\nask, behind bursts of {TICKS:,} x {TICK_COST_NS / 1e3:.0f} us   p50 us   p99 us   bus is")
-    for name, (mid, high) in (("loop", loop), ("bus", ours), ("asyncio.Queue", theirs)):
-        print(f"  {name:34} {mid:8.0f} {high:8.0f}   {high / ours[1]:5.0f} x")
+def ask_row(what: str, found: dict[str, tuple[float, float]], limit_us: float, factor: float) -> Row:
+    """A row of asks, judged net of the loop's own p99."""
+    loop, ours, theirs = found["loop"], found["bus"], found["asyncio.Queue"]
     net = ours[1] - loop[1]
     # Below one slice the difference of two p99 is noise: the ratio is taken against a slice at least.
-    ratio = (theirs[1] - loop[1]) / max(net, SLICE_NS / 1e3)
-    print(
-        f"  net of the loop: target p99 1 ms: {verdict(net <= 1_000)}; 50 x asyncio.Queue: {verdict(ratio >= 50)}"
+    ratio = (theirs[1] - loop[1]) / max(net, SLICE_NS / 1e3) if factor else theirs[1] / ours[1]
+    return Row(
+        bench="bus",
+        what=f"{what} (bare loop p99 {loop[1]:.0f} us)",
+        measured=f"p50 {ours[0]:.1f}, p99 {ours[1]:.1f} us",
+        peer=f"asyncio.Queue {theirs[0]:.1f}, {theirs[1]:.1f} us",
+        ratio=ratio,
+        target=f"p99 {limit_us:.0f} us net" + (f", {factor:.0f} x" if factor else ""),
+        verdict=verdict(net <= limit_us and ratio >= factor),
     )
+
+
+async def asks(runs: int) -> list[Row]:
+    """Asks, idle and behind bursts."""
+    desks: dict[str, Callable[[], BusDesk | QueueDesk | BareLoop]]
+    desks = {"loop": BareLoop, "bus": BusDesk, "asyncio.Queue": QueueDesk}
+    idle = {name: await medians(runs, partial(asks_idle, make, 5_000)) for name, make in desks.items()}
+    bursts = {
+        name: await medians(runs, partial(asks_behind_bursts, make, 15)) for name, make in desks.items()
+    }
+    behind = f"ask behind bursts of {TICKS:,} x {TICK_COST_NS / 1e3:.0f} us"
+    return [ask_row("ask, idle", idle, 10, 0), ask_row(behind, bursts, 1_000, 50)]
+
+
+def rows(runs: int, messages: int = 200_000) -> list[Row]:
+    """All rows of the bus."""
+
+    async def both() -> list[Row]:
+        return [*await rates(runs, messages), *await asks(runs)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(both())
 
 
 def main() -> None:
@@ -295,8 +326,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--messages", type=int, default=200_000)
     arguments = parser.parse_args()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(report(arguments.runs, arguments.messages))
+    print(text(rows(arguments.runs, arguments.messages)))
 
 
 if __name__ == "__main__":

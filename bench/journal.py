@@ -8,7 +8,6 @@ medians of the runs' figures.
 import argparse
 import asyncio
 import os
-import statistics
 import tempfile
 import time
 from decimal import Decimal
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import uvloop
 
+from bench.table import Row, mid_p, text, verdict
 from hedgegridd.journal.reader import verify
 from hedgegridd.journal.writer import Journal
 from hedgegridd.messages import Envelope, MarkPrice
@@ -38,10 +38,6 @@ def envelope(seq: int) -> Envelope:
     return Envelope(
         seq=seq, time_ns=time.time_ns(), mono_ns=time.monotonic_ns(), cause=0, actor="venue", message=MARK
     )
-
-
-def p(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
 def plain_sync(folder: Path, count: int) -> list[float]:
@@ -93,7 +89,8 @@ async def flood(folder: Path, count: int) -> float:
     return count / took_s
 
 
-async def report(where: Path, runs: int, seconds: float) -> None:
+async def report(where: Path, runs: int, seconds: float) -> list[Row]:
+    """Commit beside fdatasync, and the flood."""
     plain, ours = [], []
     with tempfile.TemporaryDirectory(dir=where, prefix="bench-journal-") as name:
         root = Path(name)
@@ -102,22 +99,36 @@ async def report(where: Path, runs: int, seconds: float) -> None:
             ours.append(await commits(root / f"run{run}", seconds))
         rate = await flood(root / "flood", 100_000)
         began = time.perf_counter()
-        verdict = verify(root / "flood")
+        checked = verify(root / "flood")
         read_s = time.perf_counter() - began
-    assert verdict.records == 100_000
-    assert not verdict.broken
-    rows = [
-        (name, statistics.median(p(t, 0.5) for t in found), statistics.median(p(t, 0.99) for t in found))
-        for name, found in (("plain write + fdatasync", plain), ("journal, append to durable", ours))
-    ]
-    print(f"\ncommit at {RATE_PER_S:,}/s{'':18} p50 ms   p99 ms")
-    for name, mid, high in rows:
-        print(f"  {name:32} {mid:8.3f} {high:8.3f}")
-    ratio = rows[1][2] / rows[0][2]
-    print(f"  p99 is {ratio:.1f} x; target {TARGET:.0f} x: {'met' if ratio <= TARGET else 'MISSED'}")
-    print(
-        f"\nflood: {rate / 1e3:.0f} k records/s durable; checking the chain: {100_000 / read_s / 1e3:.0f} k records/s"
+    assert checked.records == 100_000
+    assert not checked.broken
+    (mid, high), (plain_mid, plain_high) = (
+        [mid_p(found, share) for share in (0.5, 0.99)] for found in (ours, plain)
     )
+    return [
+        Row(
+            bench="journal",
+            what=f"append to durable at {RATE_PER_S:,}/s",
+            measured=f"p50 {mid:.2f}, p99 {high:.2f} ms",
+            peer=f"write + fdatasync {plain_mid:.2f}, {plain_high:.2f} ms",
+            ratio=plain_high / high,
+            target=f"p99 <= {TARGET:.0f} x fdatasync",
+            verdict=verdict(high <= TARGET * plain_high),
+        ),
+        Row(
+            bench="journal",
+            what="flood, all durable",
+            measured=f"{rate / 1e3:.0f} k/s",
+            peer=f"checking the chain {100_000 / read_s / 1e3:.0f} k/s",
+        ),
+    ]
+
+
+def rows(runs: int, where: Path | None = None, seconds: float = 2.0) -> list[Row]:
+    """All rows of the journal, on the disk of that folder (here)."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(report(where or Path(), runs, seconds))
 
 
 def main() -> None:
@@ -126,8 +137,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each run")
     arguments = parser.parse_args()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(report(arguments.folder, arguments.runs, arguments.seconds))
+    print(text(rows(arguments.runs, arguments.folder, arguments.seconds)))
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ class Replay:
             ]
         found = differences(exchange_books(truth, self._symbol), belief)
         if status["settled"] is not True:
-            found.append(f"the daemon is not settled: {status['settled']}, feeds {status['feeds']}")
+            found.append(f"the daemon is not settled: {status.get('unsettled')}, feeds {status['feeds']}")
         if truth["invariant"] != "ok":
             found.append(f"exchange: {truth['invariant']}")
         return found

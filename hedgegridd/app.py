@@ -138,6 +138,7 @@ class Daemon:
 
     def _join(self, next_seq: int) -> None:
         config = self.config
+        self.boot = Boot()
         self.bus = Bus(self.clock, m.ALL, recorder=self.journal.append, first_seq=next_seq)
         self.waiter = WaiterActor()
         recent = RecentActor()
@@ -170,7 +171,7 @@ class Daemon:
                 self.control,
                 recent,
                 self.waiter,
-                BootActor(Boot()),
+                BootActor(self.boot),
                 KillSwitchActor(self.machines.kill_switch),
                 DeskActor(self.machines.desk),
                 FlattenActor(self.machines.flatten),
@@ -272,6 +273,15 @@ class Daemon:
     async def _stop_in_order(self) -> None:
         """Entries gone, then inventory as configured, then books compared; each with its deadline."""
         await self._stop_asked.wait()
+        _log.info("stopping", reason=self._stop_reason)
+        if not self.boot.reached_venue and self.machines.books_are_empty():
+            self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
+            self.confirmed = False  # the venue has confirmed nothing, and there is nothing to ask it for
+            _log.info(
+                "stopped", reason=self._stop_reason, venue="never reached; we know of nothing of ours there"
+            )
+            self.supervisor.request_stop()
+            return
         gone = self.waiter.expect(lambda x: isinstance(x, m.EntriesGone) and x.cause == "stopping")
         self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
         entries_gone = await gone.within(ENTRIES_GONE_S)

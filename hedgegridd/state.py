@@ -52,6 +52,12 @@ class Machines:
         # Keys such as levels and prices become text first: sorting takes no others.
         return msgspec.json.encode(msgspec.to_builtins(state, str_keys=True), order="deterministic")
 
+    def books_are_empty(self) -> bool:
+        """Whether we know of no order and no inventory of ours."""
+        desk = self.desk.snapshot()
+        legs = [leg for legs in desk.ledger.legs.values() for leg in legs.values()]
+        return not any(grid.book.live for grid in desk.grids.values()) and not any(leg.qty for leg in legs)
+
     def restore(self, state: bytes | None, tail: Iterable[Record]) -> int:
         """Take up a snapshot (None: begin empty) and the records after it; how many records were replayed.
 

@@ -85,7 +85,7 @@ def test_the_core_reads_no_clock():
 
 
 def test_requirements_are_pinned_with_hashes():
-    for file in ("requirements.txt", "requirements-dev.txt"):
+    for file in ("requirements.txt", "requirements-dev.txt", "requirements-bench.txt"):
         lines = (ROOT / file).read_text().splitlines()
         pins = [line for line in lines if re.match(r"^[a-z0-9]", line)]
         assert len(pins) > 10

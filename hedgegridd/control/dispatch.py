@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+import unicodedata
 from collections import Counter
 from typing import Any
 
@@ -20,13 +21,15 @@ from hedgegridd.control.operation import (
     Role,
     Services,
 )
+from hedgegridd.control.strict_json import refuse_twice
+from hedgegridd.control.wording import plain
 
 IN_FLIGHT_MAX = 64
 SAFETY_IN_FLIGHT_MAX = 256  # their own lane: load of other kinds cannot take it
 BODY_MAX = 64 * 1024
 
 _log = structlog.get_logger("control")
-_PATH = re.compile(r"at `\$\.([A-Za-z0-9_]+)")
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NAMED = re.compile(r"(?:field |^)`([^`]{1,64})`")
 
 
@@ -67,6 +70,7 @@ class Dispatcher:
         try:
             authorise(kind, caller)
             operation: Operation = decode()
+            refuse_control_characters(operation)
             outcome = await self._bounded(operation, caller)
             status = outcome.status
         except Problem as problem:
@@ -150,11 +154,14 @@ def decode_json(kind: type[Operation], raw: bytes) -> Operation:
     if len(raw) > BODY_MAX:
         raise Problem(413, "too large", f"at most {BODY_MAX} bytes are read")
     try:
-        return msgspec.json.decode(raw or b"{}", type=kind)
+        operation = msgspec.json.decode(raw or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise _wrong_field(kind, error) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, "malformed", f"the body is no JSON object: {error}") from error
+    if raw:
+        refuse_twice(raw)
+    return operation
 
 
 def decode_mapping(kind: type[Operation], fields: dict[str, Any], *, strict: bool) -> Operation:
@@ -169,13 +176,26 @@ def decode_mapping(kind: type[Operation], fields: dict[str, Any], *, strict: boo
         raise _wrong_field(kind, error) from error
 
 
+def refuse_control_characters(operation: Operation) -> None:
+    """Texts go into the journal, the log and people's terminals: no control, direction or line-breaking characters.
+
+    Raises:
+        Problem: 422, naming the field.
+    """
+    for name in operation.__struct_fields__:
+        value = getattr(operation, name)
+        if isinstance(value, str) and any(unicodedata.category(char) in _UNSEEN for char in value):
+            detail = f"{operation.verb}: `{name}` has a control character"
+            raise Problem(422, "wrong value", detail, field=name, accepted=operation.__struct_fields__)
+
+
 def _wrong_field(kind: type[Operation], error: msgspec.ValidationError) -> Problem:
     text = str(error)
     known = tuple(kind.__struct_fields__)
     if text.startswith("Expected `object`"):
         return Problem(400, "malformed", f"the body must be a JSON object: {text}", accepted=known)
-    found = _PATH.search(text) or _NAMED.search(text)
-    name = found.group(1) if found else None
-    if found and found.re is _PATH:
-        text = f"`{name}`: {text.partition(' - at')[0]}"
-    return Problem(422, "wrong value", f"{kind.verb}: {text}", field=name, accepted=known)
+    name, said = plain(text)
+    if name is None and (found := _NAMED.search(text)):
+        name = found.group(1)
+    name = None if name is None else name.partition(".")[0].partition("[")[0]
+    return Problem(422, "wrong value", f"{kind.verb}: {said}", field=name, accepted=known)

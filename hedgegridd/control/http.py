@@ -5,77 +5,27 @@ It routes by the operations' own table instead of an aiohttp `Application`: one 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import structlog
 from aiohttp import ClientConnectionError, web
-from multidict import CIMultiDict
 
 from hedgegridd.config import Control
+from hedgegridd.control.answers import SAFE_HEADERS, answer_response, problem_response
 from hedgegridd.control.auth import Auth
+from hedgegridd.control.bounded import BoundedServer, Handler
 from hedgegridd.control.dispatch import BODY_MAX, Dispatcher
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.operation import SAFETY_VERBS, Caller, Operation, Outcome, Problem, Registry, summary
+from hedgegridd.control.strict_json import refuse_twice
 
 BODY_S = 5.0
 SHUTDOWN_S = 3.0
-CONNECTIONS_MAX = 256
-KEEPALIVE_S = 30.0
 
 _log = structlog.get_logger("control.http")
-_encode = msgspec.json.Encoder().encode
-
-type Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-class PlainHandler(web.RequestHandler):
-    """aiohttp's connection, answering what is no HTTP in our words, and in the log with one line at most."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002  # it repeats the client's bytes
-    ) -> web.StreamResponse:
-        """Answer what could not be read and close the connection.
-
-        Raises:
-            ConnectionError: an answer has begun already.
-        """
-        _log.debug("not_http", remote=request.remote, status=status, error=type(exc).__name__)
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already")
-        response = _problem(Problem(status, "malformed", "the request could not be read as HTTP"))
-        response.force_close()
-        return response
-
-
-class BoundedServer(web.Server):
-    """aiohttp's server with a bound on open connections; what comes above it is closed at once."""
-
-    def __call__(self) -> web.RequestHandler:
-        """The handler of a new connection. Nothing is decompressed: a small body must not become a large one."""
-        loop = asyncio.get_running_loop()
-        return PlainHandler(
-            self,
-            loop=loop,
-            keepalive_timeout=KEEPALIVE_S,
-            access_log=None,  # type: ignore[arg-type]  # None switches it off
-            auto_decompress=False,
-        )
-
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Take a connection, or close it."""
-        super().connection_made(handler, transport)
-        if len(self.connections) > CONNECTIONS_MAX:
-            _log.warning("too_many_connections", limit=CONNECTIONS_MAX)
-            transport.abort()
 
 
 class HttpServer:
@@ -140,15 +90,15 @@ class HttpServer:
             if request.method == "GET" and path in self._extra:
                 return await self._extra[path](request)
             if request.method == "GET" and path == "/":
-                return web.Response(text=index(self._dispatcher.registry), headers=_SAFE_HEADERS)
-            return _answer(await self._operation(request, path))
+                return web.Response(text=index(self._dispatcher.registry), headers=SAFE_HEADERS)
+            return answer_response(await self._operation(request, path))
         except Problem as problem:
-            return _problem(problem)
+            return problem_response(problem)
         except (ConnectionError, ClientConnectionError):
             raise  # the client has gone: aiohttp cleans up
         except Exception:  # noqa: BLE001  # our bug: told in the log, not to the client
             _log.exception("http_failed", path=request.path[:200])
-            return _problem(Problem(500, "internal error", "the log has it"))
+            return problem_response(Problem(500, "internal error", "the log has it"))
 
     async def _operation(self, request: web.BaseRequest, path: str) -> Outcome:
         kind, in_path = self._dispatcher.registry.route(request.method, path)
@@ -269,31 +219,9 @@ def _too_large() -> Problem:
 
 def _json_object(raw: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(raw or b"{}", type=dict[str, Any])
+        fields = msgspec.json.decode(raw or b"{}", type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, "malformed", f"the body is no JSON object: {error}") from error
-
-
-_SAFE_HEADERS = {"Server": "hedgegridd", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
-
-def _answer(outcome: Outcome) -> web.Response:
-    return web.Response(
-        body=_encode(outcome.body),
-        status=outcome.status,
-        content_type="application/json",
-        headers=_SAFE_HEADERS,
-    )
-
-
-def _problem(problem: Problem) -> web.Response:
-    headers = CIMultiDict({**_SAFE_HEADERS, **problem.headers})
-    response = web.Response(
-        body=_encode(problem.body()),
-        status=problem.status,
-        content_type="application/problem+json",
-        headers=headers,
-    )
-    if headers.get("Connection") == "close":
-        response.force_close()
-    return response
+    if raw:
+        refuse_twice(raw)
+    return fields

@@ -25,6 +25,9 @@ SAFETY_VERBS = ("flatten", "kill", "pause")
 """Said to people who were refused something else: these are never refused for rate or load."""
 
 
+_FLAGS: dict[str, object] = {"true": True, "false": False}  # the desk's waiters keep their facts as text
+
+
 class Role(enum.IntEnum):
     """Who may: each role may do all that the ones before it may."""
 
@@ -198,6 +201,7 @@ class Context:
         facts.pop("to", None)
         facts.pop("type", None)
         detail = cast(dict[str, object], facts.pop("detail", {}))
+        detail = {name: _FLAGS.get(str(value), value) for name, value in detail.items()}
         if detail.get("verified") is False:  # it answers at its deadline, and the work goes on
             return await self.finished({"outcome": "working", **facts, **detail}, status=202)
         return await self.finished({"outcome": "done", **facts, **detail})

@@ -19,6 +19,7 @@ import structlog
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.operation import Caller, Problem
 from hedgegridd.control.peers import Peers, credentials
+from hedgegridd.control.strict_json import refuse_twice
 
 LINE_MAX = 64 * 1024
 CONNECTIONS_MAX = 64
@@ -145,6 +146,7 @@ class UnixServer:
             return _refusal(None, Problem(400, "malformed", detail))
         kind = self._dispatcher.registry.verbs.get(request.verb)
         try:
+            refuse_twice(line)
             if kind is None:
                 return _refusal(request.id, self._unknown(request.verb))
             outcome = await self._dispatcher.run_json(kind, bytes(request.args), caller)

@@ -31,6 +31,11 @@ class Boot:
         """True once every stage is passed and the daemon is not going down."""
         return self._view.stage == "ready" and not self._view.stopping
 
+    @property
+    def reached_venue(self) -> bool:
+        """Whether the venue has been up since start: before that nothing of ours can have been sent."""
+        return STAGES.index(self._view.stage) > STAGES.index("venue")
+
     def handle(self, env: m.Envelope) -> list[m.Message]:
         """One message in, its consequences out."""
         message = env.message

@@ -130,6 +130,7 @@ class OperatorDesk:
             state = self._grids[name].state.legs[leg]
             state.latched = False
             state.flatten_id = state.trip_id = ""
+            state.waits.clear()  # what the flatten cancelled was not ended by the venue: nothing waits for a bar
             if state.mode is LegMode.PANIC:
                 state.mode = LegMode.NORMAL
         if legs:

@@ -12,33 +12,46 @@ from hedgegridd.core.ladder import RungTarget, build_ladder
 from hedgegridd.core.state import Order
 from hedgegridd.model import LEGS, ZERO, Leg, LegMode, OrderStatus, Purpose
 
+UNSETTLED_MAX = 20
 _RESTS = (OrderStatus.WORKING, OrderStatus.CANCELING)
 
 
-def settled(ctx: Context, grids: dict[str, GridMachine]) -> bool:
-    """Nothing in flight, nothing waited for, every lot covered exactly, a stop under every inventory."""
+def unsettled(ctx: Context, grids: dict[str, GridMachine]) -> tuple[str, ...]:
+    """What is still under way, in words; nothing when all rests.
+
+    Settled: nothing in flight, nothing waited for, every lot covered exactly, a stop under every inventory.
+    """
     state = ctx.state
-    if state.waiters or state.truth.asked is not None or state.truth.wanted is not None:
-        return False
-    return all(_grid_settled(grid, ctx) for grid in grids.values())
+    found = [f"a {waiter.kind} is waited for" for waiter in state.waiters]
+    if state.truth.asked is not None:
+        found.append(f"the venue is being read ({state.truth.cause})")
+    if state.truth.wanted is not None:
+        found.append(f"the venue is to be read ({state.truth.wanted})")
+    for grid in grids.values():
+        found += [f"{order.client_order_id} is {order.status}" for order in _moving(grid)]
+        found += [f"{grid.id} {leg}: {why}" for leg in LEGS if (why := _leg_unsettled(grid, leg, ctx))]
+    return tuple(found[:UNSETTLED_MAX])
 
 
-def _grid_settled(grid: GridMachine, ctx: Context) -> bool:
-    if any(order.status is not OrderStatus.WORKING for order in grid.book.live()):
-        return False
-    for leg in LEGS:
-        state = grid.state.legs[leg]
-        if state.owned:
-            return False
-        if state.mode is LegMode.MANUAL:
-            continue
-        if state.closing or any(wait.until_mono > ctx.mono for wait in state.backoffs.values()):
-            return False
-        if any(wait.wake and (wait.at_mono or 0) > ctx.mono for wait in state.waits.values()):
-            return False
-        if state.lots and not (_leg_stops(grid, leg) and _covered(grid, leg)):
-            return False
-    return True
+def _moving(grid: GridMachine) -> list[Order]:
+    return [order for order in grid.book.live() if order.status is not OrderStatus.WORKING]
+
+
+def _leg_unsettled(grid: GridMachine, leg: Leg, ctx: Context) -> str:
+    state = grid.state.legs[leg]
+    if state.owned:
+        return "a flatten has it"
+    if state.mode is LegMode.MANUAL:
+        return ""
+    if state.closing:
+        return "it is being closed"
+    if any(wait.until_mono > ctx.mono for wait in state.backoffs.values()):
+        return "a refused exit is tried again"
+    if any(wait.wake and (wait.at_mono or 0) > ctx.mono for wait in state.waits.values()):
+        return "a refused entry is tried again"
+    if state.lots and not _leg_stops(grid, leg):
+        return "its stop does not rest"
+    return "" if not state.lots or _covered(grid, leg) else "its take-profits are not its lots"
 
 
 def _covered(grid: GridMachine, leg: Leg) -> bool:
@@ -95,7 +108,19 @@ def leg_view(grid: GridMachine, leg: Leg, ctx: Context) -> m.LegView:
             for lot in lots
         ),
         peak_lots=state.peak_lots,
+        entries_under_way=len(list(grid.book.live(leg, Purpose.ENTRY))) - entries_resting(grid, leg),
+        no_rungs=_no_rungs(grid, leg),
     )
+
+
+def _no_rungs(grid: GridMachine, leg: Leg) -> tuple[str, ...]:
+    """Why no rung of a leg rests, each reason once; empty when one rests or is under way."""
+    if any(True for _ in grid.book.live(leg, Purpose.ENTRY)):
+        return ()
+    state = grid.state.legs[leg]
+    reasons = [reason for _, reason in sorted(state.dropped.items())]
+    reasons += [wait.reason for _, wait in sorted(state.waits.items())]
+    return tuple(dict.fromkeys(reason for reason in reasons if reason))[:3]
 
 
 def why(grid: GridMachine, ctx: Context) -> tuple[str, ...]:
@@ -141,6 +166,8 @@ def instrument_view(grid: GridMachine, ctx: Context) -> m.InstrumentView:
         fills=state.fills,
         maker_fills=state.maker_fills,
         entries_dropped=state.entries_dropped,
+        tick=None if state.instrument is None else state.instrument.tick,
+        step=None if state.instrument is None else state.instrument.step,
     )
 
 
@@ -152,7 +179,7 @@ def desk_view(ctx: Context, grids: dict[str, GridMachine]) -> m.DeskView:
         reconciled=ctx.state.reconciled,
         reconciled_ns=ctx.state.truth.ok_ns,
         feeds_down=tuple(sorted(ctx.state.feeds_down)),
-        settled=settled(ctx, grids),
+        unsettled=unsettled(ctx, grids),
         stopping=ctx.state.stopping is not None,
     )
 
@@ -244,6 +271,8 @@ def ladders_answer(to: int, ctx: Context, grids: dict[str, GridMachine]) -> m.La
                 centre=grid.state.centre,
                 long_ladder=_rungs(grid, Leg.LONG, held),
                 short_ladder=_rungs(grid, Leg.SHORT, held),
+                tick=None if grid.state.instrument is None else grid.state.instrument.tick,
+                step=None if grid.state.instrument is None else grid.state.instrument.step,
             )
         )
     return m.LaddersAnswer(to=to, ladders=tuple(ladders))

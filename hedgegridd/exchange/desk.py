@@ -78,6 +78,8 @@ class Desk:
         """Puts an open order into the book, behind the displayed size at its price."""
         book = self.books[order.symbol]
         order.queue = book.queue_at(order.side, order.price)
+        order.rank = self.state.next_rank
+        self.state.next_rank += 1
         book.add(order)
 
     def fill(

@@ -12,7 +12,8 @@ from decimal import Decimal
 from hedgegridd.exchange.state import ZERO, Market, Order
 from hedgegridd.exchange.types import SymbolRules, Tick
 
-Rung = tuple[Decimal, int]  # (price key, order id): the key is negated for buys, so that the best comes first
+# (price key, rank, order id): the key is negated for buys, so that the best comes first, and of these the oldest.
+Rung = tuple[Decimal, int, int]
 
 
 class Book:
@@ -39,18 +40,19 @@ class Book:
 
     @staticmethod
     def _rung(order: Order) -> Rung:
-        return (-order.price if order.side == "BUY" else order.price, order.id)
+        return (-order.price if order.side == "BUY" else order.price, order.rank, order.id)
 
     def notional(self, side: str) -> Decimal:
         """Notional of our resting orders on `side`, USDT."""
         return sum((o.price * o.remaining for o in self.orders.values() if o.side == side), ZERO)
 
     def queue_at(self, side: str, price: Decimal) -> Decimal:
-        """The displayed size on our side at `price`, zero where none is shown."""
-        for level, size in self.market.bids if side == "BUY" else self.market.asks:
-            if level == price:
-                return size
-        return ZERO
+        """What stands before a new order at `price`: the displayed size on our side, or what our older ones wait for."""
+        shown = (size for level, size in self.market.bids if level == price)
+        if side == "SELL":
+            shown = (size for level, size in self.market.asks if level == price)
+        own = (o.queue for o in self.orders.values() if o.price == price and o.side == side)
+        return max(*shown, *own, ZERO, ZERO)
 
     def best(self, side: str) -> Decimal | None:
         """The best displayed price on `side` of the book (BUY: bids)."""
@@ -67,7 +69,7 @@ class Book:
         rungs = self._sides["SELL" if side == "BUY" else "BUY"]
         if not rungs:
             return None
-        own = self.orders[rungs[0][1]]
+        own = self.orders[rungs[0][2]]
         return own if (own.price <= bound if side == "BUY" else own.price >= bound) else None
 
     def takeable(self, side: str, bound: Decimal) -> Decimal:
@@ -121,11 +123,13 @@ class Book:
         candidates = self._reached(side, reach)
         left = tick.volume
         at_touch = self._touch_volume(tick, facing, reach, extreme)
-        for key, order_id in candidates:
+        for key, _, order_id in candidates:
             order = self.orders.get(order_id)
             if order is None:
                 continue
             if key == reach:
+                if reach == extreme:
+                    at_touch = min(at_touch, left)  # better prices of ours were served first
                 qty, at_touch = self._touched(order, at_touch)
             elif not self._partial or key < stands:
                 qty = order.remaining  # the book now stands beyond it: all of it must have traded

@@ -34,7 +34,11 @@ class Leg(msgspec.Struct, kw_only=True):
 
 
 class Order(msgspec.Struct, kw_only=True):
-    """An ordinary order; `queue` is the displayed size that still stands before it at its price."""
+    """An ordinary order.
+
+    `queue` is the displayed size that still stands before it at its price, `rank` its place among our own: it grows with
+    each order that comes to rest, anew after an amendment that loses its place.
+    """
 
     id: int
     client_id: str
@@ -57,6 +61,7 @@ class Order(msgspec.Struct, kw_only=True):
     working_type: str = "CONTRACT_PRICE"
     close_position: bool = False
     algo_id: int = 0
+    rank: int = 0
     stp: str = "EXPIRE_MAKER"
 
     @property
@@ -188,6 +193,7 @@ class State(msgspec.Struct, kw_only=True):
     income: dict[str, list[Income]] = {}  # by kind: times ascend within one kind only (two clocks)
     next_order_id: int = FIRST_ORDER_ID
     next_trade_id: int = 500_001
+    next_rank: int = 1
     next_algo_id: int = 2_000_001
     next_tran_id: int = 9_000_001
     next_event_seq: int = 1

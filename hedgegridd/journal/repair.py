@@ -25,6 +25,13 @@ class Opened:
     newest: Segment | None
 
 
+WAY_OUT = (
+    "what stands from there on cannot be trusted. Keep a copy of the state folder; then `hedgegridd run "
+    "--accept-broken-journal` starts without it: orders and legs come from the venue, profit since then may be told "
+    "wrongly, and the break stays marked in the journal"
+)
+
+
 def prepare(folder: Path, *, accept_broken: bool = False, known: int = 0) -> Opened:
     """Cut a torn tail and check the chain, from the segment that holds position `known` + 1 to the end.
 
@@ -44,7 +51,7 @@ def prepare(folder: Path, *, accept_broken: bool = False, known: int = 0) -> Ope
         _check(walk, left, known)
     except JournalBroken as error:
         if not accept_broken:
-            raise
+            raise JournalBroken(f"{error}; {WAY_OUT}") from error
         position, seq = _highest(left)
         return Opened(max(position, known), seq, _claimed_end(left), cut, str(error), newest)
     return Opened(walk.position, walk.seq, walk.hash, cut, "", newest)

@@ -2,12 +2,13 @@
 
 from typing import ClassVar
 
-from hedgegridd.control.operation import Context, Operation, Outcome, Role
+from hedgegridd.control.common import Reading
+from hedgegridd.control.operation import Context, Outcome
 from hedgegridd.control.views import exact
 from hedgegridd.messages import GetLadders, LaddersAnswer, LadderView, Rung
 
 
-class Ladders(Operation, frozen=True, kw_only=True):
+class Ladders(Reading, frozen=True, kw_only=True):
     """Show every rung with its price, quantity and state: resting, pending, filled, dropped (and why) or off.
 
     Example: hedgegridctl ladders BTCUSDT
@@ -15,19 +16,11 @@ class Ladders(Operation, frozen=True, kw_only=True):
 
     verb: ClassVar[str] = "ladders"
     paths: ClassVar[tuple[str, ...]] = ("/ladders",)
-    method: ClassVar[str] = "GET"
-    role: ClassVar[Role] = Role.VIEWER
-    positional: ClassVar[tuple[str, ...]] = ("instrument",)
-
-    instrument: str | None = None
 
     async def run(self, context: Context) -> Outcome:
         """Ask the desk."""
-        wanted = context.instrument(self.instrument)
         answer = await context.ask(GetLadders(), LaddersAnswer)
-        return Outcome(
-            {"ladders": [_ladder(item) for item in answer.ladders if wanted in (None, item.instrument)]}
-        )
+        return Outcome({"ladders": [_ladder(item) for item in self.wanted(context, answer.ladders)]})
 
 
 def _ladder(view: LadderView) -> dict[str, object]:
@@ -35,6 +28,8 @@ def _ladder(view: LadderView) -> dict[str, object]:
         "instrument": view.instrument,
         "mid_price": exact(view.mid_price),
         "centre": exact(view.centre),
+        "tick": exact(view.tick),
+        "step": exact(view.step),
         "long_ladder": [_rung(item) for item in view.long_ladder],
         "short_ladder": [_rung(item) for item in view.short_ladder],
     }

@@ -4,11 +4,10 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from hedgegridd.control.common import CONFIRM_S
 from hedgegridd.control.operation import Context, Operation, Outcome, Role
 from hedgegridd.messages import SetMode
 from hedgegridd.model import Leg, LegMode
-
-CONFIRM_S = 11.0  # the desk answers within 10 s, with what is true by then
 
 
 class Mode(Operation, frozen=True, kw_only=True):

@@ -2,12 +2,13 @@
 
 from typing import ClassVar
 
-from hedgegridd.control.operation import Context, Operation, Outcome, Role
+from hedgegridd.control.common import Reading
+from hedgegridd.control.operation import Context, Outcome
 from hedgegridd.control.views import order
 from hedgegridd.messages import GetOrders, OrdersAnswer
 
 
-class Orders(Operation, frozen=True, kw_only=True):
+class Orders(Reading, frozen=True, kw_only=True):
     """Show all open orders with leg, purpose, price, quantity, filled, status and age.
 
     Example: hedgegridctl orders --json
@@ -15,16 +16,10 @@ class Orders(Operation, frozen=True, kw_only=True):
 
     verb: ClassVar[str] = "orders"
     paths: ClassVar[tuple[str, ...]] = ("/orders",)
-    method: ClassVar[str] = "GET"
-    role: ClassVar[Role] = Role.VIEWER
-    positional: ClassVar[tuple[str, ...]] = ("instrument",)
-
-    instrument: str | None = None
 
     async def run(self, context: Context) -> Outcome:
         """Ask the desk."""
-        wanted = context.instrument(self.instrument)
         answer = await context.ask(GetOrders(), OrdersAnswer)
         now_ns = context.services.time_ns()
-        shown = [order(item, now_ns) for item in answer.orders if wanted in (None, item.instrument)]
+        shown = [order(item, now_ns) for item in self.wanted(context, answer.orders)]
         return Outcome({"count": len(shown), "orders": shown})

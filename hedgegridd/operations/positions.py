@@ -3,11 +3,12 @@
 from typing import ClassVar
 
 from hedgegridd.control import views
-from hedgegridd.control.operation import Context, Operation, Outcome, Role
+from hedgegridd.control.common import Reading
+from hedgegridd.control.operation import Context, Outcome
 from hedgegridd.messages import GetPositions, InstrumentView, LegView, StatusAnswer
 
 
-class Positions(Operation, frozen=True, kw_only=True):
+class Positions(Reading, frozen=True, kw_only=True):
     """Show every leg with its quantity, average entry, stop and open lots.
 
     Example: hedgegridctl positions BTCUSDT
@@ -15,23 +16,16 @@ class Positions(Operation, frozen=True, kw_only=True):
 
     verb: ClassVar[str] = "positions"
     paths: ClassVar[tuple[str, ...]] = ("/positions",)
-    method: ClassVar[str] = "GET"
-    role: ClassVar[Role] = Role.VIEWER
-    positional: ClassVar[tuple[str, ...]] = ("instrument",)
-
-    instrument: str | None = None
 
     async def run(self, context: Context) -> Outcome:
         """Ask the desk."""
-        wanted = context.instrument(self.instrument)
         answer = await context.ask(GetPositions(), StatusAnswer)
         now_ns = context.services.time_ns()
         return Outcome(
             {
                 "positions": [
                     _position(item, leg, now_ns)
-                    for item in answer.view.instruments
-                    if wanted in (None, item.instrument)
+                    for item in self.wanted(context, answer.view.instruments)
                     for leg in item.legs
                 ]
             }
@@ -40,4 +34,5 @@ class Positions(Operation, frozen=True, kw_only=True):
 
 def _position(item: InstrumentView, leg: LegView, now_ns: int) -> dict[str, object]:
     lots = [views.lot(lot, now_ns) for lot in leg.lots]
-    return {"instrument": item.instrument, **views.leg(leg), "lots": lots}
+    grid = {"tick": views.exact(item.tick), "step": views.exact(item.step)}
+    return {"instrument": item.instrument, **grid, **views.leg(leg), "lots": lots}

@@ -4,10 +4,9 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from hedgegridd.control.common import CONFIRM_S
 from hedgegridd.control.operation import Context, Operation, Outcome, Role
 from hedgegridd.messages import ResumeEntries
-
-CONFIRM_S = 10.0  # for the venue to confirm
 
 
 class Resume(Operation, frozen=True, kw_only=True):

@@ -48,7 +48,8 @@ def _figures(facts: Facts) -> dict[str, object]:
         # Start-up restores snapshot and journal tail in its first stage, before anything else.
         "snapshot_loaded": None if boot is None else boot.ready or boot.number > 1,
         # Nothing waits to be decided here and nothing is on its way to the venue: what we show is what it has.
-        "settled": None if desk is None or venue is None else desk.settled and venue.in_flight == 0,
+        "settled": None if desk is None or venue is None else not desk.unsettled and venue.in_flight == 0,
+        "unsettled": None if desk is None else list(desk.unsettled),
         "reconciled": None if desk is None else desk.reconciled,
         "reconciled_age_s": None if desk is None else views.age_s(desk.reconciled_ns, now_ns),
         "boot": None

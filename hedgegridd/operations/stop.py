@@ -4,10 +4,9 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from hedgegridd.control.common import CONFIRM_S
 from hedgegridd.control.operation import Context, Operation, Outcome, Role
 from hedgegridd.messages import StopTrading
-
-CONFIRM_S = 11.0  # the desk answers within 10 s, with what is true by then
 
 
 class Stop(Operation, frozen=True, kw_only=True):

@@ -5,12 +5,12 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
+from hedgegridd.control.common import CONFIRM_S
 from hedgegridd.control.operation import Context, Operation, Outcome, Role
 from hedgegridd.control.views import number
 from hedgegridd.messages import SetThrottle
 
 DECIMALS_MAX = 6
-CONFIRM_S = 10.0
 
 
 class Throttle(Operation, frozen=True, kw_only=True):

@@ -12,9 +12,10 @@ from hedgegridd.config import Config
 from hedgegridd.errors import HedgegridError, VenueError
 from hedgegridd.model import Instrument, KillState
 from hedgegridd.runtime.actor import Actor
-from hedgegridd.venue import setup
+from hedgegridd.venue import patience, setup
 from hedgegridd.venue.bars import Bars
 from hedgegridd.venue.calls import VenueCalls
+from hedgegridd.venue.causes import Causes
 from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.inflight import InFlight
@@ -32,11 +33,8 @@ from hedgegridd.venue.user_stream import UserDecoder
 from hedgegridd.venue.watch import Channels, Watch
 
 REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
-RETRY_S = 1.0
-RETRY_MAX_S = 30.0
 SWEEP_S = 5.0
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
-CAUSE_WINDOW_NS = 1_000_000_000  # an order later than this after the market's last word was not caused by it
 _NS_PER_S = 1_000_000_000
 _log = structlog.get_logger("venue")
 
@@ -123,7 +121,7 @@ class Gateway(Actor, Listener):
         self._channels = Channels(tuple(symbols))
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
-        self._told_ns: dict[str, int] = {}  # when the market last told the machines something
+        self._causes = Causes()
         self._polling_income = False
         self._connected = False
         self._closing = asyncio.Event()
@@ -160,11 +158,9 @@ class Gateway(Actor, Listener):
                     self._take_rule(rule)
                 await self._trading.connect(float(self._config.daemon.start_deadline_s))
             except (VenueError, VenueCallError) as error:
-                pause_s = min(RETRY_S * 2 ** min(attempt - 1, 10), RETRY_MAX_S)
-                if isinstance(error, VenueCallError):
-                    pause_s = max(pause_s, error.failure.retry_after_s)
-                _log.warning("venue not up", attempt=attempt, error=str(error), retry_s=pause_s)
-                waits_for = f"{error}; retry {attempt + 1} in {pause_s:.0f} s"
+                said, pause_s = patience.after(error, attempt)
+                _log.warning("venue not up", attempt=attempt, error=said, retry_s=pause_s)
+                waits_for = f"{said}; retry {attempt + 1} in {pause_s:.0f} s"
                 self._out(m.StageReached(stage="venue", waits_for=waits_for))
                 await asyncio.sleep(pause_s)
                 continue
@@ -207,6 +203,7 @@ class Gateway(Actor, Listener):
         message, cause = envelope.message, envelope.seq
         match message:
             case m.PlaceOrder():
+                self._causes.taken(message.client_order_id, envelope.cause)
                 self._orders.place(message, cause)
             case m.CancelOrder():
                 if self._trip_id and not self._on_disk.passed(self._trip_id):
@@ -249,8 +246,8 @@ class Gateway(Actor, Listener):
             self._truth.named(event.venue_order_id, event.client_order_id)
 
     def _out_market(self, event: m.BarClosed | m.MarkPrice | m.PriceCrossed) -> None:
-        self._told_ns[event.instrument] = self._mono_ns()
-        self.bus.publish(event, 0, self.name)
+        now_ns = self._mono_ns()
+        self._causes.told(self.bus.publish(event, 0, self.name), now_ns)
 
     def _go(self, work: Coroutine[None, None, None]) -> None:
         self.spawn(_run, work)
@@ -288,11 +285,9 @@ class Gateway(Actor, Listener):
 
     def _observe(self, order: m.PlaceOrder) -> None:
         """From the market's word to the order's leaving, the journal in between included."""
-        told_ns = self._told_ns.get(order.instrument)
-        if told_ns is not None:
-            age_ns = self._mono_ns() - told_ns
-            if age_ns < CAUSE_WINDOW_NS:
-                self.stats.tick_to_order_ns.append(age_ns)
+        took_ns = self._causes.sent(order.client_order_id, self._mono_ns())
+        if took_ns is not None:
+            self.stats.tick_to_order_ns.append(took_ns)
 
     # --- what comes in (port.Listener) -----------------------------------------------------------
 

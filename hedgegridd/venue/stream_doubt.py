@@ -9,7 +9,7 @@ from collections import OrderedDict
 from hedgegridd.messages import Event, Fill, OrderAccepted, OrderClosed
 
 LATE_NS = 2_000_000_000
-SETTLE_NS = 5_000_000_000  # what is read just after the stream was opened happened before
+SETTLE_NS = 5_000_000_000  # what history brings just after the stream was opened happened before
 SILENT_NS = 60_000_000_000
 SUSPICIOUS_NS = 20_000_000_000  # a difference after such a silence is the stream's
 WAITING_MAX = 10_000
@@ -43,9 +43,12 @@ class StreamDoubt:
         if isinstance(event, Fill):
             self._owed.pop(_trade(event), None)
 
-    def told_elsewhere(self, event: Event, since_ns: int, now_ns: int) -> None:
-        """Something new came another way. `since_ns` is when the stream might have told it first."""
-        if self._opened_ns is None or since_ns < self._opened_ns or now_ns < self._opened_ns + SETTLE_NS:
+    def told_elsewhere(self, event: Event, sent_ns: int | None, now_ns: int) -> None:
+        """Something new came another way. `sent_ns` is when the order or cancel left that it answers, if it does."""
+        if self._opened_ns is None:
+            return
+        before = now_ns < self._opened_ns + SETTLE_NS if sent_ns is None else sent_ns < self._opened_ns
+        if before:
             return
         match event:
             case Fill():
@@ -54,7 +57,7 @@ class StreamDoubt:
                 key = event.client_order_id
             case _:
                 return
-        self._owed.setdefault(key, since_ns)
+        self._owed.setdefault(key, now_ns if sent_ns is None else sent_ns)
         if len(self._owed) > WAITING_MAX:
             self._owed.popitem(last=False)
 

@@ -69,14 +69,15 @@ class Teller:
         """Publish the event unless it has been told; True when it was news."""
         coid = getattr(event, "client_order_id", "")
         cause = self._causes.get(coid, 0)
-        asked = self._inflight.order(coid) or self._inflight.cancel(coid)
+        sent = self._inflight.order(coid)
+        asked = sent or self._inflight.cancel(coid)
         if by_stream:
             self._doubt.told(event)
         if not self._is_news(event):
             return False
-        if not by_stream:
-            now_ns = self._mono_ns()
-            self._doubt.told_elsewhere(event, asked.sent_ns if asked else now_ns, now_ns)
+        # That an order rests which was sent long ago (adopted, say) is no news that the stream owes us.
+        if not by_stream and (sent is not None or not isinstance(event, OrderAccepted)):
+            self._doubt.told_elsewhere(event, asked.sent_ns if asked else None, self._mono_ns())
         self._publish(event, cause)
         return True
 

@@ -170,3 +170,27 @@ async def test_public_market_answers_of_the_last_trades_and_the_day() -> None:
         async with asyncio.timeout(5):
             while kinds != {"24hrTicker", "24hrMiniTicker", "trade"}:
                 kinds.add((await socket.receive_json())["e"])
+
+
+async def test_codes_of_refusals_that_need_something_there_already() -> None:
+    async with venue() as client:
+        price = below(await bid(client), "0.97")
+        assert (await client.order("BUY", "LONG", price, newClientOrderId="mine")).status == 200
+        assert (await client.order("BUY", "LONG", price, newClientOrderId="mine")).code == -4116
+        same = {"symbol": "BTCUSDT", "side": "BUY", "origClientOrderId": "mine", "quantity": "0.010"}
+        assert (await client.signed("PUT", "/fapi/v1/order", **same, price=price)).code == -5027
+        await enter_both(client)
+        passed = await place_stop(client, "STOP_MARKET", below(await bid(client), "1.01"))
+        assert passed.code == -2021
+        huge = await client.order("BUY", "LONG", price, quantity="60")
+        assert huge.code == -2019
+        await client.signed("POST", "/fapi/v1/leverage", symbol="BTCUSDT", leverage="125")
+        assert (await client.order("BUY", "LONG", price, quantity="6")).code == -2027
+        clash = await client.order("BUY", "LONG", price, selfTradePreventionMode="NONE")
+        assert clash.code == -4402
+        known = await client.signed("GET", "/fapi/v1/order", symbol="BTCUSDT", origClientOrderId="never")
+        assert known.code == -2013
+        client.exchange.api_secret += "x"
+        assert (await client.signed("GET", "/fapi/v3/account")).code == -1022
+        client.exchange.api_key += "x"
+        assert (await client.signed("GET", "/fapi/v3/account")).code == -2015

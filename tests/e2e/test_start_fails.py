@@ -1,14 +1,16 @@
-"""`hedgegridd run` where it cannot listen: it says which key of the config is at fault and ends with 1, not with 0."""
+"""`hedgegridd run` that cannot start: it says which key of the config is at fault, and a stop ends it at once."""
 
 import json
+import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.programs import Program
+from tests.support.programs import Program, until
 
 pytestmark = pytest.mark.e2e
 
@@ -86,3 +88,24 @@ def test_an_address_that_cannot_be_had(
     assert said["event"] == "cannot_start"
     assert named in said["error"]
     assert "Traceback" not in text
+
+
+def test_a_stop_while_the_venue_cannot_be_reached_ends_at_once_and_says_why(tmp_path: Path) -> None:
+    config = tmp_path / "hedgegridd.toml"
+    config.write_text(CONFIG.format(folder=tmp_path, http=0, metrics=0, socket=tmp_path / "control.sock"))
+    secrets = {"HEDGEGRIDD_VENUE_API_KEY": "k", "HEDGEGRIDD_VENUE_API_SECRET": "s"}
+    program = Program(["run", "-c", str(config)], tmp_path / "daemon.log", secrets)
+    try:
+        until(lambda: "venue not up" in program.log.read_text(), "a failed attempt", 30, program)
+        began = time.monotonic()
+        program.process.send_signal(signal.SIGINT)
+        code = program.process.wait(10)
+        took_s = time.monotonic() - began
+    finally:
+        program.kill()
+    said = [json.loads(line) for line in program.log.read_text().splitlines()]
+    assert code == 5, "the venue has confirmed nothing"
+    assert took_s < 3, f"{took_s:.1f} s"
+    (stopped,) = [line for line in said if line["event"] == "stopped"]
+    assert "never reached" in stopped["venue"]
+    assert [line["reason"] for line in said if line["event"] == "stopping"] == ["SIGINT"]

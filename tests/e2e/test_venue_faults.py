@@ -130,6 +130,20 @@ async def test_a_user_stream_that_the_adapter_has_given_up_is_revived() -> None:
         await b.venue.ear.until(m.Fill, lambda e: e.client_order_id == coid)
 
 
+async def test_an_open_user_stream_that_says_nothing_is_found_and_revived() -> None:
+    async with bench() as b:
+        await b.fault(target="user", kind="freeze")
+        coid = b.venue.place(await b.far_entry())
+        await b.venue.accepted(coid, 10)  # asked for
+        down = await b.venue.ear.until(m.FeedChanged, lambda e: e.channel == "user" and not e.up)
+        assert down.detail == f"it does not tell of {coid}"
+        await b.clear()
+        await b.venue.ear.until(m.FeedChanged, lambda e: e.channel == "user" and e.up)
+        assert b.venue.gateway.stats.revivals_total >= 1
+        coid = b.venue.place(b.venue.order(Leg.LONG, Purpose.ENTRY, kind=OrderKind.MARKET))
+        await b.venue.ear.until(m.Fill, lambda e: e.client_order_id == coid)
+
+
 async def test_a_dropped_stream_that_comes_back_by_itself_is_told_too() -> None:
     async with bench() as b:
         await b.fault(target="user", kind="cut")

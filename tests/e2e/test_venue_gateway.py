@@ -81,9 +81,12 @@ async def _orders_rest_on_both_legs(venue: Rig, mark: Decimal) -> None:
         beyond = (mark * (1 - leg.sign * Decimal("0.04"))).quantize(TICK)
         stop = venue.stop_order(leg, beyond)
         entry = venue.order(leg, Purpose.ENTRY, price=away, time_in_force=TimeInForce.GTX)
-        sent += [venue.place(stop), venue.place(entry)]
+        sent += [venue.place(stop), venue.place(entry, cause=venue.ear.last_seq[m.MarkPrice])]
     for coid in sent:
         await venue.accepted(coid)
+    observed = venue.gateway.stats.tick_to_order_ns
+    assert len(observed) == len(Leg), "the entries were caused by a mark, the stops by nothing of the market"
+    assert all(0 < took_ns < 10**10 for took_ns in observed)
     truth = await venue.truth("t1")
     assert sorted(order.client_order_id for order in truth.orders) == sorted(sent)
     assert {order.leg for order in truth.orders if order.algo} == set(Leg)

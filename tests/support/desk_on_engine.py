@@ -81,7 +81,7 @@ class DeskOnEngine:
         assert isinstance(answer, m.StatusAnswer)
         view = answer.view
         return {
-            "settled": view.settled,
+            "settled": not view.unsettled,
             "pnl": views.pnl(view.ledger),
             "instruments": [views.instrument(item, None, self._now_ns) for item in view.instruments],
         }

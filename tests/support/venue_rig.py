@@ -32,10 +32,12 @@ class Ear(Actor):
 
     def __init__(self) -> None:
         self.heard: list[m.Message] = []
+        self.last_seq: dict[type[m.Message], int] = {}
         self._changed = asyncio.Event()
 
     def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
         self.heard.append(envelope.message)
+        self.last_seq[type(envelope.message)] = envelope.seq
         self._changed.set()
         return ()
 
@@ -93,8 +95,8 @@ class Rig:
             close_position=True,
         )
 
-    def place(self, order: m.PlaceOrder) -> str:
-        self.bus.tell(order, actor="test")
+    def place(self, order: m.PlaceOrder, cause: int = 0) -> str:
+        self.bus.tell(order, cause, actor="test")
         return order.client_order_id
 
     async def closed(self, coid: str, within_s: float = 10.0) -> m.OrderClosed:

@@ -77,6 +77,8 @@ def instrument(**over: Any) -> m.InstrumentView:
         "fills": 4,
         "maker_fills": 3,
         "entries_dropped": 0,
+        "tick": D("0.1"),
+        "step": D("0.001"),
     }
     return m.InstrumentView(**(facts | over))
 
@@ -103,7 +105,7 @@ def desk(*instruments: m.InstrumentView, **over: Any) -> m.DeskView:
         "ledger": ledger,
         "reconciled": True,
         "reconciled_ns": NOW_NS - 12_000_000_000,
-        "settled": True,
+        "unsettled": (),
         "stopping": False,
     }
     return m.DeskView(**(facts | over))

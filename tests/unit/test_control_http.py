@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,11 +10,13 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from hedgegridd import messages as m
 from hedgegridd.config import Control, Key
 from hedgegridd.control import http
 from hedgegridd.control.auth import Auth
+from hedgegridd.control.bounded import BoundedServer
 from hedgegridd.control.http import HttpServer
 from hedgegridd.control.keys import fingerprint
 from hedgegridd.control.operation import Role
@@ -390,13 +393,108 @@ async def test_what_is_no_http_is_answered_in_our_words() -> None:
         assert (await send(session, "ready", None))[0] == 200
 
 
-async def test_connections_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "CONNECTIONS_MAX", 2)
+async def open_to(server: HttpServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", server.port)
+
+
+async def is_closed(reader: asyncio.StreamReader) -> bool:
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionResetError):
+            return await reader.read() == b""
+    return True
+
+
+async def test_idle_connections_make_room_for_one_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    bound = functools.partial(BoundedServer, connections_max=4)  # three from one address
+    monkeypatch.setattr(http, "BoundedServer", bound)
     async with served(FakeBus()) as (_, server):
-        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        held = [await open_to(server) for _ in range(3)]
+        held[0][1].write(b"GET /health HT")  # half a request
+        reader, writer = await open_to(server)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         async with asyncio.timeout(5):
-            with contextlib.suppress(ConnectionResetError):
-                assert await reader.read() == b""
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        assert await is_closed(held[0][0]), "who idled longest has made room"
+        held[1][1].write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert (await held[1][0].readline()).startswith(b"HTTP/1.1 200"), "the others are still there"
         for _, each in [*held, (reader, writer)]:
             each.close()
+
+
+async def test_a_connection_in_use_is_not_closed_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "BoundedServer", functools.partial(BoundedServer, connections_max=2))
+    async with served(FakeBus()) as (_, server):
+        busy, writer = await open_to(server)
+        asked = asyncio.Event()
+        release = asyncio.Event()
+
+        async def slow(request: web.BaseRequest) -> web.StreamResponse:
+            asked.set()
+            await release.wait()
+            return web.Response(text="late")
+
+        server._extra["/slow"] = slow
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(5):
+            await asked.wait()
+        other, other_writer = await open_to(server)
+        assert await is_closed(other)
+        release.set()
+        async with asyncio.timeout(5):
+            assert (await busy.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        other_writer.close()
+
+
+async def test_who_sends_no_whole_header_is_closed_and_who_did_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "BoundedServer", functools.partial(BoundedServer, header_s=0.05))
+    async with served(FakeBus()) as (_, server):
+        kept, kept_writer = await open_to(server)
+        kept_writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(5):
+            await kept.readuntil(b"}")
+        reader, writer = await open_to(server)
+        writer.write(b"GET /health HTTP/1.1\r\nHost: loc")
+        assert await is_closed(reader)
+        kept_writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(5):
+            assert (await kept.readline()).startswith(b"HTTP/1.1 200")
+        writer.close()
+        kept_writer.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"),
+    [
+        ("/throttle", '{"throttle": 0, "throttle": 1}', 400, "throttle"),
+        ("/pause", '{"reason": "a", "reason": "b"}', 400, "reason"),
+        ("/pause", '{"reason": "\\u0007"}', 422, "reason"),
+        ("/pause", '{"reason": "line\\nline"}', 422, "reason"),
+    ],
+)
+async def test_a_field_twice_and_control_characters_are_refused(
+    path: str, body: str, status: int, field: str
+) -> None:
+    bus = FakeBus()
+    async with served(bus) as (client, _):
+        headers = {"X-API-Key": KEYS["operator"], "Content-Type": "application/json"}
+        async with client.post(path, data=body, headers=headers) as response:
+            assert (response.status, (await response.json())["field"]) == (status, field)
+    assert bus.commands == []
+
+
+async def test_text_flags_of_the_desk_are_booleans_and_reasons_may_be_in_any_script() -> None:
+    bus = FakeBus()
+    bus.table[m.PauseEntries] = m.Done(to=0, detail={"paused": "true", "entries_resting": 0})
+    bus.table[m.StopTrading] = m.Done(to=0, detail={"trading": "false", "entries_resting": 0})
+    async with served(bus) as (client, _):
+        headers = {"X-API-Key": KEYS["operator"]}
+        async with client.post(
+            "/pause", json={"reason": "Nachricht für heute: 値"}, headers=headers
+        ) as response:
+            assert (await response.json())["paused"] is True
+        async with client.post("/stop", json={}, headers=headers) as response:
+            assert (await response.json())["trading"] is False

@@ -106,7 +106,7 @@ def desk(**changes) -> m.DeskView:
         instruments=(m.InstrumentView(**fields),),
         ledger=ledger,
         reconciled=True,
-        settled=True,
+        unsettled=(),
         stopping=False,
     )
 

@@ -379,7 +379,7 @@ def test_an_unknown_order_counts_as_live_and_is_not_sent_twice():
     statuses = {o.client_order_id: o.status for o in venue.answers[venue.feed(m.GetOrders())].orders}
     assert statuses[order.client_order_id] is OrderStatus.UNKNOWN
     assert len([x for x in venue.places if x.purpose is Purpose.ENTRY and x.leg is Leg.LONG]) == 1
-    assert not venue.view().settled
+    assert venue.view().unsettled
 
 
 # --------------------------------------------------------------------------------------------------- why no entries

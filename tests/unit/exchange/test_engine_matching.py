@@ -192,3 +192,35 @@ def test_amending_to_what_has_filled_cancels() -> None:
     request = {"symbol": "BTCUSDT", "origClientOrderId": "a", "side": "BUY", "price": "49990"}
     made.modify_order({**request, "quantity": "0.7"}, 3_001)
     assert filled(made, "a") == "CANCELED 0.700"
+
+
+def test_the_volume_at_the_touch_is_what_better_prices_of_ours_have_left() -> None:
+    made = engine(deposit=D(1_000_000))
+    better, worse = (
+        made.new_order(order("BUY", "LONG", "0.5", price), 1_200)["orderId"] for price in ("49990", "49980")
+    )
+    made.on_tick(tick("50000", ts_ms=2_000, low="49980", high="50000", volume="0.3"), 2_000)
+    assert (made.state.orders[better].filled, made.state.orders[worse].filled) == (D("0.3"), D(0))
+
+
+def test_a_younger_order_never_overtakes_the_older_at_its_price() -> None:
+    made = engine(deposit=D(1_000_000))
+    made.on_tick(tick("49991", ts_ms=1_500, size="5"), 1_500)
+    older = made.new_order(order("BUY", "LONG", "0.5", "49990.9"), 1_600)["orderId"]  # 5 displayed before it
+    made.on_tick(tick("50000", ts_ms=1_700, size="5"), 1_700)
+    younger = made.new_order(order("BUY", "LONG", "0.5", "49990.9"), 1_800)[
+        "orderId"
+    ]  # nothing is displayed there
+    made.on_tick(tick("50000", ts_ms=2_000, low="49990.9", high="50000", volume="100"), 2_000)
+    assert [made.state.orders[order_id].filled for order_id in (older, younger)] == [0, 0]
+
+
+def test_an_amended_order_goes_behind_a_younger_one_at_its_new_price() -> None:
+    made = engine(deposit=D(1_000_000))
+    first, second = (
+        made.new_order(order("BUY", "LONG", "0.5", price), 1_200)["orderId"] for price in ("49980", "49990")
+    )
+    moved = {"symbol": "BTCUSDT", "orderId": str(first), "side": "BUY", "quantity": "0.5", "price": "49990"}
+    made.modify_order(moved, 1_300)
+    made.on_tick(tick("50000", ts_ms=2_000, low="49989", high="50000", volume="0.6"), 2_000)
+    assert [made.state.orders[order_id].filled for order_id in (first, second)] == [D("0.1"), D("0.5")]

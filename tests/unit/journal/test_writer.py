@@ -82,6 +82,8 @@ def test_a_broken_chain_refuses_and_changes_nothing(tmp_path: Path) -> None:
     before = segments(tmp_path)[0].path.read_bytes()
     with pytest.raises(JournalBroken, match=r"journal-000000000001\.jsonl:3: a line does not follow"):
         journal(tmp_path).open()
+    with pytest.raises(JournalBroken, match="--accept-broken-journal"):
+        journal(tmp_path).open()
     assert segments(tmp_path)[0].path.read_bytes() == before
 
 

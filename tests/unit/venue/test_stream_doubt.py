@@ -90,6 +90,7 @@ class Bench:
 async def test_what_rest_tells_and_the_stream_does_not_within_two_seconds_revives_it(fact: m.Event) -> None:
     b = Bench()
     await b.until(10)
+    b.inflight.sent(IID, "E1", b.now_ns, algo=False)
     assert b.teller.tell(fact)
     await b.until(11.5)
     assert b.revived == []
@@ -106,6 +107,7 @@ async def test_what_rest_tells_and_the_stream_does_not_within_two_seconds_revive
 async def test_what_the_stream_tells_a_little_later_is_no_reason(fact: m.Event) -> None:
     b = Bench()
     await b.until(10)
+    b.inflight.sent(IID, "E1", b.now_ns, algo=False)
     b.teller.tell(fact)
     await b.until(11)
     assert not b.teller.tell(fact, by_stream=True)
@@ -136,11 +138,20 @@ async def test_what_the_opening_of_the_stream_missed_is_no_reason() -> None:
     assert b.revived == []
 
 
+async def test_an_adopted_order_that_turns_out_to_rest_is_no_reason() -> None:
+    b = Bench()
+    await b.until(10)
+    b.inflight.cancelling(IID, "E1", b.now_ns, algo=False)
+    assert b.teller.tell(ACCEPTED)
+    await b.until(20)
+    assert b.revived == []
+
+
 async def test_a_revival_that_fails_is_tried_again_every_ten_seconds_and_the_feed_stays_down() -> None:
     b = Bench()
     b.broken = True
     await b.until(10)
-    b.teller.tell(ACCEPTED)
+    b.teller.tell(CLOSED)
     await b.until(33)
     assert b.revived == [12, 22, 32]
     assert [up for up, _ in b.feed()] == [False]
