@@ -10,6 +10,10 @@ FIND_PYTHON = for p in python3.14 python3.13 python3.12 python3; do \
 	  then echo $$p; exit 0; fi; done; \
 	echo "hedgegridd needs Python 3.12 or newer with venv (python3.14, 3.13, 3.12 and python3 were tried)." >&2; exit 1
 
+PIP = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
+NO_PIP = echo "The packages could not be installed (pip's reason stands above): where no package index can be reached," \
+	"name one that can be in PIP_INDEX_URL, or a folder of downloaded wheels by PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR." >&2; exit 1
+
 .PHONY: help demo test lint bench properties format venv clean
 
 help: ## what can be made
@@ -19,7 +23,7 @@ $(VENV)/.run: requirements.txt
 	@python=$$($(FIND_PYTHON)) || exit 1; \
 	echo "making $(VENV) with $$python (once; about a minute)"; \
 	rm -rf $(VENV) && $$python -m venv $(VENV) && \
-	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt && \
+	{ $(PIP) -r requirements.txt || { $(NO_PIP); }; } && \
 	$(PY) -m compileall -q hedgegridd
 	@pwd > "$$($(PY) -c 'import site; print(site.getsitepackages()[0])')/hedgegridd.pth"
 	@for p in hedgegridd:hedgegridd.__main__ hedgegridctl:hedgegridd.ctl.main; do \
@@ -29,7 +33,7 @@ $(VENV)/.run: requirements.txt
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(PIP) -r requirements-dev.txt || { $(NO_PIP); }
 	@touch $@
 
 venv: $(VENV)/.dev ## .venv with everything for development

@@ -60,7 +60,7 @@ def load_file(path: FilePath | str) -> Loaded:
     if len(data) > _MAX_FILE_BYTES:
         raise ConfigError(f"error: {path} is larger than {_MAX_FILE_BYTES} bytes: no config file")
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")  # editors of some systems put a byte-order mark in front
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"error: {path.name}:{line} is not UTF-8 text") from error

@@ -29,6 +29,7 @@ STOP_DEADLINE_S = 30.0
 SPEED = 60  # the market's clock: one bar a second
 TICK_RATE = "0.5"  # of market time: 30 ticks a second of wall time
 PR_SET_PDEATHSIG = 1
+UNCONFIRMED = 5  # the daemon's exit code when the venue has not confirmed its stop
 
 CONFIG = """\
 [daemon]
@@ -86,6 +87,16 @@ def free_port(preferred: int) -> int:
     raise DemoError("no free port on 127.0.0.1")
 
 
+def ctl_command(executable: str = sys.executable) -> str:
+    """How `hedgegridctl` can be run here: by name, by its path beside our Python, or as a module of it."""
+    if shutil.which("hedgegridctl"):
+        return "hedgegridctl"
+    beside = Path(executable).parent / "hedgegridctl"
+    if not beside.exists():
+        return f"{executable} -m hedgegridd.ctl.main"
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
+
+
 class Program:
     """A child process with its output in a file."""
 
@@ -126,6 +137,11 @@ class Program:
                 )
             await asyncio.sleep(0.05)
         return self.process.returncode
+
+
+def port_taken(program: Program) -> bool:
+    """Whether a program has ended since another one listens on an address it was given."""
+    return program.process.poll() is not None and "address already in use" in program.log.read_text().lower()
 
 
 async def _lines(program: Program, wanted: str) -> list[str]:
@@ -200,10 +216,8 @@ class Demo:
             exchange = self._exchange()
             programs.append(exchange)
             lines = await _lines(exchange, "READY")
-            daemon = self._daemon(lines)
-            programs.append(daemon)
-            if not await self._until_ready(daemon):
-                return await self._end(programs, lines)
+            if not await self._begun(programs, lines):
+                return await self._end(programs, lines, begun=False)
             header = self._header()
             print("\n".join(("READY", *header)), flush=True)
             await self._show(header)
@@ -213,6 +227,21 @@ class Demo:
                 if program.process.poll() is None:
                     program.process.terminate()
             raise
+
+    async def _begun(self, programs: list[Program], lines: Sequence[str]) -> bool:
+        """Start the daemon and wait until it is ready; False when Ctrl-C came first.
+
+        A port may be taken between our look at it and the daemon's: then once more, with any that are free.
+        """
+        daemon = self._daemon(lines, free_port(8080), free_port(9090))
+        programs.append(daemon)
+        try:
+            return await self._until_ready(daemon)
+        except DemoError:
+            if not port_taken(daemon):
+                raise
+        programs[-1] = daemon = self._daemon(lines, free_port(0), free_port(0))
+        return await self._until_ready(daemon)
 
     def _exchange(self) -> Program:
         options = [
@@ -227,8 +256,8 @@ class Demo:
         ]
         return Program("exchange", ["exchange", *options], self.folder)
 
-    def _daemon(self, lines: Sequence[str]) -> Program:
-        self.http, self.metrics = free_port(8080), free_port(9090)
+    def _daemon(self, lines: Sequence[str], http: int, metrics: int) -> Program:
+        self.http, self.metrics = http, metrics
         config = self.folder / "hedgegridd.toml"
         config.write_text(
             CONFIG.format(
@@ -248,12 +277,14 @@ class Demo:
 
     async def _until_ready(self, daemon: Program) -> bool:
         """False when Ctrl-C came first."""
-        ready = asyncio.ensure_future(_ready(daemon, Client(self.socket)))
+        client = Client(self.socket)
+        ready = asyncio.ensure_future(_ready(daemon, client))
         stop = asyncio.ensure_future(self.stop.wait())
         done, pending = await asyncio.wait((ready, stop), return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
+        client.close()
         if ready in done:
             ready.result()
         return ready in done
@@ -262,7 +293,7 @@ class Demo:
         return (
             f"http     http://127.0.0.1:{self.http}   (X-API-Key: {self.key})",
             f"metrics  http://127.0.0.1:{self.metrics}/metrics",
-            f"control  hedgegridctl --socket {self.socket} status",
+            f"control  {ctl_command()} --socket {self.socket} status",
             f"logs     {self.folder}",
         )
 
@@ -277,15 +308,20 @@ class Demo:
 
         if self.seconds:
             asyncio.get_running_loop().call_later(self.seconds, self.stop.set)
-        await LiveView(poll, header=header).run(self.stop)
+        try:
+            await LiveView(poll, header=header).run(self.stop)
+        finally:
+            client.close()
 
-    async def _end(self, programs: Sequence[Program], lines: Sequence[str]) -> int:
+    async def _end(self, programs: Sequence[Program], lines: Sequence[str], *, begun: bool = True) -> int:
         """Daemon first; then the exchange is asked what is left; then it goes too."""
         print("stopping: entries are cancelled, exits and stops stay", flush=True)
         code = 0
         if len(programs) > 1:
             code = await programs[1].stop(STOP_DEADLINE_S)
             if code == -signal.SIGTERM:  # it takes the signal itself before it asks the venue for anything
+                code = 0
+            if code == UNCONFIRMED and not begun:  # it had not reached the venue yet, which is asked here
                 code = 0
         truth = await _truth(_field(lines, "admin"))
         left = entries_left(truth)

@@ -22,13 +22,13 @@ from hedgegridd.control.operation import (
     Services,
 )
 from hedgegridd.control.strict_json import refuse_twice
+from hedgegridd.control.wording import plain
 
 IN_FLIGHT_MAX = 64
 SAFETY_IN_FLIGHT_MAX = 256  # their own lane: load of other kinds cannot take it
 BODY_MAX = 64 * 1024
 
 _log = structlog.get_logger("control")
-_PATH = re.compile(r"at `\$\.([A-Za-z0-9_]+)")
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NAMED = re.compile(r"(?:field |^)`([^`]{1,64})`")
 
@@ -194,8 +194,8 @@ def _wrong_field(kind: type[Operation], error: msgspec.ValidationError) -> Probl
     known = tuple(kind.__struct_fields__)
     if text.startswith("Expected `object`"):
         return Problem(400, "malformed", f"the body must be a JSON object: {text}", accepted=known)
-    found = _PATH.search(text) or _NAMED.search(text)
-    name = found.group(1) if found else None
-    if found and found.re is _PATH:
-        text = f"`{name}`: {text.partition(' - at')[0]}"
-    return Problem(422, "wrong value", f"{kind.verb}: {text}", field=name, accepted=known)
+    name, said = plain(text)
+    if name is None and (found := _NAMED.search(text)):
+        name = found.group(1)
+    name = None if name is None else name.partition(".")[0].partition("[")[0]
+    return Problem(422, "wrong value", f"{kind.verb}: {said}", field=name, accepted=known)

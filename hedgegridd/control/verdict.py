@@ -8,6 +8,7 @@ fail, the account's figures are older than a few polls, or the last comparison t
 from dataclasses import dataclass
 from decimal import Decimal
 
+from hedgegridd.control.figures import counted, on_grid
 from hedgegridd.control.views import age_s
 from hedgegridd.core.entries import DISABLED
 from hedgegridd.messages import (
@@ -172,14 +173,16 @@ def _difference(facts: Facts) -> str | None:
 
 def _left(item: FlattenView) -> str:
     qty = "quantity not known" if item.residual_qty is None else f"{item.residual_qty:f} open"
-    orders = "" if not item.residual_orders else f", {item.residual_orders} orders"
+    orders = "" if not item.residual_orders else f", {counted(item.residual_orders, 'order', 'orders')}"
     return f"{item.leg.value} {short(item.instrument)} {qty}{orders}"
 
 
 def _why_yes(facts: Facts) -> str:
     compared = None if facts.desk is None else age_s(facts.desk.reconciled_ns, facts.now_ns)
     held = [leg for _, leg in facts.legs if leg.qty > 0]
-    stops = {0: "no inventory", 1: "the leg's stop rests"}.get(len(held), f"all {len(held)} leg stops rest")
+    stops = {0: "no inventory", 1: "the leg's stop rests", 2: "both leg stops rest"}.get(
+        len(held), f"all {len(held)} leg stops rest"
+    )
     return f"{stops}, reconciled {compared or 0:.0f} s ago"
 
 
@@ -206,8 +209,10 @@ def _doing_one(item: InstrumentView, venue: VenueAnswer | None) -> str:
     mark_age = None if venue is None else venue.market_age_s.get(item.instrument)
     mark = "mark not known"
     if item.mark is not None:
-        mark = f"mark {item.mark:,f}" + ("" if mark_age is None else f" ({mark_age:.1f} s)")
-    resting = f"{entries} entries, {item.exits_resting} exits resting"
+        mark = f"mark {on_grid(item.mark, item.tick)}" + ("" if mark_age is None else f" ({mark_age:.1f} s)")
+    resting = (
+        f"{counted(entries, 'entry', 'entries')}, {counted(item.exits_resting, 'exit', 'exits')} resting"
+    )
     moving = item.open_orders - entries - item.exits_resting
     under_way = f", {moving} under way" if moving > 0 else ""
     return f"{short(item.instrument)}: {resting}{under_way}; {mark}"
@@ -243,7 +248,7 @@ def wrong_of(facts: Facts) -> tuple[str, ...]:
 def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
     """The fourth answer: what a person can do now; empty: nothing."""
     if state == "UNKNOWN":
-        return ("journalctl -u hedgegridd -n 50",)
+        return ("look at the daemon's log", "if it lasts, look at the venue's own app")
     if state == "STARTING":
         return ("wait",)
     if state == "HALTED":
@@ -270,7 +275,7 @@ def _ways_to_safety(facts: Facts, safe: str) -> list[str]:
             or (facts.desk and "rest" in facts.desk.feeds_down)
         ):
             return ["wait: the venue is asked again and again", "if it lasts, look at the venue's own app"]
-        return ["hedgegridctl reconcile", "journalctl -u hedgegridd -n 50"]
+        return ["hedgegridctl reconcile", "look at the daemon's log"]
     if safe != "no":
         return []
     if not any(leg.qty > 0 and not leg.stop_resting for _, leg in facts.legs) and _difference(facts):

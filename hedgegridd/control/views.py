@@ -73,6 +73,8 @@ def leg(view: LegView) -> dict[str, object]:
         "stop_resting": view.stop_resting,
         "lots": len(view.lots),
         "peak_lots": view.peak_lots,
+        "entries_under_way": view.entries_under_way,
+        "no_rungs": list(view.no_rungs),
     }
 
 
@@ -107,6 +109,8 @@ def instrument(view: InstrumentView, venue: VenueAnswer | None, now_ns: int) -> 
         "fills": view.fills,
         "maker_ratio": None if view.fills == 0 else round(view.maker_fills / view.fills, 6),
         "entries_dropped": view.entries_dropped,
+        "tick": exact(view.tick),
+        "step": exact(view.step),
     }
 
 

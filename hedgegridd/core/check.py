@@ -157,12 +157,33 @@ def _addresses(venue: config.Venue) -> Iterator[Problem]:
                 text=f"{name} is no address of its kind",
                 note=f"begins with {schemes[0]}",
             )
+        elif venue.environment == "live" and _is_loopback(urlsplit(url).hostname or ""):
+            yield Problem(
+                severity="warning",
+                path=("venue", name),
+                text=f'environment is "live", and {name} leads to this machine',
+                note="no venue is here",
+                help='for a paper exchange say environment = "paper": everything shown and logged would say LIVE',
+            )
+        elif venue.environment != "live" and _is_real(urlsplit(url).hostname or ""):
+            yield Problem(
+                severity="warning",
+                path=("venue", name),
+                text=f'environment is "{venue.environment}", and {name} leads to the real venue',
+                note="real money",
+                help=f'say environment = "live" if it is meant; everything shown and logged would say {venue.environment.upper()}',
+            )
         elif scheme == schemes[1] and not _is_loopback(urlsplit(url).hostname or ""):
             yield Problem(
                 path=("venue", name),
                 text=f"{name} would send keys and orders unencrypted to another machine",
                 note=f"{schemes[0]}, or a loopback address",
             )
+
+
+def _is_real(host: str) -> bool:
+    """Whether a host is the venue's own where orders cost money (its test hosts begin with demo or testnet)."""
+    return host.endswith(".binance.com") and not host.startswith(("demo", "testnet"))
 
 
 def _is_loopback(host: str) -> bool:

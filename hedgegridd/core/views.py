@@ -108,7 +108,19 @@ def leg_view(grid: GridMachine, leg: Leg, ctx: Context) -> m.LegView:
             for lot in lots
         ),
         peak_lots=state.peak_lots,
+        entries_under_way=len(list(grid.book.live(leg, Purpose.ENTRY))) - entries_resting(grid, leg),
+        no_rungs=_no_rungs(grid, leg),
     )
+
+
+def _no_rungs(grid: GridMachine, leg: Leg) -> tuple[str, ...]:
+    """Why no rung of a leg rests, each reason once; empty when one rests or is under way."""
+    if any(True for _ in grid.book.live(leg, Purpose.ENTRY)):
+        return ()
+    state = grid.state.legs[leg]
+    reasons = [reason for _, reason in sorted(state.dropped.items())]
+    reasons += [wait.reason for _, wait in sorted(state.waits.items())]
+    return tuple(dict.fromkeys(reason for reason in reasons if reason))[:3]
 
 
 def why(grid: GridMachine, ctx: Context) -> tuple[str, ...]:
@@ -154,6 +166,8 @@ def instrument_view(grid: GridMachine, ctx: Context) -> m.InstrumentView:
         fills=state.fills,
         maker_fills=state.maker_fills,
         entries_dropped=state.entries_dropped,
+        tick=None if state.instrument is None else state.instrument.tick,
+        step=None if state.instrument is None else state.instrument.step,
     )
 
 
@@ -257,6 +271,8 @@ def ladders_answer(to: int, ctx: Context, grids: dict[str, GridMachine]) -> m.La
                 centre=grid.state.centre,
                 long_ladder=_rungs(grid, Leg.LONG, held),
                 short_ladder=_rungs(grid, Leg.SHORT, held),
+                tick=None if grid.state.instrument is None else grid.state.instrument.tick,
+                step=None if grid.state.instrument is None else grid.state.instrument.step,
             )
         )
     return m.LaddersAnswer(to=to, ladders=tuple(ladders))

@@ -3,8 +3,9 @@
 import sys
 from typing import Any
 
+from hedgegridd.control.figures import counted
 from hedgegridd.ctl.client import Client, NoAnswer
-from hedgegridd.ctl.text import age, figure, money, short
+from hedgegridd.ctl.text import age, money, quantity, short
 
 LOOK_S = 5.0
 
@@ -53,11 +54,13 @@ def facts(verb: str, fields: dict[str, Any], body: dict[str, Any], found: list[d
     ]
     for item in found:
         closing = [
-            f"{leg['leg']} {figure(leg['quantity'])} ({money(leg['inventory_usdt'])} USDT)"
+            f"{leg['leg']} {quantity(leg['quantity'], item['step'])} ({money(leg['inventory_usdt'])} USDT)"
             for leg in item["legs"].values()
             if side in ("both", leg["leg"].lower())
         ]
-        lines.append(f"{short(item['instrument'])}: {', '.join(closing)}; {item['open_orders']} orders open")
+        lines.append(
+            f"{short(item['instrument'])}: {', '.join(closing)}; {counted(item['open_orders'], 'order', 'orders')} open"
+        )
     if not found:
         lines.append("what is open is not known")
     if verb == "flatten":

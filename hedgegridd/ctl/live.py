@@ -15,7 +15,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hedgegridd.ctl.text import MARKS, age, average, figure, money, percent, short
+from hedgegridd.control.figures import counted
+from hedgegridd.ctl.text import MARKS, age, average, money, percent, price, quantity, short
 
 Body = dict[str, Any]
 Poll = Callable[[str], Awaitable[Body]]
@@ -29,6 +30,7 @@ EVENTS_MIN, EVENTS_MAX = 3, 8
 OTHER_LINES, LEG_LINES = 14, 6  # what stands around the ladder; the legs, where they do not stand beside it
 PLAIN_EVERY_S = 5.0
 STALE_S = 5.0
+SMALL_COLUMNS, SMALL_ROWS = 60, 24  # up to these the header would take the place of the figures
 WIDE = 120  # columns from which ladder and legs stand side by side
 
 
@@ -36,7 +38,7 @@ class LiveView:
     """Polls and draws until stopped or cancelled; the terminal is left as it was.
 
     `poll(verb)` answers an operation's JSON; when it raises or answers nothing, the last figures stay, dimmed, with their age.
-    `header` are lines that always stand on top (addresses).
+    `header` are lines that stand on top where the screen has room for them (addresses).
     """
 
     def __init__(
@@ -104,8 +106,10 @@ class LiveView:
             body["doing"],
         ]
         for item in body["instruments"] or []:
-            parts += [f"{leg['leg']} {figure(leg['quantity'])}" for leg in item["legs"].values()]
-            parts.append(f"{item['fills']} fills")
+            parts += [
+                f"{leg['leg']} {quantity(leg['quantity'], item['step'])}" for leg in item["legs"].values()
+            ]
+            parts.append(counted(item["fills"], "fill", "fills"))
         if body["pnl"] is not None:
             parts.append(f"total {money(body['pnl']['total_usdt'], sign=True)} USDT")
         if body["wrong"]:
@@ -117,15 +121,21 @@ class LiveView:
     def _silent_s(self) -> str:
         return age(None if self._seen_s is None else self._now_s() - self._seen_s)
 
+    @property
+    def _top(self) -> tuple[str, ...]:
+        """The header, or nothing on a small screen."""
+        small = self._console.width <= SMALL_COLUMNS or self._console.height <= SMALL_ROWS
+        return () if small else self._header
+
     def _rungs(self, instruments: int, *, wide: bool) -> int:
         """How many rungs per side fit on the screen."""
-        around = len(self._header) + OTHER_LINES + (0 if wide else LEG_LINES)
+        around = len(self._top) + OTHER_LINES + (0 if wide else LEG_LINES)
         room = (self._console.height - around) // max(1, instruments) // 2
         return min(max(room, RUNGS_MIN), RUNGS_MAX)
 
     def render(self) -> RenderableType:
         """The whole screen."""
-        parts: list[RenderableType] = [Text(line, style="dim") for line in self._header]
+        parts: list[RenderableType] = [Text(line, style="dim") for line in self._top]
         body = self._status
         if body is None:
             return Group(*parts, Text(f"⊘ NO CONTACT  {self._lost}", style="bold"))
@@ -144,7 +154,7 @@ class LiveView:
             parts += [*_instrument(item, ladders.get(item["instrument"]), rungs, wide=wide), Text()]
         parts += [_pnl(body), Text(), _events(body, EVENTS_MAX if self._console.height > 45 else EVENTS_MIN)]
         if self._lost:
-            for part in parts[len(self._header) + 1 :]:
+            for part in parts[len(self._top) + 1 :]:
                 if isinstance(part, Text):
                     part.stylize("dim")
         return Group(*parts)
@@ -189,7 +199,7 @@ def _instrument(item: Body, ladder: Body | None, rungs: int, *, wide: bool) -> l
 
 def _ladder(item: Body, ladder: Body | None, rungs: int) -> Table:
     table = Table(
-        title=f"{short(item['instrument'])}  centre {figure(item['centre'])}",
+        title=f"{short(item['instrument'])}  centre {price(item['centre'], item['tick'])}",
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -199,24 +209,24 @@ def _ladder(item: Body, ladder: Body | None, rungs: int) -> Table:
     if ladder is not None:
         shorts = sorted(ladder["short_ladder"], key=lambda rung: float(rung["price"]))[:rungs]
         for rung in reversed(shorts):
-            _rung(table, "SHORT", "▼", rung)
-    mark = f"{figure(item['mark_price'])} ({age(item['feed_age_s'])})"
+            _rung(table, "SHORT", "▼", rung, item)
+    mark = f"{price(item['mark_price'], item['tick'])} ({age(item['feed_age_s'])})"
     table.add_row(Text("mark", style="bold"), "━", Text(mark, style="bold"), "", "")
     if ladder is not None:
         longs = sorted(ladder["long_ladder"], key=lambda rung: -float(rung["price"]))[:rungs]
         for rung in longs:
-            _rung(table, "LONG", "▲", rung)
+            _rung(table, "LONG", "▲", rung, item)
     return table
 
 
-def _rung(table: Table, leg: str, shape: str, rung: Body) -> None:
+def _rung(table: Table, leg: str, shape: str, rung: Body, item: Body) -> None:
     style = LEG_STYLES[leg] if rung["state"] in ("resting", "pending", "filled") else "dim"
     why = f" {rung['reason']}" if rung["reason"] else ""
     table.add_row(
         Text(f"{leg[0]}{rung['level']} {shape}", style=style),
         RUNG_MARKS.get(rung["state"], "?"),
-        figure(rung["price"]),
-        figure(rung["qty"]),
+        price(rung["price"], item["tick"]),
+        quantity(rung["qty"], item["step"]),
         Text(f"{rung['state']}{why}", style="dim"),
     )
 
@@ -227,12 +237,12 @@ def _legs(item: Body) -> Table:
         table.add_column(name, justify="left" if name in ("leg", "stop") else "right")
     for leg in item["legs"].values():
         holds = float(leg["quantity"]) != 0
-        stop = Text(figure(leg["stop_price"]) + " rests" if leg["stop_resting"] else "—")
+        stop = Text(price(leg["stop_price"], item["tick"]) + " rests" if leg["stop_resting"] else "—")
         if holds and not leg["stop_resting"]:
             stop = Text("NO STOP", style="bold red")
         table.add_row(
             Text(f"{leg['leg']} {'▲' if leg['leg'] == 'LONG' else '▼'}", style=LEG_STYLES[leg["leg"]]),
-            figure(leg["quantity"]),
+            quantity(leg["quantity"], item["step"]),
             money(leg["inventory_usdt"]),
             average(leg["average_entry"]),
             money(leg["unrealized_usdt"], sign=True),
@@ -240,8 +250,8 @@ def _legs(item: Body) -> Table:
             stop,
         )
     notes = (
-        f"{item['open_orders']} orders · {item['fills']} fills, maker {percent(item['maker_ratio'])} · "
-        f"{item['recentres']} recentres · {item['regime']} · throttle {item['throttle']:g}"
+        f"{counted(item['open_orders'], 'order', 'orders')} · {counted(item['fills'], 'fill', 'fills')}, "
+        f"maker {percent(item['maker_ratio'])} · {counted(item['recentres'], 'recentre', 'recentres')} · {item['regime']} · throttle {item['throttle']:g}"
     )
     table.caption = notes
     table.caption_justify = "left"

@@ -54,7 +54,9 @@ def _operation(client: Client, parsed: argparse.Namespace) -> int:
     try:
         operation = msgspec.convert(fields, kind, strict=False)
     except msgspec.ValidationError as error:
-        print(f"hedgegridctl {kind.verb}: {error}", file=sys.stderr)
+        from hedgegridd.control.wording import plain  # noqa: PLC0415  # its patterns take a tenth of the time to start
+
+        print(f"hedgegridctl {kind.verb}: {plain(str(error))[1]}", file=sys.stderr)
         return USAGE
     if kind.confirm and not parsed.yes and not confirmed(client, kind.verb, fields):
         print("not confirmed; nothing was sent", file=sys.stderr)
@@ -107,7 +109,10 @@ def _no_daemon(path: str, error: NoDaemon, *, as_json: bool) -> int:
         print(msgspec.json.encode({"title": "no daemon", "detail": text}).decode())
     else:
         print(text, file=sys.stderr)
-        print("start    systemctl start hedgegridd    why  journalctl -u hedgegridd -n 50", file=sys.stderr)
+        print(
+            "start    hedgegridd run -c FILE (README: Install on a host)    why  what it wrote last",
+            file=sys.stderr,
+        )
         print("get out  the venue's own app", file=sys.stderr)
     return NO_DAEMON
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from hedgegridd.control.figures import counted
 from hedgegridd.ctl.text import (
     DASH,
     MARKS,
@@ -14,9 +15,11 @@ from hedgegridd.ctl.text import (
     age,
     average,
     columns,
-    figure,
+    liquidation,
     money,
     percent,
+    price,
+    quantity,
     short,
 )
 
@@ -62,20 +65,28 @@ def leg_line(item: Body, leg: Body, paint: Paint, *, compared: bool) -> str:
     """One leg in one line; a missing stop is told in red, and in words; so is that the venue was not read yet."""
     name = f"{leg['leg']:5}{'▲' if leg['leg'] == 'LONG' else '▼'}"
     if float(leg["quantity"]) == 0:
-        text = f"{name} {short(item['instrument'])} flat, {item['rungs_resting'][leg['leg']]} entries rest"
+        text = f"{name} {short(item['instrument'])} flat, {_entries(item, leg)}"
     else:
-        stop = f"stop {figure(leg['stop_price'])}"
+        stop = f"stop {price(leg['stop_price'], item['tick'])}"
         if not leg["stop_resting"]:
             stop = paint("NO STOP AT THE VENUE", STATE_COLOURS["TRIPPED"])
         text = (
-            f"{name} {short(item['instrument'])} {figure(leg['quantity'])}  {money(leg['inventory_usdt'])} USDT "
+            f"{name} {short(item['instrument'])} {quantity(leg['quantity'], item['step'])}  {money(leg['inventory_usdt'])} USDT "
             f"@{average(leg['average_entry'])}  {money(leg['unrealized_usdt'], sign=True)}  {stop}  "
-            f"liq {figure(leg['liquidation_price'])}"
+            f"liq {liquidation(leg['liquidation_price'], item['mark_price'], item['tick'])}"
         )
     notes = [leg["mode"]] if leg["mode"] != "normal" else []
     notes += ["latched: no entries until resume"] if leg["latched"] else []
     notes += [] if compared else ["by our books alone: not compared with the venue yet"]
     return text + (f"  [{', '.join(notes)}]" if notes else "")
+
+
+def _entries(item: Body, leg: Body) -> str:
+    """How many entries of a leg rest, how many are on their way, and why there is none."""
+    said = f"{counted(item['rungs_resting'][leg['leg']], 'entry', 'entries')} at the venue"
+    if leg["entries_under_way"]:
+        said += f", {leg['entries_under_way']} under way"
+    return said + (f": {'; '.join(leg['no_rungs'])}" if leg["no_rungs"] else "")
 
 
 def _money_lines(body: Body) -> list[str]:
@@ -108,24 +119,24 @@ def ladders(body: Body, _paint: Paint) -> list[str]:
     lines: list[str] = []
     for item in body["ladders"]:
         lines.append(
-            f"{short(item['instrument'])}  centre {figure(item['centre'])}  mid {figure(item['mid_price'])}"
+            f"{short(item['instrument'])}  centre {price(item['centre'], item['tick'])}  mid {price(item['mid_price'])}"
         )
         shorts = sorted(item["short_ladder"], key=lambda rung: -float(rung["price"]))
         longs = sorted(item["long_ladder"], key=lambda rung: -float(rung["price"]))
-        rows = [_rung("SHORT▼", rung) for rung in shorts]
-        rows.append(["mid", "", "", figure(item["mid_price"]), "", "", ""])
-        rows += [_rung("LONG ▲", rung) for rung in longs]
+        rows = [_rung("SHORT▼", rung, item) for rung in shorts]
+        rows.append(["mid", "", "", price(item["mid_price"]), "", "", ""])
+        rows += [_rung("LONG ▲", rung, item) for rung in longs]
         lines += columns(("leg", "rung", "side", "price", "qty", "state", "why"), rows)
     return lines or ["No ladders: no instrument has been started."]
 
 
-def _rung(leg: str, rung: Body) -> list[str]:
+def _rung(leg: str, rung: Body, item: Body) -> list[str]:
     return [
         leg,
         str(rung["level"]),
         rung["side"],
-        figure(rung["price"]),
-        figure(rung["qty"]),
+        price(rung["price"], item["tick"]),
+        quantity(rung["qty"], item["step"]),
         rung["state"],
         rung["reason"] or "",
     ]
@@ -139,25 +150,25 @@ def orders(body: Body, _paint: Paint) -> list[str]:
             item["leg"],
             item["purpose"],
             item["side"],
-            figure(item["price"] or item["stop_price"]),
-            figure(item["quantity"]) if item["quantity"] is not None else "whole leg",
-            figure(item["filled"]),
+            price(item["price"] or item["stop_price"]),
+            quantity(item["quantity"]) if item["quantity"] is not None else "whole leg",
+            quantity(item["filled"]),
             item["status"],
             age(item["age_s"]),
         ]
         for item in body["orders"]
     ]
     head = ("order", "leg", "purpose", "side", "price", "qty", "filled", "status", "age")
-    return [*columns(head, rows), f"{body['count']} orders"] if rows else ["No open orders."]
+    return [*columns(head, rows), counted(body["count"], "order", "orders")] if rows else ["No open orders."]
 
 
 def positions(body: Body, _paint: Paint) -> list[str]:
     """Legs and their lots."""
     lines: list[str] = []
     for item in body["positions"]:
-        stop = f"stop {figure(item['stop_price'])}" if item["stop_resting"] else "no stop rests"
+        stop = f"stop {price(item['stop_price'], item['tick'])}" if item["stop_resting"] else "no stop rests"
         lines.append(
-            f"{item['leg']:5} {short(item['instrument'])}  {figure(item['quantity'])}  "
+            f"{item['leg']:5} {short(item['instrument'])}  {quantity(item['quantity'], item['step'])}  "
             f"{money(item['inventory_usdt'])} USDT @{average(item['average_entry'])}  "
             f"{money(item['unrealized_usdt'], sign=True)}  {stop}"
         )
@@ -165,10 +176,10 @@ def positions(body: Body, _paint: Paint) -> list[str]:
             [
                 lot["lot_id"],
                 str(lot["level"]),
-                figure(lot["quantity"]),
-                figure(lot["price"]),
-                figure(lot["take_profit"]),
-                figure(lot["stop"]),
+                quantity(lot["quantity"], item["step"]),
+                price(lot["price"], item["tick"]),
+                price(lot["take_profit"], item["tick"]),
+                price(lot["stop"], item["tick"]),
                 age(lot["age_s"]),
             ]
             for lot in item["lots"]
@@ -185,7 +196,7 @@ def flatten(body: Body, paint: Paint) -> list[str]:
     lines = []
     if "cancelled_orders" in body:
         lines += body["stages"]
-        lines.append(f"cancelled {body['cancelled_orders']} orders")
+        lines.append(f"cancelled {counted(body['cancelled_orders'], 'order', 'orders')}")
         lines += [f"{_leg(name)} closed {what}" for name, what in body["closed"].items()]
     if body["verified"]:
         lines.append(f"FLAT, VERIFIED  {body['after_s']} s  {body['flatten_id']}")
@@ -193,7 +204,7 @@ def flatten(body: Body, paint: Paint) -> list[str]:
     else:
         left = [f"{_leg(name)} {qty}" for name, qty in (body.get("residuals") or {}).items()]
         if body.get("residual_orders"):
-            left.append(f"{body['residual_orders']} orders")
+            left.append(counted(body["residual_orders"], "order", "orders"))
         after = f" after {body['after_s']} s" if "after_s" in body else ""
         verdict = paint("NOT VERIFIED", STATE_COLOURS["TRIPPED"])
         lines.append(f"{verdict}{after}: {', '.join(left) or 'what is left is not known'}. Still working.")

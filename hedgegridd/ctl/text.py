@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, TextIO
 
+from hedgegridd.control.figures import on_grid
+
 DASH = "—"
+FAR = 10
 MINUS = "−"  # noqa: RUF001  # a real minus, as wide as the plus
 MARKS = {
     "TRADING": "●",
@@ -52,19 +55,28 @@ def money(value: Any, *, sign: bool = False) -> str:
     return f"{amount:{'+' if sign else ''},.2f}".replace("-", MINUS)
 
 
-def figure(value: Any) -> str:
-    """A price or a quantity as it came, with thousands."""
+def price(value: Any, tick: Any = None) -> str:
+    """A price on its tick; where that is not known eight digits that count."""
     amount = _decimal(value)
-    return DASH if amount is None else f"{amount:,f}".replace("-", MINUS)
+    return DASH if amount is None else on_grid(amount, _decimal(tick)).replace("-", MINUS)
+
+
+def quantity(value: Any, step: Any = None) -> str:
+    """A quantity on its step; where that is not known eight digits that count."""
+    return price(value, step)
 
 
 def average(value: Any) -> str:
     """An average price, which has as many digits as a division gives: eight that count."""
-    amount = _decimal(value)
-    if not amount:
-        return figure(value)
-    places = max(0, 7 - amount.adjusted())
-    return figure(round(amount, places).normalize())
+    return price(value)
+
+
+def liquidation(value: Any, mark: Any, tick: Any = None) -> str:
+    """A liquidation price, unless it is so far off (ten times the mark, a tenth of it) that it says nothing."""
+    amount, at = _decimal(value), _decimal(mark)
+    if amount is None or amount <= 0 or (at is not None and not at / FAR <= amount <= at * FAR):
+        return DASH
+    return price(amount, tick)
 
 
 def percent(value: float | None) -> str:

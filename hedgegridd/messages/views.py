@@ -63,6 +63,8 @@ class LadderView(msgspec.Struct, frozen=True, kw_only=True):
     centre: Decimal | None
     long_ladder: tuple[Rung, ...]
     short_ladder: tuple[Rung, ...]
+    tick: Decimal | None = None
+    step: Decimal | None = None
 
 
 class LaddersAnswer(Answer, frozen=True, kw_only=True):
@@ -127,6 +129,8 @@ class LegView(msgspec.Struct, frozen=True, kw_only=True):
     liquidation_price: Decimal | None
     lots: tuple[LotView, ...]
     peak_lots: int
+    entries_under_way: int = 0  # sent and not confirmed yet
+    no_rungs: tuple[str, ...] = ()  # no entry of this leg rests or is under way: why its rungs do not
 
 
 class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +159,8 @@ class InstrumentView(msgspec.Struct, frozen=True, kw_only=True):
     fills: int
     maker_fills: int
     entries_dropped: int
+    tick: Decimal | None = None  # of prices, None: the venue's rules are not known yet
+    step: Decimal | None = None  # of quantities
 
 
 class LedgerView(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ def _ladder(view: LadderView) -> dict[str, object]:
         "instrument": view.instrument,
         "mid_price": exact(view.mid_price),
         "centre": exact(view.centre),
+        "tick": exact(view.tick),
+        "step": exact(view.step),
         "long_ladder": [_rung(item) for item in view.long_ladder],
         "short_ladder": [_rung(item) for item in view.short_ladder],
     }

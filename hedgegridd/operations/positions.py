@@ -34,4 +34,5 @@ class Positions(Reading, frozen=True, kw_only=True):
 
 def _position(item: InstrumentView, leg: LegView, now_ns: int) -> dict[str, object]:
     lots = [views.lot(lot, now_ns) for lot in leg.lots]
-    return {"instrument": item.instrument, **views.leg(leg), "lots": lots}
+    grid = {"tick": views.exact(item.tick), "step": views.exact(item.step)}
+    return {"instrument": item.instrument, **grid, **views.leg(leg), "lots": lots}

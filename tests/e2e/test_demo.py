@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from hedgegridd import demo
 from hedgegridd.model import Purpose, parse_client_order_id
 from tests.support.programs import (
     Exchange,
@@ -195,3 +197,18 @@ def _exits_stay(truth: dict[str, Any]) -> None:
             algo for algo in truth["algo_orders"] if algo["positionSide"] == name and algo["closePosition"]
         ]
         assert stops or not left
+
+
+async def test_a_port_that_is_taken_in_between_costs_one_more_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        found = demo.free_port
+        monkeypatch.setattr(demo, "free_port", lambda preferred: taken if preferred == 8080 else found(0))
+        made = demo.Demo(tmp_path, seed=1, speed=60, seconds=1)
+        assert await made.run() == 0
+    assert made.http != taken
+    assert f"http://127.0.0.1:{made.http} " in capsys.readouterr().out

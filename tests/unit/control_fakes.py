@@ -77,6 +77,8 @@ def instrument(**over: Any) -> m.InstrumentView:
         "fills": 4,
         "maker_fills": 3,
         "entries_dropped": 0,
+        "tick": D("0.1"),
+        "step": D("0.001"),
     }
     return m.InstrumentView(**(facts | over))
 

@@ -334,6 +334,16 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path / "large.toml")
 
 
+def test_a_byte_order_mark_in_front_is_no_mistake(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.toml"
+    plain.write_text(
+        '[venue]\naccount = "münchen"\n\n[[grid]]\ninstrument = "BTCUSDT-PERP"\n', encoding="utf-8"
+    )
+    marked = tmp_path / "marked.toml"
+    marked.write_bytes(b"\xef\xbb\xbf" + plain.read_bytes())
+    assert load(marked) == load(plain)
+
+
 @given(st.text(max_size=200))
 def test_any_text_gives_a_config_or_a_config_error(text: str) -> None:
     try:

@@ -1,6 +1,7 @@
 """hedgegridctl: what it imports, how fast it starts, what it prints, what it asks, and its exit codes."""
 
 import asyncio
+import contextlib
 import io
 import json
 import resource
@@ -20,15 +21,17 @@ from hedgegridd.control.keys import fingerprint
 from hedgegridd.control.operation import Role
 from hedgegridd.control.unix import UnixServer
 from hedgegridd.ctl import main as ctl
+from hedgegridd.ctl import tables
 from hedgegridd.ctl.live import LiveView
 from hedgegridd.ctl.tables import render
-from hedgegridd.ctl.text import MINUS, Paint, age, average, columns, money
+from hedgegridd.ctl.text import MINUS, Paint, age, average, columns, liquidation, money
 from hedgegridd.errors import AskTimeout
 from hedgegridd.operations import REGISTRY
-from tests.unit.control_fakes import FLAT, FakeBus, dispatcher
+from tests.unit.control_fakes import BTC, FLAT, FakeBus, dispatcher
 from tests.unit.test_control_http import GOOD
 from tests.unit.test_control_unix import FixedPeers
 
+ROOT = Path(__file__).resolve().parents[2]
 START_CPU_S = 0.15
 HEAVY = ("nautilus_trader", "aiohttp", "anyio", "asyncio", "rich", "structlog", "uvloop", "prometheus_client")
 
@@ -60,7 +63,8 @@ class Daemon:
 
     def stop(self) -> None:
         if self._thread.is_alive():
-            self.loop.call_soon_threadsafe(self._stop.set)
+            with contextlib.suppress(RuntimeError):  # it has ended between the two lines
+                self.loop.call_soon_threadsafe(self._stop.set)
             self._thread.join(10)
 
 
@@ -116,7 +120,7 @@ def test_status_gives_four_answers(daemon: Daemon, capsys: pytest.CaptureFixture
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("● TRADING  acct1 · Binance PAPER · BTCUSDT")
     assert [line.split()[0] for line in lines[1:5]] == ["safe", "doing", "wrong", "do"]
-    assert "LONG ▲ BTCUSDT 0.034  2,211.70 USDT @64,980  +2.38  stop 62,700" in lines[5]
+    assert "LONG ▲ BTCUSDT 0.034  2,211.70 USDT @64,980  +2.38  stop 62,700.0" in lines[5]
 
 
 def test_flatten_shows_the_proof_and_its_exit_codes(
@@ -137,7 +141,7 @@ def test_flatten_shows_the_proof_and_its_exit_codes(
     daemon.bus.table[m.Flatten] = m.FlattenAnswer(**(facts | late))
     assert run(daemon, "flatten", "both", "--yes") == ctl.LATE
     assert (
-        "NOT VERIFIED after 1.03 s: SHORT BTCUSDT 0.008, 1 orders. Still working." in capsys.readouterr().out
+        "NOT VERIFIED after 1.03 s: SHORT BTCUSDT 0.008, 1 order. Still working." in capsys.readouterr().out
     )
     daemon.bus.table[m.Flatten] = AskTimeout("hung")
     assert run(daemon, "flatten", "both", "--yes") == ctl.LATE
@@ -197,7 +201,9 @@ def test_no_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ctl.main(["--socket", str(tmp_path / "none"), "status"]) == ctl.NO_DAEMON
     err = capsys.readouterr().err
     assert "hedgegridd is not running" in err
-    assert "systemctl start hedgegridd" in err
+    assert "hedgegridd run -c FILE (README: Install on a host)" in err
+    assert "systemctl" not in err, "there are no units yet"
+    assert "## Install on a host" in (ROOT / "README.md").read_text()
 
 
 def test_a_daemon_that_dies_in_a_flatten_leaves_it_unverified(
@@ -303,13 +309,65 @@ def test_a_missing_stop_is_told_in_words() -> None:
         "wrong": [],
         "do": [],
         "reconciled": True,
-        "instruments": [{"instrument": "X", "legs": {"LONG": leg}}],
+        "instruments": [
+            {"instrument": "X", "mark_price": "65000", "tick": None, "step": None, "legs": {"LONG": leg}}
+        ],
     }
     line = render("status", body, Paint(on=False))[5]
     assert "NO STOP AT THE VENUE" in line
     assert "[tp_only, latched: no entries until resume]" in line
     line = render("status", body | {"reconciled": False}, Paint(on=False))[5]
     assert "not compared with the venue yet" in line
+
+
+@pytest.mark.parametrize(
+    ("price", "shown"),
+    [
+        ("48900.0333", "48,900.0"),
+        ("650500.1", "—"),
+        ("1012345678.9", "—"),
+        ("6000", "—"),
+        ("0", "—"),
+        (None, "—"),
+    ],
+)
+def test_a_liquidation_price_that_says_nothing_is_a_dash(price: str | None, shown: str) -> None:
+    assert liquidation(price, "65050.00", "0.1") == shown
+
+
+@pytest.mark.parametrize(
+    ("over", "shown"),
+    [
+        ({}, "flat, 6 entries at the venue"),
+        ({"resting": 1}, "flat, 1 entry at the venue"),
+        ({"resting": 0, "entries_under_way": 6}, "flat, 0 entries at the venue, 6 under way"),
+        (
+            {"resting": 0, "no_rungs": ["below the venue's minimum"]},
+            "flat, 0 entries at the venue: below the venue's minimum",
+        ),
+    ],
+)
+def test_a_flat_leg_says_how_many_of_its_entries_rest_and_why_none(over: dict[str, Any], shown: str) -> None:
+    leg = {"leg": "SHORT", "quantity": "0.000", "mode": "normal", "latched": False}
+    leg |= {"entries_under_way": 0, "no_rungs": []} | over
+    item = {"instrument": BTC, "rungs_resting": {"SHORT": over.get("resting", 6)}}
+    assert tables.leg_line(item, leg, Paint(on=False), compared=True).endswith(shown)
+
+
+def test_bounds_are_told_in_words(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(daemon, "flatten", "both", "--deadline-s", "0", "--yes") == ctl.USAGE
+    assert capsys.readouterr().err == "hedgegridctl flatten: `deadline_s` must be a number ≥ 0.1\n"
+
+
+def test_start_and_stop_say_their_flag_in_the_same_words(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    daemon.bus.table[m.StartTrading] = m.Done(to=0, detail={"trading": True})
+    daemon.bus.table[m.StopTrading] = m.Done(to=0, detail={"trading": "false"})
+    run(daemon, "start")
+    assert "trading  yes" in capsys.readouterr().out
+    run(daemon, "stop")
+    assert "trading  no" in capsys.readouterr().out
 
 
 async def _bodies(bus: FakeBus) -> dict[str, dict[str, Any]]:
@@ -319,6 +377,22 @@ async def _bodies(bus: FakeBus) -> dict[str, dict[str, Any]]:
         verb: (await made.run_mapping(REGISTRY.verbs[verb], {}, caller)).body
         for verb in ("status", "ladders")
     }
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown"), [(160, 50, True), (61, 25, True), (60, 50, False), (160, 24, False)]
+)
+async def test_the_header_gives_way_on_a_small_screen(width: int, height: int, *, shown: bool) -> None:
+    bodies = await _bodies(FakeBus())
+
+    async def poll(verb: str) -> dict[str, Any]:
+        return bodies[verb]
+
+    console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, record=True)
+    view = LiveView(poll, header=("http://127.0.0.1:8080",), console=console)
+    await view.refresh()
+    console.print(view.render())
+    assert ("http://127.0.0.1:8080" in console.export_text()) is shown
 
 
 async def test_the_live_view_shows_ladder_legs_and_events_and_lost_contact() -> None:
@@ -331,7 +405,9 @@ async def test_the_live_view_shows_ladder_legs_and_events_and_lost_contact() -> 
             raise ConnectionError("the socket is gone")
         return bodies[verb]
 
-    console = Console(width=160, file=io.StringIO(), force_terminal=True, color_system=None, record=True)
+    console = Console(
+        width=160, height=50, file=io.StringIO(), force_terminal=True, color_system=None, record=True
+    )
     now = [10.0]
     view = LiveView(poll, header=("http://127.0.0.1:8080",), console=console, now_s=lambda: now[0])
     await view.refresh()
@@ -344,7 +420,7 @@ async def test_the_live_view_shows_ladder_legs_and_events_and_lost_contact() -> 
         "S2 ▼",
         "L1 ▲",
         "65,050.0 (0.4 s)",
-        "62,700 rests",
+        "62,700.0 rests",
     ):
         assert text in shown
     assert "22:13:20  LONG buy 0.01" in shown

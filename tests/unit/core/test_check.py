@@ -492,3 +492,26 @@ def test_a_limit_above_the_next_one_is_named_with_it() -> None:
         "max_order_notional_usdt is dead: max_leg_notional_usdt is lower",
         "max_leg_notional_usdt is dead: max_gross_notional_usdt is lower",
     ]
+
+
+@pytest.mark.parametrize(
+    ("environment", "url", "said"),
+    [
+        ("live", "http://127.0.0.1:9080", "leads to this machine"),
+        ("live", "https://fapi.binance.com", ""),
+        ("live", "https://proxy.example.com", ""),
+        ("paper", "https://fapi.binance.com", "leads to the real venue"),
+        ("testnet", "https://fapi.binance.com", "leads to the real venue"),
+        ("testnet", "https://demo-fapi.binance.com", ""),
+        ("paper", "http://127.0.0.1:9080", ""),
+    ],
+)
+def test_an_environment_that_its_addresses_belie_is_warned_of(environment: str, url: str, said: str) -> None:
+    venue = config.Venue(environment=environment, rest_url=url)  # type: ignore[arg-type]
+    found = [
+        each
+        for each in find_problems(config.Config(grid=(grid(),), venue=venue, pretrade=LIMITS))
+        if each.table == "[venue]"
+    ]
+    assert [each.severity for each in found] == (["warning"] if said else [])
+    assert not said or said in found[0].text

@@ -497,3 +497,17 @@ def test_messages_that_are_not_for_a_desk_are_a_wiring_mistake():
         venue.feed(m.RungDropped(instrument=BTC, leg=Leg.LONG, level=1, reason=""))
     with pytest.raises(TypeError, match="no row for Kill"):
         operator_module.OperatorDesk(venue.desk._ctx, venue.desk._grids).handle(1, m.Kill(reason="x"))
+
+
+def test_the_view_tells_entries_under_way_and_why_a_leg_has_none():
+    venue = rig()
+    venue.ask(m.PauseEntries())
+    venue.deaf = (m.PlaceOrder,)
+    venue.feed(m.ResumeEntries())
+    legs = {leg.leg: leg for leg in venue.view().instruments[0].legs}
+    assert [(leg.entries_under_way, leg.no_rungs) for leg in legs.values()] == [(6, ()), (6, ())]
+    venue = rig(base_qty=D("0.0001"))
+    venue.settle()
+    view = venue.check().instruments[0]
+    assert (view.rungs_resting_long, view.tick, view.step) == (0, D("0.1"), D("0.001"))
+    assert all(leg.entries_under_way == 0 and leg.no_rungs for leg in view.legs)
