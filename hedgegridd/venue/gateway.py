@@ -417,6 +417,7 @@ class Gateway(Actor, Listener):
             calls_failed=rest.stats.failed,
             used_weight_1m=rest.used_weight_1m,
             clock_offset_ms=rest.clock_offset_ms,
+            failed_in_a_row=rest.stats.failed_in_a_row,
         )
 
 
