@@ -33,7 +33,13 @@ def made(tmp_path: Path, **tables: Any) -> Daemon:
 
 
 def test_an_opened_daemon_has_its_folder_segments_and_interval(tmp_path: Path) -> None:
-    venue = Venue(account="desk7", environment="testnet", reconcile_interval_s=Decimal(11), **ADDRESSES)
+    venue = Venue(
+        account="desk7",
+        environment="testnet",
+        reconcile_interval_s=Decimal(11),
+        account_poll_s=Decimal(17),
+        **ADDRESSES,
+    )
     daemon = made(tmp_path, venue=venue, journal=Journal(segment_mb=3))
     daemon.open()
     try:
@@ -43,7 +49,8 @@ def test_an_opened_daemon_has_its_folder_segments_and_interval(tmp_path: Path) -
         feed(m.VenueUp())
         assert feed.timers["reconcile"] - feed.mono_ns == 11_000_000_000
         services = daemon.control.http._dispatcher.services
-        assert (services.account, services.environment) == ("desk7", "testnet")
+        told = (services.account, services.environment, services.account_poll_s)
+        assert told == ("desk7", "testnet", 17.0)
     finally:
         daemon.journal.close()
         daemon.folder.close()

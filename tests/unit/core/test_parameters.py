@@ -13,7 +13,7 @@ import pytest
 from hedgegridd import config as schema
 from hedgegridd import messages as m
 from hedgegridd.core.desk import Desk
-from hedgegridd.model import Leg, Purpose
+from hedgegridd.model import Leg, OrderKind, Purpose
 from tests.support.desk_rig import EPOCH, LIMITS, config, rig
 from tests.support.fake_venue import BTC, MINUTE, SECOND, FakeVenue, Faults, Resting
 from tests.unit.core.test_grid import entries, go
@@ -261,6 +261,17 @@ def found_position(**grid):
     return bool(entries(venue)), bool(venue.of(Leg.LONG, Purpose.TAKE_PROFIT))
 
 
+def found_stop(**grid):
+    """Whether the far stop that rests for inventory of unknown origin stays."""
+    venue = rig(start=False, **grid)
+    hold(venue, "0.05", "39900")
+    stop = {"purpose": Purpose.STOP, "level": 0, "kind": OrderKind.STOP_MARKET, "close_position": True}
+    rest(venue, "BTCUSDT-L000S-zzzzz-7", stop_price=D(36000), **stop)
+    venue.start()
+    venue.settle()
+    return "BTCUSDT-L000S-zzzzz-7" in venue.resting
+
+
 def named(**grid):
     venue = rig(start=False, **grid)
     return venue.view().instruments[0].instrument
@@ -293,6 +304,7 @@ TABLE = [
         (2, (2, 1)),
         (10, (6, 6)),
     ),
+    ("manual_position", found_stop, {}, ("refuse", True), ("ignore", False)),
     (
         "manual_position",
         found_position,
@@ -423,6 +435,14 @@ TABLE = [
         (D("0.2"), (6, 4, D("0.002"))),
         (D("0.9"), (6, 4, D("0.009"))),
     ),
+    (
+        "policy.counter_levels",
+        in_a_rise,
+        {"policy.kind": "core-and-scalp"},
+        (2, (2, 2, D("0.005"))),
+        (5, (5, 5, D("0.005"))),
+    ),
+    ("policy.counter_qty_scale", in_a_rise, {}, (D(0), (6, 0, None)), (D(1), (6, 4, D("0.010")))),
 ]
 
 

@@ -21,6 +21,26 @@ def line(problem: Problem) -> str:
 
 # (keys of the grid, keys of [pretrade], what is found)
 TABLE: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
+    (
+        {"warmup_bars": 60, "regime": {"atr_len": 20}},
+        {},
+        [
+            "warning regime.atr_len | atr_len is dead: in this version nothing but the warm-up needs the ATR | "
+            "60 warm-up bars are more than it takes"
+        ],
+    ),
+    (
+        {
+            "step_bps": D(500),
+            "levels_long": 3,
+            "levels_short": 3,
+            "sl_steps": D(15),
+            "qty_scale": D(1),
+            "recenter_trigger_bps": D(2000),
+        },
+        {"price_collar_bps": D(2000)},
+        [],
+    ),
     ({"regime": {"ema_fast": 35, "ema_slow": 40}}, {}, []),
     (
         {"regime": {"ema_fast": 40, "ema_slow": 40}},
