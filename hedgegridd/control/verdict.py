@@ -150,7 +150,7 @@ def _unread(facts: Facts) -> str | None:
     lately = f"account last read {venue.account_age_s:.0f} s ago"
     if not venue.connected:
         return f"not connected to the venue; {lately}"
-    if "rest" in desk.feeds_down:
+    if "rest" in desk.feeds_down or venue.failed_in_a_row:
         return f"the venue does not answer; {lately}"
     if venue.account_age_s > max(POLLS * facts.account_poll_s, POLLS_MIN_S):
         return lately
@@ -269,11 +269,9 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
 def _ways_to_safety(facts: Facts, safe: str) -> list[str]:
     """What brings `safe` back to yes."""
     if safe == "unknown":
-        if (
-            facts.venue is None
-            or not facts.venue.connected
-            or (facts.desk and "rest" in facts.desk.feeds_down)
-        ):
+        venue = facts.venue
+        down = facts.desk is not None and "rest" in facts.desk.feeds_down
+        if venue is None or not venue.connected or venue.failed_in_a_row or down:
             return ["wait: the venue is asked again and again", "if it lasts, look at the venue's own app"]
         return ["hedgegridctl reconcile", "look at the daemon's log"]
     if safe != "no":

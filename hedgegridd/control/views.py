@@ -171,6 +171,7 @@ def feeds(venue: VenueAnswer | None, desk: DeskView | None) -> dict[str, object]
         "in_flight": venue.in_flight,
         "calls": venue.calls,
         "calls_failed": venue.calls_failed,
+        "failed_in_a_row": venue.failed_in_a_row,
         "used_weight_1m": venue.used_weight_1m,
         "clock_offset_ms": venue.clock_offset_ms,
     }

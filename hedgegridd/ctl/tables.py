@@ -105,7 +105,15 @@ def _money_lines(body: Body) -> list[str]:
         )
     if feeds is not None:
         down = ", ".join(feeds["down"] or [])
-        link = f"LOST: {down}" if down else "connected" if feeds["connected"] else "NOT CONNECTED"
+        link = (
+            f"LOST: {down}"
+            if down
+            else "DOES NOT ANSWER"
+            if feeds["failed_in_a_row"]
+            else "connected"
+            if feeds["connected"]
+            else "NOT CONNECTED"
+        )
         lines.append(
             f"venue  {link}, user stream "
             f"{age(feeds['user_stream_age_s'])} ago, calls {feeds['calls']} ({feeds['calls_failed']} failed), "

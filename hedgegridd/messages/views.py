@@ -274,6 +274,7 @@ class VenueAnswer(Answer, frozen=True, kw_only=True):
     calls_failed: int
     used_weight_1m: int | None
     clock_offset_ms: int | None
+    failed_in_a_row: int = 0  # calls since the venue last answered one
 
 
 class BootAnswer(Answer, frozen=True, kw_only=True):

@@ -160,7 +160,7 @@ class Gateway(Actor, Listener):
             except (VenueError, VenueCallError) as error:
                 said, pause_s = patience.after(error, attempt)
                 _log.warning("venue not up", attempt=attempt, error=said, retry_s=pause_s)
-                waits_for = f"{said}; retry {attempt + 1} in {pause_s:.0f} s"
+                waits_for = f"the venue: {said}; retry {attempt + 1} in {pause_s:.0f} s"
                 self._out(m.StageReached(stage="venue", waits_for=waits_for))
                 await asyncio.sleep(pause_s)
                 continue
@@ -417,6 +417,7 @@ class Gateway(Actor, Listener):
             calls_failed=rest.stats.failed,
             used_weight_1m=rest.used_weight_1m,
             clock_offset_ms=rest.clock_offset_ms,
+            failed_in_a_row=rest.stats.failed_in_a_row,
         )
 
 

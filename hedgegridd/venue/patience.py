@@ -21,5 +21,5 @@ def after(error: VenueError, attempt: int) -> tuple[str, float]:
     remedy = REMEDIES.get(error.failure.code)
     if remedy is not None:
         said = f"{remedy} ({error.failure.code} {error.failure.reason})"
-        return f"the venue refuses our key: {said}", LONGEST_S
+        return f"it refuses our key: {said}", LONGEST_S
     return str(error), max(pause_s, error.failure.retry_after_s)

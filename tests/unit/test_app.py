@@ -1,5 +1,8 @@
 """The composition root: what a failed journal does."""
 
+from decimal import Decimal
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 from structlog.testing import capture_logs
@@ -10,12 +13,19 @@ from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.app import Daemon
 from hedgegridd.config import Config, Grid, Venue
 from hedgegridd.config import Daemon as DaemonTable
-from hedgegridd.core.boot import Boot
+from hedgegridd.config import KillSwitch as KillSwitchTable
+from hedgegridd.core import desk as core_desk
 from hedgegridd.core.desk import LOST_ORDERS
+from hedgegridd.core.flatten import Flattener
+from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.errors import ActorDown
 from hedgegridd.journal.snapshot import load
-from hedgegridd.state import DaemonState
+from hedgegridd.model import Leg
+from hedgegridd.state import DaemonState, Machines
 from hedgegridd.venue.rest import Credentials
+from tests.support.desk_rig import config as desk_config
+from tests.support.desk_rig import rig
+from tests.support.fake_venue import BTC
 
 
 class Desk:
@@ -112,6 +122,7 @@ async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(monkeypatch
     made.boot = Boot()
     made.boot.handle(m.Envelope(seq=1, time_ns=1, mono_ns=1, cause=0, actor="venue", message=m.VenueUp()))
     made.bus = made.supervisor = ending = Ending(made.waiter, list(outcomes), gone=gone)
+    made.boot = SimpleNamespace(reached_venue=True)
     made._stop_asked.set()
     with capture_logs() as logs:
         await made._stop_in_order()
@@ -119,3 +130,36 @@ async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(monkeypatch
     assert (line["entries_gone"], line["books_agree_with_venue"]) == facts
     assert made.confirmed is all(facts)
     assert ending.stops == 1
+
+
+@pytest.mark.parametrize(
+    ("reached", "empty", "waits"), [(False, True, False), (False, False, True), (True, True, True)]
+)
+async def test_a_stop_waits_for_the_venue_unless_it_was_never_reached_and_the_books_are_empty(
+    monkeypatch, *, reached, empty, waits
+):
+    monkeypatch.setattr(app, "ENTRIES_GONE_S", 0.01)
+    monkeypatch.setattr(app, "RECONCILE_S", 0.01)
+    made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
+    made.waiter = WaiterActor()
+    made.bus = made.supervisor = ending = Ending(made.waiter, [("stopping", True)], gone=True)
+    made.boot = SimpleNamespace(reached_venue=reached)
+    made.machines = SimpleNamespace(books_are_empty=lambda: empty)
+    made._stop_asked.set()
+    with capture_logs() as logs:
+        await made._stop_in_order()
+    assert ending.stops == 1
+    assert made.confirmed is waits, "what nobody has asked for nobody has confirmed"
+    assert any("never reached" in str(line.get("venue")) for line in logs) is not waits
+
+
+def test_books_are_empty_until_they_hold_an_order_or_inventory():
+    venue = rig()
+    machines = Machines(venue.desk, KillSwitch(KillSwitchTable()), Flattener({}, "t1"))
+    assert not machines.books_are_empty()
+    fresh = Machines(core_desk.Desk(desk_config(), "t1"), KillSwitch(KillSwitchTable()), Flattener({}, "t1"))
+    assert fresh.books_are_empty()
+    state = fresh.desk.snapshot()
+    state.ledger.legs[BTC][Leg.SHORT].qty = Decimal("0.1")
+    fresh.desk.restore(state)
+    assert not fresh.books_are_empty()

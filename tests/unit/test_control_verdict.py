@@ -83,6 +83,7 @@ LATCHED = desk(instrument(legs=(leg(Leg.LONG, latched=True), leg(Leg.SHORT))))
         ({"desk": desk(feeds_down=("rest", "user"))}, "TRADING", "unknown", True),
         ({"desk": desk(feeds_down=("market",))}, "TRADING", "yes", True),
         ({"venue": venue(connected=False)}, "TRADING", "unknown", True),
+        ({"venue": venue(failed_in_a_row=1)}, "TRADING", "unknown", True),
         ({"desk": desk(reconciled=False), "boot": boot()}, "STARTING", "unknown", False),
         ({"venue": venue(account=None)}, "TRADING", "unknown", True),
         ({"venue": venue(account_age_s=None)}, "TRADING", "unknown", True),
@@ -229,6 +230,7 @@ def test_a_field_may_stand_in_the_path() -> None:
     [
         {"desk": desk(feeds_down=("rest",), reconciled_ns=NOW_NS)},
         {"venue": venue(account_age_s=20.0)},
+        {"venue": venue(failed_in_a_row=1)},
         {"desk": desk(reconciled_ns=NOW_NS - 300 * 10**9)},
         {"venue": venue(connected=False)},
     ],

@@ -102,6 +102,7 @@ async def test_on_stop_decides_whether_inventory_is_closed(
     bus = Willing(daemon.waiter)
     daemon.bus = bus  # type: ignore[assignment]
     daemon.supervisor = SimpleNamespace(request_stop=lambda: None)  # type: ignore[assignment]
+    daemon.boot = SimpleNamespace(reached_venue=True)  # type: ignore[assignment]
     daemon._signalled("SIGTERM")
     async with asyncio.timeout(5):
         await daemon._stop_in_order()

@@ -22,7 +22,7 @@ def failed(code: int = 0, retry_after_s: float = 0.0) -> VenueCallError:
 )
 def test_a_refused_key_is_said_with_its_remedy_and_tried_slowly(code: int, named: str) -> None:
     said, pause_s = after(failed(code), 1)
-    assert said.startswith("the venue refuses our key: ")
+    assert said.startswith("it refuses our key: ")
     assert named in said
     assert f"({code} as the venue says)" in said
     assert pause_s == 30
