@@ -99,6 +99,7 @@ async def test_on_stop_decides_whether_inventory_is_closed(
 ) -> None:
     daemon = made(tmp_path, daemon=DaemonTable(state_dir=str(tmp_path), on_stop=on_stop))
     daemon.waiter = WaiterActor()
+    daemon.boot = SimpleNamespace(reached_venue=True)  # type: ignore[assignment]
     bus = Willing(daemon.waiter)
     daemon.bus = bus  # type: ignore[assignment]
     daemon.supervisor = SimpleNamespace(request_stop=lambda: None)  # type: ignore[assignment]

@@ -25,8 +25,7 @@ TABLE: list[tuple[dict[str, Any], dict[str, Any], list[str]]] = [
         {"warmup_bars": 60, "regime": {"atr_len": 20}},
         {},
         [
-            "warning regime.atr_len | atr_len is dead: in this version nothing but the warm-up needs the ATR | "
-            "60 warm-up bars are more than it takes"
+            "warning regime.atr_len | atr_len is dead: in this version nothing but the warm-up needs the ATR | 60 warm-up bars are more than it takes"
         ],
     ),
     (
