@@ -119,8 +119,6 @@ async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(monkeypatch
     monkeypatch.setattr(app, "RECONCILE_S", 0.01)
     made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
     made.waiter = WaiterActor()
-    made.boot = Boot()
-    made.boot.handle(m.Envelope(seq=1, time_ns=1, mono_ns=1, cause=0, actor="venue", message=m.VenueUp()))
     made.bus = made.supervisor = ending = Ending(made.waiter, list(outcomes), gone=gone)
     made.boot = SimpleNamespace(reached_venue=True)
     made._stop_asked.set()
