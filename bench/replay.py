@@ -87,19 +87,26 @@ class Replay:
         self.outcome = Outcome()
 
     def prepare(self) -> None:
-        """Step second by second until the daemon is ready (it waits for prices), then to the next full minute."""
+        """Step until the daemon is ready, then to the next full minute."""
+        self.to_full_minute(self.until_ready())
+
+    def until_ready(self) -> int:
+        """Step second by second until the daemon is ready (it waits for prices); the market's time then, ms."""
         end = time.monotonic() + self._deadlines.ready_s
         while True:
             self._check()
             market_ms = int(self._step(READY_STEP_MS)["market_ms"])
             ready = self._bot.control.ask("ready")
             if ready["ready"] is True:
-                break
+                return market_ms
             if time.monotonic() > end:
                 raise ProgramError(
                     f"not ready after {self._deadlines.ready_s} s: {ready}\n{self._bot.program.tail()}"
                 )
             time.sleep(POLL_S)
+
+    def to_full_minute(self, market_ms: int) -> None:
+        """Step on from `market_ms` to where the next minute begins."""
         if market_ms % MINUTE_MS:
             self._step(MINUTE_MS - market_ms % MINUTE_MS)
 
