@@ -97,12 +97,18 @@ def differs(venue: Venue, bot: Daemon) -> list[str]:
     return found
 
 
+def heard(venue: Venue) -> bool:
+    """Whether the daemon's streams are open at the exchange; without, equal books only mean that nothing has happened."""
+    health = venue.now.admin("GET", "/health")
+    return bool(health["market_sockets"] and health["user_sockets"])
+
+
 def recovered(venue: Venue, bot: Daemon, what: str) -> tuple[float, list[str]]:
     """Seconds until everything is right again (the market stands meanwhile), and what was not by then."""
     began = time.monotonic()
     until(
-        lambda: any(entries_at(venue.now.truth(), SYMBOL).values()),
-        f"entries after {what}",
+        lambda: heard(venue) and any(entries_at(venue.now.truth(), SYMBOL).values()),
+        f"streams and entries after {what}",
         BACK_S,
         bot.program,
     )
