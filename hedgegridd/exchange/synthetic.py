@@ -32,7 +32,10 @@ START_PRICE_OTHER = Decimal(100)
 _NANOS = 1_000_000_000
 _DRAWN = 20
 """The walk is kept within a twentieth and twenty times its level: a market does not end."""
-BURST_S = 120.0
+_SIZE_POWER = 5 / 3
+"""Trade sizes are Weibull of shape 0.6: the 90th percentile is seven times the median, as in captured trades."""
+_SIZE_MEAN = math.gamma(1 + _SIZE_POWER)
+BURST_S = 300.0
 MOOD_S = 21_600.0
 _UNITS_MAX = 3.0
 _FELT_EVERY_S = 1.0
@@ -146,7 +149,9 @@ class _Walk:
         regime = self._regime
         self.mood.step(regime, seconds)
         price = self.price
-        price += price * regime.vol_bps * self.mood.rough * 1e-4 * math.sqrt(seconds) * self._rng.gauss(0.0, 1.0)
+        price += (
+            price * regime.vol_bps * self.mood.rough * 1e-4 * math.sqrt(seconds) * self._rng.gauss(0.0, 1.0)
+        )
         if regime.pull:
             price += (self._target() - price) * min(1.0, regime.pull * seconds)
         if regime.jumps_per_hour and self._rng.random() < regime.jumps_per_hour * seconds / 3600:
@@ -271,9 +276,11 @@ class SyntheticMarket:
         before = last if walk.gapped else self._last
         walk.gapped = False
         regime = walk.regime
-        # Floor of (mean x uniform(0, 2) + uniform(0, 1)) has exactly that mean, for means below one lot too.
+        # Most trades are small and a few large. Floor of (mean x size + uniform(0, 1)) has exactly that mean where
+        # size has mean 1, for means below one lot too.
         mean_lots = regime.usdt_per_s * walk.mood.busy * seconds / (walk.price * self._step)
-        lots = int(2 * mean_lots * self._rng.random() + self._rng.random())
+        size = (-math.log(1.0 - self._rng.random())) ** _SIZE_POWER / _SIZE_MEAN
+        lots = int(mean_lots * size + self._rng.random())
         if last != self._last and lots == 0:
             lots = 1
         self._last = last
