@@ -131,5 +131,5 @@ def _book(captured: Mapping[str, Shown], shown: Mapping[str, Shown]) -> None:
         for name in ("range", "trend", "crash", "quiet"):
             _cumulated(one, np.maximum(getattr(shown[name], field), 1e-3), _style(name))
         one.set(xscale="log", xlabel=label, ylabel="share at most")
-    axes[0].legend(fontsize=7, loc="upper left")
-    axes[0].set_ylim(-0.05, 1.8)  # room for the legend
+    handles, labels = axes[0].get_legend_handles_labels()
+    plt.figlegend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)

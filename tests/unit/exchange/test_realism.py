@@ -21,7 +21,7 @@ from bench.realism import (
     shown_table,
     synthetic_minutes,
 )
-from hedgegridd.exchange.regimes import RANGE, TREND_UP
+from hedgegridd.exchange.regimes import TREND_UP
 from hedgegridd.exchange.synthetic import SyntheticMarket
 from hedgegridd.exchange.types import SymbolRules
 
@@ -40,7 +40,7 @@ def test_log_returns_are_in_bps_and_add_up() -> None:
         ([1.0, -1.0] * 500, 1, -0.999),
         ([1.0, -1.0] * 500, 2, 0.998),
         ([3.0] * 10, 1, 0.0),
-        ([1.0] * 500 + [2.0] * 500, 1, 0.998),
+        ([1.0] * 500 + [2.0] * 500, 1, 0.997),
     ],
 )
 def test_autocorrelation(values: list[float], lag: int, expected: float) -> None:
@@ -136,7 +136,8 @@ def test_a_regime_without_bursts_stays_thin_tailed() -> None:
 
 def test_bursts_and_moods_go_on_where_they_were() -> None:
     """A market that was kept in mid-burst gives the ticks that it would have given."""
-    assert RANGE.burst and RANGE.mood and TREND_UP.burst and TREND_UP.mood
+    assert TREND_UP.burst > 0
+    assert TREND_UP.mood > 0
 
     def made() -> SyntheticMarket:
         return SyntheticMarket(
