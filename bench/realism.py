@@ -4,7 +4,7 @@
 
 Returns: one-minute log returns of the recorded BTC perpetual (whole, its calm days, its wildest day) against as many
 minutes of each synthetic schedule. Book and trades: the captured `bookTicker` and `aggTrade` messages against the book
-and the ticks of each regime. Prints two tables; writes the plots unless `--no-plots`. Exits 2 when a file is missing.
+and the ticks of each regime. Prints two tables; writes the plots unless `--no-plots`. Exits 2 when a file or matplotlib is missing.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -250,6 +251,12 @@ def main() -> int:
     missing = [name for name in (BARS, CAPTURE, LISTING) if not (asked.data_dir / name).is_file()]
     if missing:
         print(f"--data-dir {asked.data_dir}: has no {', '.join(missing)}", file=sys.stderr)
+        return 2
+    if not asked.no_plots and find_spec("matplotlib") is None:
+        print(
+            "plots need matplotlib (requirements-bench.txt); --no-plots prints the tables alone",
+            file=sys.stderr,
+        )
         return 2
     recorded = recorded_minutes(asked.data_dir / BARS)
     real = log_returns(recorded.closes)

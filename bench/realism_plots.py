@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -47,7 +48,7 @@ def draw(
     return paths
 
 
-def _style(name: str) -> dict[str, object]:
+def _style(name: str) -> dict[str, Any]:
     real = name.startswith("recorded")
     return {"color": COLOURS[name], "lw": 2.0 if real else 1.2, "ls": "-" if real else "--", "label": name}
 
@@ -107,7 +108,7 @@ def _clustering(series: Mapping[str, Floats]) -> None:
     days.set(xlabel="hours of one day", title="One day of one-minute returns (rows 140 bps apart)")
 
 
-def _cumulated(axes: Axes, values: Sequence[float], style: Mapping[str, object]) -> None:
+def _cumulated(axes: Axes, values: Sequence[float], style: Mapping[str, Any]) -> None:
     ordered = np.sort(np.asarray(values))
     axes.step(ordered, np.arange(1, len(ordered) + 1) / len(ordered), **style)
 

@@ -3,6 +3,7 @@
 import random
 from decimal import Decimal
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from bench.realism import (
     shown_table,
     synthetic_minutes,
 )
-from hedgegridd.exchange.regimes import TREND_UP
+from hedgegridd.exchange.regimes import SCHEDULES, TREND_UP
 from hedgegridd.exchange.synthetic import SyntheticMarket
 from hedgegridd.exchange.types import SymbolRules
 
@@ -132,6 +133,18 @@ def test_a_regime_without_bursts_stays_thin_tailed() -> None:
     found = figures(log_returns(synthetic_minutes("quiet", 1, 2 * DAY_MINUTES).closes))
     assert found.kurtosis < 4
     assert abs(found.clustering[0]) < 0.1
+
+
+def test_three_plots_are_written(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots need the packages of requirements-bench.txt")
+    from bench import realism_plots
+
+    rng = np.random.default_rng(3)
+    returns = {name: rng.normal(0, 5, 10 * DAY_MINUTES) for name in realism_plots.COLOURS}
+    shown = {name: shown_by(name, 1, 200) for name in SCHEDULES}
+    paths = realism_plots.draw(returns, {"ABCUSDT": shown["range"]}, shown, tmp_path)
+    assert len(paths) == 3
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
 
 
 def test_bursts_and_moods_go_on_where_they_were() -> None:
