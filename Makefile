@@ -59,6 +59,9 @@ test: lint ## lint, all tests, branch coverage of core and runtime
 bench: $(VENV)/.bench ## benchmarks, each beside its peer in the same run (ONLY=name RUNS=n)
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))
 
+properties: $(VENV)/.dev ## 10,000 random runs of the paper exchange's invariants (about two minutes)
+	HEDGEGRIDD_EXAMPLES=$${HEDGEGRIDD_EXAMPLES:-10000} $(PY) -m pytest tests/property/test_exchange_invariants.py
+
 format: $(VENV)/.dev ## rewrite the code in the house style
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .

@@ -50,3 +50,16 @@ def test_curl_lines_that_send_a_body_say_that_it_is_json() -> None:
     sending = [line for line in lines if line.startswith("curl") and "POST" in line]
     assert sending
     assert all("--json" in line or "application/json" in line for line in sending)
+
+
+def test_every_make_target_that_is_named_has_its_rule():
+    makefile = (ROOT / "Makefile").read_text()
+    rules = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert set(phony.split()) == rules
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", page.read_text(), re.MULTILINE)
+    }
+    assert {first or second for first, second in named} <= rules

@@ -84,7 +84,7 @@ class Desk:
         state.view_due, state.view_mono = False, None
         truth = state.truth
         truth.asked = truth.wanted = truth.again_mono = truth.ok_ns = None
-        truth.delay_ns = truth.asked_mono = 0
+        truth.delay_ns = truth.asked_mono = truth.backoff_mono = truth.patience_mono = 0
         state.ledger.money_mono = 0
         self._ctx.ledger.new_session()
         for grid in state.grids.values():

@@ -270,16 +270,6 @@ class RestClient:
             self.stats.total += 1
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """All of the answer; raises ClientPayloadError past `BODY_MAX`."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > BODY_MAX:
-            raise aiohttp.ClientPayloadError(f"answer of more than {BODY_MAX} bytes")
-    return bytes(body)
-
-
 class _Time(msgspec.Struct):
     serverTime: int  # noqa: N815  # the venue's name
 

@@ -18,25 +18,9 @@ from hedgegridd.model import KillState, Leg, LegMode, Regime
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.venue.stats import Stats
+from tests.support.truth import METRICS
 
 BTC = "BTCUSDT-PERP.BINANCE"
-FIFTEEN = {
-    "hedgegrid_long_inventory_usdt",
-    "hedgegrid_short_inventory_usdt",
-    "hedgegrid_net_inventory_usdt",
-    "hedgegrid_active_rungs_long",
-    "hedgegrid_active_rungs_short",
-    "hedgegrid_open_orders",
-    "hedgegrid_margin_ratio",
-    "hedgegrid_maker_ratio",
-    "hedgegrid_funding_rate_current",
-    "hedgegrid_funding_cost_1h_projected_usdt",
-    "hedgegrid_realized_pnl_usdt",
-    "hedgegrid_unrealized_pnl_usdt",
-    "hedgegrid_total_pnl_usdt",
-    "hedgegrid_uptime_seconds",
-    "hedgegrid_last_bar_timestamp",
-}
 S = 1_000_000_000
 
 
@@ -301,7 +285,7 @@ async def test_a_scrape_has_all_fifteen_and_the_counts():
         fed(bench.actor)
         text = await bench.scrape()
     families = {f.name: f for f in text_string_to_metric_families(text)}
-    assert set(families) >= FIFTEEN
+    assert set(families) >= set(METRICS)
     samples = {(s.name, *s.labels.values()): s.value for f in families.values() for s in f.samples}
     assert samples[("hedgegrid_ticks_total",)] == 3
     assert samples[("hedgegrid_orders_submitted_total", "E")] == 2

@@ -472,6 +472,34 @@ def test_a_new_session_keeps_what_people_set_and_forgets_what_was_seen():
     assert state.waiters == []
 
 
+def monotonic_times(value, path=""):
+    """Every time of the monotonic clock in a state, by its path."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if str(key).endswith("_mono"):
+                if item:
+                    yield f"{path}.{key} = {item}"
+            else:
+                yield from monotonic_times(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from monotonic_times(item, f"{path}[{number}]")
+
+
+def test_a_new_session_forgets_every_time_of_the_old_clock():
+    """After a reboot the clock begins anew: a back-off kept from before it could last for days."""
+    venue = rig()
+    go(venue, 39500)
+    desk = Desk(config(), EPOCH)
+    state = venue.desk.snapshot()
+    state.truth.backoff_mono = state.truth.patience_mono = 10**18
+    desk.restore(state)
+    assert list(monotonic_times(msgspec.to_builtins(desk.snapshot(), str_keys=True)))
+    desk.new_session()
+    left = list(monotonic_times(msgspec.to_builtins(desk.snapshot(), str_keys=True)))
+    assert left == []
+
+
 def test_a_new_session_does_not_use_ids_that_the_journal_may_have_lost():
     venue = rig()
     before = venue.desk.snapshot()

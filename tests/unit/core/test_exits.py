@@ -221,8 +221,9 @@ def test_a_lone_stop_is_not_drawn_in_by_a_little(price, one_stop, moves):
     assert after - before == moves
 
 
-def test_a_venue_that_wants_a_position_first_gets_the_stop_with_the_first_fill():
-    venue = rig(faults=Faults(stop_needs_position=True))
+@pytest.mark.parametrize("code", [-4509, -2021, -2022])
+def test_a_venue_that_wants_a_position_first_gets_the_stop_with_the_first_fill(code):
+    venue = rig(faults=Faults(stop_needs_position=True, flat_stop_code=code))
     assert len(placed(venue, Purpose.STOP)) == 1
     assert len(venue.of(Leg.LONG, Purpose.ENTRY)) == 6, "entries rest all the same"
     go(venue, 39800)
