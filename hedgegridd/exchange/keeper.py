@@ -6,6 +6,9 @@ rate limits, faults, sockets and the list of the market's own last trades.
 """
 
 import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -51,23 +54,43 @@ class _Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     rules: dict[str, SymbolRules]
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever a damaged file makes go wrong while it is read is a StoreError that names it."""
+    try:
+        yield
+    except StoreError:
+        raise
+    # A byte may be wrong anywhere: in a page, in an encoded value, or only in what the values say of each other.
+    except (sqlite3.Error, ValueError, TypeError, LookupError, ArithmeticError, AssertionError) as error:
+        raise StoreError(f"state: {path} is broken: {type(error).__name__}: {error}") from error
+
+
 def open_store(path: Path, setup: Setup) -> Store:
     """The store at `path`, new or of the same setup. Raises StoreError naming what differs."""
     store = Store(path)
+    try:
+        with reading(path):
+            _agree(store, path, setup)
+    except StoreError:
+        store.close()
+        raise
+    return store
+
+
+def _agree(store: Store, path: Path, setup: Setup) -> None:
     known = store.part("setup")
     if known is None:
         batch = Batch()
         batch.parts["setup"] = _encode(setup)
         store.write(batch)
-        return store
+        return
     before = msgspec.msgpack.decode(known, type=Setup)
     for name in setup.__struct_fields__:
         if getattr(before, name) != getattr(setup, name):
-            store.close()
             raise StoreError(
                 f"state: {path} is of {name} {getattr(before, name)!r}, asked for is {getattr(setup, name)!r}"
             )
-    return store
 
 
 def credentials(store: Store, key: str, secret: str) -> Key:

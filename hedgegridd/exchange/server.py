@@ -17,7 +17,16 @@ from hedgegridd.exchange.admin import Admin
 from hedgegridd.exchange.clock import MarketClock, WallClock
 from hedgegridd.exchange.engine import Engine
 from hedgegridd.exchange.feeder import Feeder
-from hedgegridd.exchange.keeper import Keeper, Setup, begun, credentials, kept_minutes, open_store, restore
+from hedgegridd.exchange.keeper import (
+    Keeper,
+    Setup,
+    begun,
+    credentials,
+    kept_minutes,
+    open_store,
+    reading,
+    restore,
+)
 from hedgegridd.exchange.klines import KlineBook
 from hedgegridd.exchange.rest import MAX_BODY_BYTES, Latency, Rest
 from hedgegridd.exchange.rules import rules_of
@@ -104,10 +113,12 @@ class PaperExchange:
         options, store = self.options, self._store
         self.api_key = options.api_key or secrets.token_hex(32)
         self.api_secret = options.api_secret or secrets.token_hex(32)
+        self.restored = False
         if store is not None:
-            kept = credentials(store, options.api_key, options.api_secret)
+            with reading(store.path):
+                kept = credentials(store, options.api_key, options.api_secret)
+                self.restored = begun(store)
             self.api_key, self.api_secret = kept.key, kept.secret
-        self.restored = store is not None and begun(store)
         wall = WallClock()
         built = self._markets(wall.now_ms())
         first = [ts_ms for market in built if (ts_ms := market.next_ts_ms()) is not None]
@@ -122,7 +133,8 @@ class PaperExchange:
             start_ms=wall.now_ms(),
         )
         if store is not None and self.restored:
-            history = kept_minutes(store)
+            with reading(store.path):
+                history = kept_minutes(store)
         else:
             history = [kline for market in built for kline in market.history()]
         clock = MarketClock(max(first), Fraction(options.speed), paused=True)
@@ -131,7 +143,8 @@ class PaperExchange:
         )
         if store is not None:
             if self.restored:
-                restore(store, self.venue)
+                with reading(store.path):
+                    restore(store, self.venue)
                 clock.slip_to(max(tick.ts_ms for tick in self.venue.ticks.values()))
             keeper = Keeper(store, self.venue)
             if self.restored:

@@ -52,7 +52,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         """Opens or creates `path` (readable by its owner only). Raises StoreError when it cannot be used."""
-        self._path = path
+        self.path = path
         try:
             path.touch(mode=0o600, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=0, isolation_level=None)
@@ -77,7 +77,7 @@ class Store:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, SCHEMA):
             db.execute("ROLLBACK")
-            raise StoreError(f"state: {self._path} has format {version}, this exchange writes {SCHEMA}")
+            raise StoreError(f"state: {self.path} has format {version}, this exchange writes {SCHEMA}")
         db.execute("COMMIT")
         db.executescript(_TABLES)
         db.execute(f"PRAGMA user_version = {SCHEMA}")

@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import signal
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -120,6 +122,33 @@ async def test_a_file_of_another_market_in_use_or_broken_is_refused_and_named(tm
     with pytest.raises(ValueError, match=r"state: .*bad\.db cannot be used"):
         PaperExchange(options(bad))
     assert oct(path.stat().st_mode & 0o777) == "0o600"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE part SET data = x'c1' WHERE name = 'around'",
+        "UPDATE part SET data = x'c1' WHERE name = 'setup'",
+        "UPDATE part SET data = x'80' WHERE name = 'key'",
+        "UPDATE row SET data = x'93010203' WHERE kind = 'minute'",
+        "DELETE FROM row WHERE kind = 'order'",
+        None,
+    ],
+)
+async def test_a_file_damaged_within_is_refused_and_named(tmp_path: Path, damage: str | None) -> None:
+    path = tmp_path / "state.db"
+    async with PaperExchange(options(path)) as exchange, Client(exchange) as client:
+        price = (await client.public("/fapi/v1/ticker/price", symbol="BTCUSDT")).body["price"]
+        await client.order("BUY", "LONG", below(price, "0.98"))
+    if damage is None:  # a page that the disk has lost
+        whole = path.read_bytes()
+        path.write_bytes(whole[:4096] + bytes(len(whole) - 4096))
+    else:
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute(damage).rowcount > 0
+            db.commit()
+    with pytest.raises(ValueError, match=r"state: .*state\.db is broken: "):
+        PaperExchange(options(path))
 
 
 async def test_what_cannot_be_written_is_not_acknowledged_and_ends_the_exchange(tmp_path: Path) -> None:
