@@ -1,9 +1,12 @@
 """The moods of a synthetic market, as figures: each regime's movement, spread and size, and what follows what.
 
 Calibration: the recorded BTC perpetual of January 2022 moves 8.8 bps (standard deviation) a minute, 3.9 bps in
-the median, 72 bps in one minute of a thousand; 1.1 bps per root second is that standard deviation. All times are
-market time. `vol_bps` is per root second, `drift_bps` per second, `pull` the share of the distance to the
-regime's target that closes per second.
+the median, 72 bps in one minute of a thousand; 1.1 bps per root second is that standard deviation (`trend` has
+more, since a fifth of its schedule is range, and less wild ends to its bursts than the real ones). Its volatility
+comes in bursts of minutes and moods of hours: `trend` has those of the whole recording, `range` those of its calm
+days (`python -m bench.realism` compares; docs/paper-markets.md has the table). All times are market time. `vol_bps`
+is per root second, `drift_bps` per second, `pull` the share of the distance to the regime's target that closes per
+second.
 """
 
 import msgspec
@@ -14,6 +17,11 @@ class Regime(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     vol_bps: float
+    """Root mean square of what bursts and moods make of it."""
+    burst: float = 0.0
+    """Standard deviation of the logarithm of volatility that lasts minutes; 0 for none."""
+    mood: float = 0.0
+    """The same of what lasts hours."""
     drift_bps: float = 0.0
     """Movement of the target, in bps of where it began, per second."""
     swing_bps: float = 0.0
@@ -33,9 +41,13 @@ class Regime(msgspec.Struct, frozen=True, kw_only=True):
     """Mean traded notional."""
 
 
-RANGE = Regime(name="range", vol_bps=0.8, pull=0.0005, swing_bps=60, swing_s=3_600)
-TREND_UP = Regime(name="trend", vol_bps=1.1, drift_bps=0.05, pull=0.001, usdt_per_s=60_000.0)
-TREND_DOWN = Regime(name="trend", vol_bps=1.1, drift_bps=-0.048_263, pull=0.001, usdt_per_s=60_000.0)
+RANGE = Regime(name="range", vol_bps=0.8, burst=0.45, mood=0.38, pull=0.0005, swing_bps=60, swing_s=3_600)
+TREND_UP = Regime(
+    name="trend", vol_bps=1.2, burst=0.6, mood=0.6, drift_bps=0.05, pull=0.001, usdt_per_s=60_000.0
+)
+TREND_DOWN = Regime(
+    name="trend", vol_bps=1.2, burst=0.6, mood=0.6, drift_bps=-0.048_263, pull=0.001, usdt_per_s=60_000.0
+)
 CRASH = Regime(
     name="crash", vol_bps=4.0, drift_bps=-0.8, pull=0.01, spread_bps=4.0, size_pct=20, usdt_per_s=400_000.0
 )

@@ -32,6 +32,54 @@ START_PRICE_OTHER = Decimal(100)
 _NANOS = 1_000_000_000
 _DRAWN = 20
 """The walk is kept within a twentieth and twenty times its level: a market does not end."""
+_SIZE_POWER = 5 / 3
+"""Trade sizes are Weibull of shape 0.6: the 90th percentile is seven times the median, as in captured trades."""
+_SIZE_MEAN = math.gamma(1 + _SIZE_POWER)
+BURST_S = 300.0
+MOOD_S = 21_600.0
+_UNITS_MAX = 3.0
+_FELT_EVERY_S = 1.0
+
+
+class _Mood:
+    """What volatility and trading are multiplied by now: two slow noises, one forgotten in minutes, one in hours.
+
+    Both are kept in units of their standard deviation, which the regime says; so they outlast a change of regime.
+    """
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._burst = self._mood = self._since_s = 0.0
+        self.rough = self.busy = 1.0
+
+    def save(self) -> tuple[float, float, float, float, float]:
+        """Its figures, for `restore`."""
+        return self._burst, self._mood, self._since_s, self.rough, self.busy
+
+    def restore(self, saved: tuple[float, float, float, float, float]) -> None:
+        """Go on as the one that gave `saved`."""
+        self._burst, self._mood, self._since_s, self.rough, self.busy = saved
+
+    def step(self, regime: Regime, seconds: float) -> None:
+        """Let `seconds` go by; it changes once a second at most, so that 15,000 ticks a second stay cheap."""
+        self._since_s += seconds
+        if self._since_s < _FELT_EVERY_S:
+            return
+        since_s, self._since_s = self._since_s, 0.0
+        if not regime.burst and not regime.mood:
+            self.rough = self.busy = 1.0
+            return
+        self._burst = self._moved(self._burst, since_s / BURST_S)
+        self._mood = self._moved(self._mood, since_s / MOOD_S)
+        log = regime.burst * self._burst + regime.mood * self._mood
+        variance = regime.burst**2 + regime.mood**2
+        self.rough = math.exp(log - variance)  # its mean square is 1
+        self.busy = math.exp(log - variance / 2)  # its mean is 1
+
+    def _moved(self, units: float, share: float) -> float:
+        kept = math.exp(-share)
+        units = units * kept + math.sqrt(1 - kept * kept) * self._rng.gauss(0.0, 1.0)
+        return min(max(units, -_UNITS_MAX), _UNITS_MAX)
 
 
 class _Walk:
@@ -43,6 +91,7 @@ class _Walk:
         self._level = price
         self.price = price
         self.gapped = False
+        self.mood = _Mood(rng)
         self.restart()
 
     def restart(self) -> None:
@@ -98,8 +147,11 @@ class _Walk:
             self._enter(anchor)
             self._since_s = spare_s
         regime = self._regime
+        self.mood.step(regime, seconds)
         price = self.price
-        price += price * regime.vol_bps * 1e-4 * math.sqrt(seconds) * self._rng.gauss(0.0, 1.0)
+        price += (
+            price * regime.vol_bps * self.mood.rough * 1e-4 * math.sqrt(seconds) * self._rng.gauss(0.0, 1.0)
+        )
         if regime.pull:
             price += (self._target() - price) * min(1.0, regime.pull * seconds)
         if regime.jumps_per_hour and self._rng.random() < regime.jumps_per_hour * seconds / 3600:
@@ -119,6 +171,7 @@ class _Saved(msgspec.Struct, frozen=True, kw_only=True):
     mark: tuple[int, int]
     start_ns: int
     made: int
+    mood: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 1.0, 1.0)
 
 
 class SyntheticMarket:
@@ -199,6 +252,7 @@ class SyntheticMarket:
                 mark=self._mark.save(),
                 start_ns=self._start_ns,
                 made=self._made,
+                mood=self._walk.mood.save(),
             )
         )
 
@@ -207,6 +261,7 @@ class SyntheticMarket:
         saved = msgspec.msgpack.decode(data, type=_Saved)
         self._rng.setstate(saved.random)
         self._walk.restore(saved.walk)
+        self._walk.mood.restore(saved.mood)
         self._last, self._start_ns, self._made = saved.last, saved.start_ns, saved.made
         self._mark.restore(saved.mark)
 
@@ -221,9 +276,11 @@ class SyntheticMarket:
         before = last if walk.gapped else self._last
         walk.gapped = False
         regime = walk.regime
-        # Floor of (mean x uniform(0, 2) + uniform(0, 1)) has exactly that mean, for means below one lot too.
-        mean_lots = regime.usdt_per_s * seconds / (walk.price * self._step)
-        lots = int(2 * mean_lots * self._rng.random() + self._rng.random())
+        # Most trades are small and a few large. Floor of (mean x size + uniform(0, 1)) has exactly that mean where
+        # size has mean 1, for means below one lot too.
+        mean_lots = regime.usdt_per_s * walk.mood.busy * seconds / (walk.price * self._step)
+        size = (-math.log(1.0 - self._rng.random())) ** _SIZE_POWER / _SIZE_MEAN
+        lots = int(mean_lots * size + self._rng.random())
         if last != self._last and lots == 0:
             lots = 1
         self._last = last
