@@ -1,0 +1,318 @@
+"""What must hold after every step, whatever happens; it sees venue, wire and machines, and believes none of them.
+
+Each check raises `Violation` with the name of its invariant, which is what `shrink.py` keeps constant.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from hedgegridd import messages as m
+from hedgegridd.model import KillState, Leg, Purpose, parse_client_order_id
+from tests.sim.loop import SECOND
+from tests.sim.process import Process, new_machines
+from tests.sim.venue import SIDES, ZERO, Order
+
+NAKED_BOUND = 10 * SECOND  # of a time in which nothing hinders us
+SETTLES = 20 * SECOND  # after a disturbance, until the bounds hold again
+SAFETY_WAIT = 100_000_000
+LATCHED = (KillState.TRIPPED, KillState.HALTED)
+MOVES = {
+    KillState.STARTING: {KillState.ARMED, KillState.TRIPPED},
+    KillState.ARMED: {KillState.TRIPPED},
+    KillState.TRIPPED: {KillState.HALTED},
+    KillState.HALTED: {KillState.TRIPPED, KillState.REARMING},
+    KillState.REARMING: {KillState.ARMED, KillState.HALTED, KillState.TRIPPED},
+}
+
+
+class Violation(AssertionError):
+    """An invariant does not hold. `name` says which."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}")
+        self.name = name
+
+
+class Oracle:
+    """Bound to one world."""
+
+    def __init__(self, world: Any) -> None:
+        self.world = world
+        self.sent_ids: set[str] = set()
+        self.flying: dict[str, tuple[str, str]] = {}  # closes on the wire: id -> (symbol, leg)
+        self.naked: dict[tuple[str, str], int] = {}
+        self.disturbed = 0  # when something that is not our doing happened last
+        self.foreign: dict[str, Decimal] = dict.fromkeys(SIDES, ZERO)  # bought by hand
+        self.foreign_at = -(10**18)
+        self.kill = self.seen = KillState.STARTING  # as told, and as it is
+        self.latched_from: int | None = None  # journal position from which on the latch must survive
+        self.pending: dict[int, str] = {}  # commands asked and not answered
+        self.answered = 0
+        self._changes = -1
+        self.worst_naked = 0
+
+    def fail(self, name: str, text: str) -> None:
+        raise Violation(name, text)
+
+    def broken(self, error: BaseException) -> None:
+        """Something in the daemon raised."""
+        self.world.broken = error
+        raise Violation("no part of ours breaks", repr(error)) from error
+
+    # ------------------------------------------------------------------------------------------------- the wire
+
+    def sent(self, endpoint: str, params: dict[str, str], process: Process) -> None:
+        """A request is leaving."""
+        if endpoint == "POST /fapi/v1/order":
+            self._order_sent(params, process)
+        elif endpoint == "POST /fapi/v1/algoOrder":
+            self._once(params["clientAlgoId"])
+            self._durable(params["clientAlgoId"], process, wait=SAFETY_WAIT)
+        elif endpoint in ("DELETE /fapi/v1/batchOrders", "DELETE /fapi/v1/allOpenOrders"):
+            self._action_durable(process)
+
+    def _once(self, coid: str) -> None:
+        if coid in self.sent_ids:
+            self.fail("no order is sent twice", coid)
+        self.sent_ids.add(coid)
+
+    def _order_sent(self, params: dict[str, str], process: Process) -> None:
+        coid, symbol, leg = params["newClientOrderId"], params["symbol"], params["positionSide"]
+        tag = parse_client_order_id(coid)
+        if tag is None:
+            self.fail("every order of ours carries its tag", coid)
+            return
+        self._once(coid)
+        if tag.purpose is Purpose.ENTRY:
+            state = process.machines.kill_switch._state.state
+            if state is not KillState.ARMED:
+                self.fail("no entry after a trip until rearm", f"{coid} leaves while {state}")
+            if process.machines.desk._state.grids[f"{symbol}-PERP.BINANCE"].legs[Leg(leg)].latched:
+                self.fail("no entry of a latched leg", coid)
+            self._durable(coid, process, wait=None)
+        elif tag.purpose is Purpose.CLOSE:
+            self._close_sent(coid, symbol, leg, Decimal(params["quantity"]), process)
+            if tag.level == 900:
+                self._action_durable(process)
+            else:
+                self._durable(coid, process, wait=SAFETY_WAIT)
+        else:
+            self._durable(coid, process, wait=SAFETY_WAIT)
+
+    def _durable(self, coid: str, process: Process, wait: int | None) -> None:
+        """The intent is on disk; what reduces may leave after 100 ms all the same."""
+        found = process.journal.order_positions.get(coid)
+        if found is None:
+            self.fail("the intent is in the journal before its effect", coid)
+            return
+        position, at = found
+        if position <= process.journal.durable_position:
+            return
+        if wait is None or self.world.time.now - at < wait - 1_000:
+            if process.journal.failed and wait is not None:
+                return
+            self.fail("the intent is durable before its effect", f"{coid} at {position}")
+
+    def _action_durable(self, process: Process) -> None:
+        """A flatten acts when it is on disk, or after 100 ms."""
+        if process.stopping:
+            return  # the last sweep of a stop is nobody's command
+        known = list(process.journal.action_positions.values())
+        journal, now = process.journal, self.world.time.now
+        if not known or journal.failed:
+            return  # taken up from before a restart: it was on disk then
+        if all(p > journal.durable_position and now - at < SAFETY_WAIT - 1_000 for p, at in known):
+            self.fail("a flatten is durable before its first cancel", str(known))
+
+    def _close_sent(self, coid: str, symbol: str, leg: str, qty: Decimal, process: Process) -> None:
+        others = [x for x, where in self.flying.items() if where == (symbol, leg)]
+        if others:
+            self.fail("one close in flight per leg", f"{coid} while {others}")
+        self.flying[coid] = (symbol, leg)
+        reported = process.reported.get((symbol, leg))
+        ours = process.machines.desk._ctx.ledger.leg(f"{symbol}-PERP.BINANCE", Leg(leg)).qty
+        most = ours if reported is None else max(reported, ours)
+        if qty > most:
+            self.fail("a close is never larger than the last report", f"{coid} {qty} > {most}")
+
+    def processed(self, endpoint: str, params: dict[str, str], status: int) -> None:
+        """The venue has taken or refused a request."""
+        if endpoint == "POST /fapi/v1/order":
+            self.flying.pop(params["newClientOrderId"], None)
+            if status == 200:
+                self._exposure(params["symbol"], params["positionSide"])
+
+    def lost(self, endpoint: str, params: dict[str, str]) -> None:
+        """A request will never arrive."""
+        if endpoint == "POST /fapi/v1/order":
+            self.flying.pop(params["newClientOrderId"], None)
+
+    def _exposure(self, symbol: str, leg: str) -> None:
+        """Position and resting entries of a leg stay within its cap; a hand may have bought beside us."""
+        venue, grid = self.world.venue, self.world.config.grid[0]
+        resting = sum(
+            (o.remaining for o in venue.markets[symbol].orders.values() if o.opens and o.leg == leg), ZERO
+        )
+        total = venue.legs[symbol, leg].qty + resting
+        if total > grid.position.max_qty + self.foreign[leg]:
+            self.fail("exposure within its limit", f"{leg} {total} > {grid.position.max_qty}")
+
+    # ------------------------------------------------------------------------------------------------- the venue
+
+    def filled(self, order: Order, _qty: Decimal) -> None:
+        """A trade of the account."""
+        venue = self.world.venue
+        if not order.opens or parse_client_order_id(order.coid) is None:
+            return
+        manners = venue.manners
+        sound = manners.flat_stop and not manners.stop_dies
+        if sound and not self._stops(order.symbol, order.leg) and self._undisturbed(SETTLES):
+            self.fail("an entry fills behind its stop", order.coid)
+
+    def _stops(self, symbol: str, leg: str) -> bool:
+        algos = self.world.venue.markets[symbol].algos.values()
+        return any(a.leg == leg and a.close_position and a.status == "NEW" for a in algos)
+
+    def disturb(self, *, foreign: bool = False) -> None:
+        """Something happened that no bound of ours covers."""
+        self.disturbed = self.world.time.now
+        if foreign:
+            self.foreign_at = self.world.time.now
+
+    def _undisturbed(self, since: int) -> bool:
+        now, weather = self.world.time.now, self.world.weather
+        return weather.fair and now - max(self.disturbed, weather.last_bad) > since
+
+    def step(self) -> None:
+        """After every step of the world."""
+        venue = self.world.venue
+        if venue.changes != self._changes:
+            self._changes = venue.changes
+            now = self.world.time.now
+            for key, leg in venue.legs.items():
+                if leg.qty and not self._stops(*key):
+                    self.naked.setdefault(key, now)
+                else:
+                    self.naked.pop(key, None)
+        if self.naked:
+            self._look_at_naked()
+
+    def _look_at_naked(self) -> None:
+        world = self.world
+        process = world.process
+        if process is None or process.dead or not process.ready or not world.weather.fair or world.frozen:
+            return
+        free = max(self.disturbed, world.weather.last_bad) + SETTLES
+        for (symbol, leg), since in self.naked.items():
+            bare = world.time.now - max(since, free)
+            if bare <= NAKED_BOUND:
+                continue
+            if self._hands_off(process, symbol, leg):
+                continue
+            self.fail("inventory has its leg stop within the bound", f"{leg} for {bare / SECOND:.1f} s")
+
+    def _hands_off(self, process: Process, symbol: str, leg: str) -> bool:
+        """Whether the daemon was told to leave the leg alone, or cannot know whose it is."""
+        grid = process.machines.desk._state.grids[f"{symbol}-PERP.BINANCE"]
+        state = grid.legs[Leg(leg)]
+        if str(state.mode) == "manual":
+            return True
+        return not state.lots and self.foreign_at > 0
+
+    # ------------------------------------------------------------------------------------------------- machines
+
+    def look(self) -> None:
+        """After every callback of the daemon."""
+        process = self.world.process
+        state = process.machines.kill_switch._state.state
+        if state is not self.seen:
+            self.seen = state
+            self.latched_from = process.journal.position if state in LATCHED else None
+
+    def _moved(self, change: m.KillStateChanged, process: Process) -> None:
+        """The kill switch has told a move."""
+        before, state = change.previous, change.state
+        if state is before:
+            return
+        if before is not self.kill or state not in MOVES[before]:
+            self.fail("HALTED is left by rearm alone", f"{self.kill}: {before} -> {state}")
+        if before is KillState.REARMING and state is KillState.ARMED and not process.rearm_asked:
+            self.fail("HALTED is left by rearm alone", "nobody asked")
+        self.kill = state
+        if before is KillState.TRIPPED and state is KillState.HALTED:
+            self._halted(process)
+
+    def _halted(self, process: Process) -> None:
+        """A trip says that it is done: the venue must agree."""
+        venue = self.world.venue
+        action = process.machines.kill_switch._state.action
+        if self.world.time.now - self.foreign_at < 5 * SECOND:
+            return
+        for symbol, market in venue.markets.items():
+            entries = [o.coid for o in market.orders.values() if o.opens and parse_client_order_id(o.coid)]
+            if entries:
+                self.fail("a trip ends with its work done", f"{entries} rest")
+            if action != "flatten":
+                continue
+            for leg in SIDES:
+                if venue.legs[symbol, leg].qty:
+                    self.fail("a trip ends with its work done", f"{leg} holds {venue.legs[symbol, leg].qty}")
+
+    def heard(self, message: m.Message, process: Process) -> None:
+        """What the ear brings."""
+        if isinstance(message, m.KillStateChanged):
+            self._moved(message, process)
+        elif isinstance(message, m.VenueTruth):
+            for leg in message.legs:
+                process.reported[leg.instrument.partition("-")[0], str(leg.leg)] = leg.qty
+
+    # ------------------------------------------------------------------------------------------------- life and death
+
+    def born(self, process: Process) -> None:
+        """A new process has restored its state."""
+        state = process.machines.kill_switch._state.state
+        survives = self.latched_from is not None and self.latched_from <= process.first.position
+        if survives and state not in LATCHED:
+            self.fail("a latch survives a crash", f"{self.kill} -> {state}")
+        if state is KillState.ARMED:
+            self.fail("nothing is armed at start", "restored as ARMED")
+        if state not in LATCHED:
+            self.latched_from = None
+        self.kill = self.seen = state
+        self.disturb()
+
+    def died(self, process: Process) -> None:
+        """It was killed: replaying all it recorded must lead to the state in which it died."""
+        self.pending.clear()
+        self.disturb()
+        self.replays(process)
+
+    def replays(self, process: Process) -> None:
+        """The journal replays to the same state."""
+        config = self.world.config
+        again, now = new_machines(config), new_machines(config)
+        first = process.first
+        again.restore(first.state, self.world.disk.records(first.position))
+        now.restore(process.machines.snapshot(), ())
+        left, right = again.snapshot(), now.snapshot()
+        if left != right:
+            self.fail("the journal replays to the same state", _difference(left, right))
+
+    def asked(self, seq: int, what: str) -> None:
+        """A command was posted; exactly one answer must come."""
+        self.pending[seq] = what
+
+    def answer(self, seq: int, answer: object) -> None:
+        """Its answer."""
+        what = self.pending.pop(seq, None)
+        if what is None:
+            self.fail("every command gets exactly one answer", f"{seq}: another one: {answer}")
+        if not isinstance(answer, m.Answer):
+            self.fail("every command gets exactly one answer", f"{what}: {answer!r}")
+        self.answered += 1
+
+
+def _difference(left: bytes, right: bytes) -> str:
+    """Where two snapshots differ."""
+    at = next((i for i, (x, y) in enumerate(zip(left, right, strict=False)) if x != y), min(len(left), len(right)))
+    return f"…{left[max(0, at - 80) : at + 60]!r} … {right[max(0, at - 80) : at + 60]!r}"

@@ -1,0 +1,161 @@
+"""What happens to one seed's daemon: a list of steps drawn from the seed, each of which can be left out (`shrink.py`)."""
+
+import random
+from decimal import Decimal
+
+import msgspec
+
+from hedgegridd.config import Config, Execution, Grid, KillSwitch, Policy, Position, Pretrade, Regime
+from hedgegridd.config import Venue as VenueConfig
+from tests.sim.loop import SECOND
+from tests.sim.network import CALLS, REFUSALS, STREAM
+from tests.sim.venue import Manners
+
+D = Decimal
+MINUTE = 60 * SECOND
+
+
+class Step(msgspec.Struct, frozen=True):
+    """At that time, that; `args` as the kind needs them."""
+
+    at: int
+    kind: str
+    args: tuple = ()
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A seed's world and its steps, in order of time. Trouble ends at `fair_at`, the run at `end_at`."""
+
+    seed: int
+    config: Config
+    manners: Manners
+    steps: tuple[Step, ...]
+    fair_at: int
+    end_at: int
+    volatility_bps: int
+    gap_s: float
+
+
+def plan_of(seed: int) -> Plan:
+    """Everything about a seed."""
+    rng = random.Random(f"plan {seed}")
+    minutes = rng.choice((20, 30, 40))
+    fair_at = minutes * MINUTE
+    steps = _steps(rng, fair_at)
+    return Plan(
+        seed=seed,
+        config=_config(rng),
+        manners=Manners(
+            flat_stop=rng.random() < 0.7,
+            flat_stop_code=rng.choice((-4509, -2021, -2022)),
+            one_stop=rng.random() < 0.4,
+            stop_dies=rng.random() < 0.2,
+            countdown_algos=rng.random() < 0.5,
+            exit_notional=rng.random() < 0.3,
+            partial=rng.choice((0.0, 0.1, 0.5)),
+        ),
+        steps=tuple(sorted(steps, key=lambda step: step.at)),
+        fair_at=fair_at,
+        end_at=fair_at + 10 * MINUTE,
+        volatility_bps=rng.choice((4, 10, 20, 35)),
+        gap_s=rng.choice((8.0, 15.0, 25.0)),
+    )
+
+
+def _config(rng: random.Random) -> Config:
+    levels = rng.choice((1, 2, 3, 4))
+    base = D(rng.choice(("0.002", "0.005", "0.01")))
+    grid = Grid(
+        step_bps=D(rng.choice((20, 35, 60))),
+        levels_long=levels,
+        levels_short=rng.choice((levels, 2)),
+        base_qty=base,
+        tp_steps=D(rng.choice((1, 2, 3))),
+        sl_steps=D(rng.choice((2, 4, 5))),
+        stops=rng.choice(("leg", "leg", "leg+lots")),
+        recenter_trigger_bps=D(rng.choice((100, 200, 400))),
+        max_inventory_usdt=D(rng.choice((1500, 4000, 10000))),
+        manual_position=rng.choice(("refuse", "adopt", "ignore")),
+        warmup_bars=6,
+        max_bar_age_s=300,
+        execution=Execution(maker_only=rng.random() < 0.8),
+        regime=Regime(adx_len=2, ema_fast=2, ema_slow=4, atr_len=2),
+        policy=Policy(kind=rng.choice(("throttled-counter", "core-and-scalp", "symmetric"))),
+        position=Position(max_qty=base * rng.choice((3, 5, 12))),
+    )
+    return Config(
+        grid=(grid,),
+        venue=VenueConfig(environment="testnet", reconcile_interval_s=D(rng.choice((60, 120, 240))), account_poll_s=D(60)),
+        kill_switch=KillSwitch(
+            action=rng.choice(("flatten", "halt")), cooldown_s=rng.choice((0, 0, 20))
+        ),
+        pretrade=Pretrade(
+            max_order_notional_usdt=D(3000),
+            max_leg_notional_usdt=D(rng.choice((2000, 6000, 20000))),
+            max_gross_notional_usdt=D(rng.choice((4000, 12000, 40000))),
+            max_leverage=D(5),
+        ),
+    )
+
+
+def _steps(rng: random.Random, until: int) -> list[Step]:
+    """Storms of faults, commands, crashes and acts of the venue; a third of the seeds have mild weather."""
+    steps: list[Step] = []
+
+    def when() -> int:
+        return rng.randint(90 * SECOND, until - 60 * SECOND)
+
+    storms = rng.choice((0, 2, 4, 7))
+    for _ in range(storms):
+        steps.append(_storm(rng, when()))
+    for _ in range(rng.choice((0, 1, 3))):
+        steps.append(Step(when(), "stream", (rng.choice(("drop", "dead", "silent")),)))
+    for _ in range(rng.choice((0, 0, 1))):
+        steps.append(Step(when(), rng.choice(("node_end", "freeze")), (rng.randint(3, 40) * SECOND,)))
+    for _ in range(rng.choice((0, 0, 1))):
+        kind = rng.choice(("slow", "hung", "broken"))
+        steps.append(Step(when(), "disk", (kind, rng.randint(2, 60) * SECOND)))
+    if rng.random() < 0.15:
+        jump_ms = rng.choice((-30_000, -900, 900, 4_000, 30_000))
+        steps.append(Step(when(), "clock", (jump_ms, rng.randint(5, 120) * SECOND)))
+    for _ in range(rng.choice((0, 0, 1, 2, 3))):
+        down_s = rng.choice((1, 3, 10, 60))
+        steps.append(Step(when(), "crash", (rng.randint(1, 60), down_s * SECOND)))
+    for _ in range(rng.choice((0, 1, 2, 4))):
+        steps.append(Step(when(), "venue", _act(rng)))
+    for _ in range(rng.choice((0, 1, 3, 6))):
+        steps += _commands(rng, when())
+    for _ in range(rng.choice((0, 1, 2))):
+        steps.append(Step(when(), "jump", (rng.choice((-700, -300, -120, 120, 300, 700)),)))
+    for _ in range(rng.choice((0, 1, 2))):
+        steps.append(Step(when(), "snapshot"))
+    return steps
+
+
+def _storm(rng: random.Random, at: int) -> Step:
+    kind = rng.choice((*CALLS, *REFUSALS, *STREAM, "slow"))
+    length = rng.randint(2, 90) * SECOND
+    return Step(at, "weather", (kind, rng.choice((0.1, 0.3, 0.6, 1.0)), length))
+
+
+def _act(rng: random.Random) -> tuple:
+    kind = rng.choice(
+        ("adl", "liquidate", "expire", "hand_cancel", "hand_close", "hand_open", "hand_order", "funding",
+         "funding", "transfer", "drop_algo", "drop_algo")
+    )  # fmt: skip
+    return (kind, rng.choice(("LONG", "SHORT")), rng.random())
+
+
+def _commands(rng: random.Random, at: int) -> list[Step]:
+    """A command, and often its opposite a while later, as an operator would."""
+    name = rng.choice(
+        ("pause", "throttle", "stop", "mode", "flatten", "flatten", "kill", "kill", "reconcile", "status", "start")
+    )
+    leg = rng.choice(("LONG", "SHORT"))
+    number = rng.random()
+    out = [Step(at, "command", (name, leg, number))]
+    later = at + rng.randint(1, 400) * SECOND
+    undo = {"pause": "resume", "stop": "start", "flatten": "resume", "kill": "rearm", "mode": "normal"}
+    if name in undo and rng.random() < 0.7:
+        out.append(Step(later, "command", (undo[name], leg, number)))
+    return out

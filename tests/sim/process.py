@@ -1,0 +1,282 @@
+"""One life of the daemon: its machines, its bus, its gateway, on the loop and the disk of the simulation.
+
+All of it is the daemon's own code but for what `app.py` joins: files, sockets and the supervisor. It lives until the
+run ends or its fuse has burnt: the fuse is counted down by every record and every request, so that a crash can come at
+any step.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from hedgegridd import messages as m
+from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
+from hedgegridd.config import Config
+from hedgegridd.core.boot import Boot
+from hedgegridd.core.desk import Desk
+from hedgegridd.core.flatten import Flattener
+from hedgegridd.core.kill_switch import KillSwitch
+from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.errors import ActorFault, HedgegridError
+from hedgegridd.model import parse_client_order_id
+from hedgegridd.runtime.actor import Actor
+from hedgegridd.runtime.bus import Bus
+from hedgegridd.runtime.scheduler import Fault
+from hedgegridd.state import Machines
+from hedgegridd.venue.gateway import Gateway
+from hedgegridd.venue.rest import Credentials
+from tests.sim.connection import Connection
+from tests.sim.journal import Disk, MemoryJournal, Saved
+from tests.sim.loop import Killed, Machine, ProcessClock, ProcessLoop, Time
+from tests.sim.network import Session, Stream, Wire
+
+EPOCH = "s1m"
+JOURNAL_S = 2.0
+LOOK_S = 0.5  # as the daemon's own watch
+CALM_S = 4.0  # and while nothing is under way and nothing is wrong: it would find nothing
+
+
+def new_machines(config: Config) -> Machines:
+    """Machines that know nothing yet."""
+    symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
+    return Machines(Desk(config, EPOCH), KillSwitch(config.kill_switch), Flattener(symbols, EPOCH))
+
+
+class Ear(Actor):
+    """Hears what the oracle needs to know, outside the journal."""
+
+    name = "ear"
+    events: ClassVar = (
+        m.KillStateChanged,
+        m.Reconciled,
+        m.StageChanged,
+        m.LegFlat,
+        m.JournalLate,
+        m.EntriesGone,
+        m.FlattenFinished,
+        m.VenueTruth,
+    )
+
+    def __init__(self, hear: Callable[[m.Message], None]) -> None:
+        self._hear = hear
+
+    def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
+        self._hear(envelope.message)
+        return ()
+
+
+class SimGateway(Gateway):
+    """The gateway itself; its tasks run on our loop, and its watch looks as often as something can be found."""
+
+    process: "Process"
+
+    def spawn(self, work: Callable[..., Any], *args: object) -> None:
+        self.process.loop.spawn(work(*args), args)
+
+    def _go(self, work: Any) -> None:
+        name = work.cr_code.co_name
+        if name == "_look_loop":
+            work.close()
+            work = self._look_paced()
+        elif name == "_connection_loop":
+            work.close()
+            work = self._tend_paced()
+        super()._go(work)
+
+    async def _look_paced(self) -> None:
+        assert self._watch is not None
+        while not self._closing.is_set():
+            await asyncio.sleep(self._pause())
+            self.process.before_look()
+            self._orders.ask_overdue()
+            self._watch.look()
+
+    async def _tend_paced(self) -> None:
+        assert self._watch is not None
+        while not self._closing.is_set():
+            await asyncio.sleep(self._pause())
+            await self._watch.tend()
+
+    def _pause(self) -> float:
+        quiet = not len(self._inflight) and not self._doubt._owed and self.process.all_is_well()
+        return CALM_S if quiet else LOOK_S
+
+
+class Process:
+    """From start to death. `world` is asked for time, weather, venue and oracle."""
+
+    def __init__(self, world: Any, mono_base: int) -> None:
+        self.world = world
+        time: Time = world.time
+        machine: Machine = world.machine
+        disk: Disk = world.disk
+        config: Config = world.config
+        self.dead = False
+        self.dying = False
+        self.fuse = 0  # records and requests until death; 0: not lit
+        self.loop = ProcessLoop(time)
+        self.clock = ProcessClock(time, self.loop, mono_base=mono_base, machine=machine)
+        self.journal = MemoryJournal(disk, time, self.loop, self._journal_failed)
+        self.journal.fuse = self._burn
+        saved = disk.snapshot
+        known = saved.position if saved else 0
+        disk.check(known)
+        tail = disk.records(known)
+        self.machines = new_machines(config)
+        self.machines.restore(saved.state if saved else None, tail)
+        last_seq = max((record.seq for record in tail), default=0)
+        next_seq = max(last_seq + 1, saved.next_seq if saved else 1)
+        self.bus = Bus(self.clock, m.ALL, recorder=self.journal.append, first_seq=next_seq)
+        self.bus.on_fault = self._fault
+        self.first = Saved(self.machines.snapshot(), self.journal.position, next_seq)
+        disk.snapshot = self.first
+        self.boot = Boot()
+        self.ready = False
+        self.stopping = False
+        self.rearm_asked = False
+        self.reported: dict[tuple[str, str], Decimal] = {}  # the venue's last word on each leg
+        self._join(config, time, machine)
+
+    def _join(self, config: Config, time: Time, machine: Machine) -> None:
+        world = self.world
+        self.wire = Wire(time, world.rng, world.weather, world.answers, self)
+        self.gateway = SimGateway(
+            config,
+            Credentials("key", "secret"),
+            make_trading=self._trading,
+            durable=lambda: self.journal.durable(JOURNAL_S),
+            wall_ns=machine.wall_ns,
+            mono_ns=self.clock.mono_ns,
+        )
+        self.gateway.process = self
+        self.gateway.http._session = Session(self.wire)
+        self.actors: list[Actor] = [
+            Ear(self._heard),
+            BootActor(self.boot),
+            KillSwitchActor(self.machines.kill_switch),
+            DeskActor(self.machines.desk),
+            FlattenActor(self.machines.flatten),
+            self.gateway,
+            ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
+        ]
+        for actor in self.actors:
+            actor.register(self.bus)
+        self.bus.start(self.loop)
+        self.loop.spawn(self.gateway.connect())
+
+    def _trading(self, listener: Any) -> Connection:
+        stream: Stream = self.world.stream
+        rng: random.Random = self.world.rng
+        self.connection = Connection(listener, self.wire, stream, self, rng)
+        return self.connection
+
+    # ------------------------------------------------------------------------------------------------- running
+
+    def call(self, what: Callable[..., None], *args: object) -> None:
+        """Something comes in: it is handled on the loop."""
+        self.loop.call_soon(what, *args)
+
+    def run(self) -> None:
+        """Run what is due now."""
+        try:
+            self.loop.run_ready(self._after_each)
+        except Killed:
+            self.dying = True
+        if self.dying and not self.dead:
+            self.die()
+        for error in self.loop.errors:
+            self.world.oracle.broken(error)
+        self.loop.errors.clear()
+
+    def _after_each(self) -> None:
+        if self.dying:
+            raise Killed
+        self.world.oracle.look()
+
+    def die(self) -> None:
+        """SIGKILL: nothing of it runs any more; what was on its way to the venue arrives all the same."""
+        self.dead = True
+        self.world.stream.close()
+        self.loop.die()
+
+    def _burn(self) -> None:
+        if self.fuse:
+            self.fuse -= 1
+            if not self.fuse:
+                self.dying = True
+                raise Killed
+
+    def leaves(self, endpoint: str, params: dict[str, str]) -> bool:
+        """A request is about to leave; True when the process is dead and it does not."""
+        if self.dead or self.dying:
+            return True
+        self.world.oracle.sent(endpoint, params, self)
+        if self.fuse:
+            self.fuse -= 1
+            self.dying = not self.fuse
+        return False
+
+    def processed(self, endpoint: str, params: dict[str, str], status: int) -> None:
+        self.world.counts["requests"] += 1
+        self.world.oracle.processed(endpoint, params, status)
+
+    def lost(self, endpoint: str, params: dict[str, str]) -> None:
+        self.world.oracle.lost(endpoint, params)
+
+    # ------------------------------------------------------------------------------------------------- small parts
+
+    def wall_ms(self) -> int:
+        return self.world.machine.wall_ns() // 1_000_000
+
+    def instrument_of(self, client_order_id: str) -> str:
+        tag = parse_client_order_id(client_order_id)
+        assert tag is not None
+        return f"{tag.symbol}-PERP.BINANCE"
+
+    def all_is_well(self) -> bool:
+        world = self.world
+        calm = world.weather.fair and world.time.now - world.weather.last_bad > 70_000_000_000
+        return calm and self.connection.connected and self.connection.user_stream_up() and not world.frozen
+
+    def before_look(self) -> None:
+        """Quotes that came since the last look and were nothing new."""
+        self.world.market.tell_quotes(self.connection)
+
+    def ask(self, command: m.Message, reply: Callable[[Any], None], deadline_s: float) -> int | None:
+        """A command of the operator; None when it is not taken."""
+        try:
+            return self.bus.post_ask(command, deadline_s, reply, actor="operator")
+        except HedgegridError as error:
+            self.world.oracle.broken(error)
+            return None
+
+    def save(self) -> None:
+        """A snapshot as of now, on disk once the journal is durable to its position."""
+        saved = Saved(self.machines.snapshot(), self.journal.position, self.bus.next_seq)
+        self.loop.spawn(self._save(saved))
+
+    async def _save(self, saved: Saved) -> None:
+        try:
+            await self.journal.durable(JOURNAL_S)
+        except HedgegridError:
+            return  # no snapshot this time, as in the daemon
+        self.world.disk.snapshot = saved
+
+    def _heard(self, message: m.Message) -> None:
+        if isinstance(message, m.StageChanged) and message.stage == "control":
+            self.bus.publish(m.StageReached(stage="ready"), actor="app")
+            self.ready = True
+        self.world.oracle.heard(message, self)
+
+    def _journal_failed(self, error: Exception) -> None:
+        self.loop.call_soon(self._pause_for, str(error))
+
+    def _pause_for(self, error: str) -> None:
+        self.bus.tell(m.PauseEntries(reason=f"the journal has failed: {error}"), actor="app")
+
+    def _fault(self, fault: Fault) -> None:
+        error = ActorFault(f"{fault.actor}: {fault.error!r}")
+        error.__cause__ = fault.error
+        self.world.oracle.broken(error)
