@@ -209,7 +209,15 @@ class Machine:
 
     def __init__(self, time: Time, start_ns: int) -> None:
         self._time = time
-        self.offset_ns = start_ns
+        self._right_ns = self.offset_ns = start_ns
+
+    def set_off(self, off_ns: int) -> None:
+        """The clock is so far from the truth."""
+        self.offset_ns = self._right_ns + off_ns
+
+    @property
+    def is_off(self) -> bool:
+        return self.offset_ns != self._right_ns
 
     def wall_ns(self) -> int:
         return self._time.now + self.offset_ns

@@ -11,7 +11,9 @@ from tests.sim.network import Weather
 from tests.sim.venue import WALL_NS
 
 D = Decimal
-MINUTE_MS = 60_000
+BAR_MS = 300_000
+BUSY_GAP_NS = 5 * SECOND  # between prices while much happens
+CALM_GAP_NS = 200 * SECOND
 SETTLES_EVERY_MS = 8 * 3_600_000
 
 
@@ -19,27 +21,27 @@ class Market:
     """One symbol's price. `bars` go to the klines as they close."""
 
     def __init__(
-        self, world: "object", rng: random.Random, *, symbol: str, volatility_bps: int, gap_s: float
+        self, world: "object", rng: random.Random, *, symbol: str, volatility_bps: int, busy: tuple[tuple[int, int], ...]
     ) -> None:
         self.world = world
         self._rng = rng
         self.symbol = symbol
         self.instrument = f"{symbol}-PERP.BINANCE"
         self._volatility = volatility_bps
-        self._gap_ns = int(gap_s * SECOND)
+        self._busy = busy
         self._drift = 0
         self.lose_bars = False
         answers: Answers = world.answers
         self._rows = answers.bars[symbol]
         venue = world.venue
         self.price = venue.markets[symbol].price
-        start_ms = venue.ms() // MINUTE_MS * MINUTE_MS
+        start_ms = venue.ms() // BAR_MS * BAR_MS
         for back in range(12, 0, -1):
             low, high = self.price - back * 3, self.price + back * 3
-            opened = start_ms - back * MINUTE_MS
+            opened = start_ms - back * BAR_MS
             self._rows.append(_row(opened, self.price, high, low, self.price))
         self._begin_bar(start_ms)
-        world.time.at(start_ms * 1_000_000 - WALL_NS + MINUTE_MS * 1_000_000, self._close_bar)
+        world.time.at(start_ms * 1_000_000 - WALL_NS + BAR_MS * 1_000_000, self._close_bar)
         world.time.after(SECOND, self._walk)
 
     def _begin_bar(self, opened_ms: int) -> None:
@@ -52,8 +54,12 @@ class Market:
             self._drift = rng.choice((-1, 0, 0, 1))
         bps = rng.gauss(self._drift * self._volatility / 3, self._volatility)
         self.move(bps)
-        gap = self._gap_ns
-        self.world.time.after(rng.randint(gap // 4, gap * 7 // 4), self._walk)
+        now = self.world.time.now
+        is_busy = any(begin <= now < end for begin, end in self._busy)
+        gap = BUSY_GAP_NS if is_busy else CALM_GAP_NS
+        at = now + rng.randint(gap // 4, gap * 7 // 4)
+        soon = min((begin for begin, _ in self._busy if begin > now), default=at)
+        self.world.time.at(min(at, soon), self._walk)
 
     def move(self, bps: float) -> None:
         """The price goes by so many basis points, and everybody hears of it."""
@@ -103,8 +109,8 @@ class Market:
             close=self.price,
             volume=D(1),
         )
-        self._begin_bar(self._opened_ms + MINUTE_MS)
-        world.time.after(MINUTE_MS * 1_000_000, self._close_bar)
+        self._begin_bar(self._opened_ms + BAR_MS)
+        world.time.after(BAR_MS * 1_000_000, self._close_bar)
         process = world.process
         if process is None or process.dead or world.frozen or world.weather.strikes({"lose_bar": ""}):
             return
@@ -116,5 +122,5 @@ class Market:
 
 
 def _row(opened_ms: int, first: Decimal, high: Decimal, low: Decimal, last: Decimal) -> list:
-    closed_ms = opened_ms + MINUTE_MS - 1
+    closed_ms = opened_ms + BAR_MS - 1
     return [opened_ms, str(first), str(high), str(low), str(last), "1", closed_ms]

@@ -314,6 +314,7 @@ class Stream:
         self.hear: Callable[[bytes], None] | None = None  # the socket's other end; None: nobody
         self.silent = False
         self.count = 0
+        self.on_lost: Callable[[], None] = lambda: None  # what nobody can know before the next comparison
         venue.tell = self._tell
 
     def open(self, hear: Callable[[bytes], None]) -> None:
@@ -333,6 +334,8 @@ class Stream:
         raw = msgspec.json.encode(message)
         fate = self._weather.strikes(STREAM)
         delay = self._weather.delay()
+        if fate in ("lose_message", "swap_message"):
+            self.on_lost()
         if fate == "lose_message":
             return
         if fate == "late_message":

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from hedgegridd import messages as m
+from hedgegridd.journal.record import decode_record
 from hedgegridd.model import KillState, Leg, Purpose, parse_client_order_id
 from tests.sim.loop import SECOND
 from tests.sim.process import Process, new_machines
@@ -49,7 +50,7 @@ class Oracle:
         self.pending: dict[int, str] = {}  # commands asked and not answered
         self.answered = 0
         self._changes = -1
-        self.worst_naked = 0
+        self.blind_from: int | None = None
 
     def fail(self, name: str, text: str) -> None:
         raise Violation(name, text)
@@ -179,6 +180,10 @@ class Oracle:
         if foreign:
             self.foreign_at = self.world.time.now
 
+    def blind(self) -> None:
+        """The venue has changed something and told nobody: only a comparison can find it."""
+        self.blind_from = self.world.time.now
+
     def _undisturbed(self, since: int) -> bool:
         now, weather = self.world.time.now, self.world.weather
         return weather.fair and now - max(self.disturbed, weather.last_bad) > since
@@ -201,6 +206,8 @@ class Oracle:
         world = self.world
         process = world.process
         if process is None or process.dead or not process.ready or not world.weather.fair or world.frozen:
+            return
+        if self.blind_from is not None:
             return
         free = max(self.disturbed, world.weather.last_bad) + SETTLES
         for (symbol, leg), since in self.naked.items():
@@ -262,6 +269,11 @@ class Oracle:
         """What the ear brings."""
         if isinstance(message, m.KillStateChanged):
             self._moved(message, process)
+        elif isinstance(message, m.Reconciled):
+            asked = message.asked_ns - self.world.machine.offset_ns
+            if self.blind_from is not None and asked > self.blind_from:
+                self.blind_from = None
+                self.disturb()
         elif isinstance(message, m.VenueTruth):
             for leg in message.legs:
                 process.reported[leg.instrument.partition("-")[0], str(leg.leg)] = leg.qty
@@ -285,14 +297,14 @@ class Oracle:
         """It was killed: replaying all it recorded must lead to the state in which it died."""
         self.pending.clear()
         self.disturb()
-        self.replays(process)
+        self.replays(process, self.world.disk.lines[: -1 if process.unhandled else None])
 
-    def replays(self, process: Process) -> None:
+    def replays(self, process: Process, lines: list[bytes]) -> None:
         """The journal replays to the same state."""
         config = self.world.config
         again, now = new_machines(config), new_machines(config)
         first = process.first
-        again.restore(first.state, self.world.disk.records(first.position))
+        again.restore(first.state, [decode_record(line[:-1]) for line in lines[first.position :]])
         now.restore(process.machines.snapshot(), ())
         left, right = again.snapshot(), now.snapshot()
         if left != right:

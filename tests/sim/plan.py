@@ -33,15 +33,16 @@ class Plan(msgspec.Struct, frozen=True):
     fair_at: int
     end_at: int
     volatility_bps: int
-    gap_s: float
+    busy: tuple[tuple[int, int], ...]  # from, to: when prices move every few seconds and the steps happen
 
 
 def plan_of(seed: int) -> Plan:
     """Everything about a seed."""
     rng = random.Random(f"plan {seed}")
-    minutes = rng.choice((20, 30, 40))
-    fair_at = minutes * MINUTE
-    steps = _steps(rng, fair_at)
+    hours = rng.choice((2, 3, 4))
+    fair_at = hours * 60 * MINUTE
+    busy = _busy(rng, fair_at)
+    steps = _steps(rng, busy)
     return Plan(
         seed=seed,
         config=_config(rng),
@@ -56,9 +57,9 @@ def plan_of(seed: int) -> Plan:
         ),
         steps=tuple(sorted(steps, key=lambda step: step.at)),
         fair_at=fair_at,
-        end_at=fair_at + 10 * MINUTE,
+        end_at=fair_at + 15 * MINUTE,
         volatility_bps=rng.choice((4, 10, 20, 35)),
-        gap_s=rng.choice((8.0, 15.0, 25.0)),
+        busy=(*busy, (fair_at, fair_at + 3 * MINUTE)),
     )
 
 
@@ -77,7 +78,8 @@ def _config(rng: random.Random) -> Config:
         max_inventory_usdt=D(rng.choice((1500, 4000, 10000))),
         manual_position=rng.choice(("refuse", "adopt", "ignore")),
         warmup_bars=6,
-        max_bar_age_s=300,
+        bar="5m",
+        max_bar_age_s=900,
         execution=Execution(maker_only=rng.random() < 0.8),
         regime=Regime(adx_len=2, ema_fast=2, ema_slow=4, atr_len=2),
         policy=Policy(kind=rng.choice(("throttled-counter", "core-and-scalp", "symmetric"))),
@@ -85,7 +87,7 @@ def _config(rng: random.Random) -> Config:
     )
     return Config(
         grid=(grid,),
-        venue=VenueConfig(environment="testnet", reconcile_interval_s=D(rng.choice((60, 120, 240))), account_poll_s=D(60)),
+        venue=VenueConfig(environment="testnet", reconcile_interval_s=D(rng.choice((60, 300, 600))), account_poll_s=D(60)),
         kill_switch=KillSwitch(
             action=rng.choice(("flatten", "halt")), cooldown_s=rng.choice((0, 0, 20))
         ),
@@ -98,12 +100,24 @@ def _config(rng: random.Random) -> Config:
     )
 
 
-def _steps(rng: random.Random, until: int) -> list[Step]:
+def _busy(rng: random.Random, until: int) -> tuple[tuple[int, int], ...]:
+    """Minutes in which much happens, with long calm between them."""
+    count = rng.choice((3, 4, 5))
+    slot = until // count
+    windows = []
+    for number in range(count):
+        begin = number * slot + rng.randint(MINUTE, slot // 2)
+        windows.append((begin, begin + rng.randint(2, 6) * MINUTE))
+    return tuple(windows)
+
+
+def _steps(rng: random.Random, busy: tuple[tuple[int, int], ...]) -> list[Step]:
     """Storms of faults, commands, crashes and acts of the venue; a third of the seeds have mild weather."""
     steps: list[Step] = []
 
     def when() -> int:
-        return rng.randint(90 * SECOND, until - 60 * SECOND)
+        begin, end = rng.choice(busy)
+        return rng.randint(begin, end)
 
     storms = rng.choice((0, 2, 4, 7))
     for _ in range(storms):

@@ -6,6 +6,7 @@ any step.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from decimal import Decimal
@@ -26,7 +27,7 @@ from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.scheduler import Fault
 from hedgegridd.state import Machines
 from hedgegridd.venue.gateway import Gateway
-from hedgegridd.venue.rest import Credentials
+from hedgegridd.venue.rest import Credentials, VenueCallError
 from tests.sim.connection import Connection
 from tests.sim.journal import Disk, MemoryJournal, Saved
 from tests.sim.loop import Killed, Machine, ProcessClock, ProcessLoop, Time
@@ -35,7 +36,8 @@ from tests.sim.network import Session, Stream, Wire
 EPOCH = "s1m"
 JOURNAL_S = 2.0
 LOOK_S = 0.5  # as the daemon's own watch
-CALM_S = 4.0  # and while nothing is under way and nothing is wrong: it would find nothing
+CALM_S = 240.0  # and while nothing is under way and nothing is wrong: it would find nothing
+POLL_S = 900.0  # of account and clock, whose answers nobody waits for
 
 
 def new_machines(config: Config) -> Machines:
@@ -76,19 +78,21 @@ class SimGateway(Gateway):
         self.process.loop.spawn(work(*args), args)
 
     def _go(self, work: Any) -> None:
-        name = work.cr_code.co_name
-        if name == "_look_loop":
+        paced = {
+            "_look_loop": self._look_paced,
+            "_connection_loop": self._tend_paced,
+            "_account_loop": self._account_paced,
+            "_clock_loop": self._clock_paced,
+        }.get(work.cr_code.co_name)
+        if paced is not None:
             work.close()
-            work = self._look_paced()
-        elif name == "_connection_loop":
-            work.close()
-            work = self._tend_paced()
+            work = paced()
         super()._go(work)
 
     async def _look_paced(self) -> None:
         assert self._watch is not None
         while not self._closing.is_set():
-            await asyncio.sleep(self._pause())
+            await self._until_look()
             self.process.before_look()
             self._orders.ask_overdue()
             self._watch.look()
@@ -96,12 +100,30 @@ class SimGateway(Gateway):
     async def _tend_paced(self) -> None:
         assert self._watch is not None
         while not self._closing.is_set():
-            await asyncio.sleep(self._pause())
+            await self._until_look()
             await self._watch.tend()
 
-    def _pause(self) -> float:
+    async def _account_paced(self) -> None:
+        while True:
+            with contextlib.suppress(VenueCallError):
+                self._take_account((await self._calls.account()).ours())
+            await asyncio.sleep(POLL_S)
+
+    async def _clock_paced(self) -> None:
+        while True:
+            await asyncio.sleep(60 if self.process.world.machine.is_off else POLL_S)
+            await self._sync_clock()
+
+    async def _until_look(self) -> None:
+        """Half a second; longer while nothing can be found, until trouble begins."""
         quiet = not len(self._inflight) and not self._doubt._owed and self.process.all_is_well()
-        return CALM_S if quiet else LOOK_S
+        if not quiet:
+            await asyncio.sleep(LOOK_S)
+            return
+        self.process.trouble.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CALM_S):
+                await self.process.trouble.wait()
 
 
 class Process:
@@ -115,6 +137,7 @@ class Process:
         config: Config = world.config
         self.dead = False
         self.dying = False
+        self.unhandled = False  # the last record was not handed on any more
         self.fuse = 0  # records and requests until death; 0: not lit
         self.loop = ProcessLoop(time)
         self.clock = ProcessClock(time, self.loop, mono_base=mono_base, machine=machine)
@@ -135,6 +158,7 @@ class Process:
         self.boot = Boot()
         self.ready = False
         self.stopping = False
+        self.trouble = asyncio.Event()
         self.rearm_asked = False
         self.reported: dict[tuple[str, str], Decimal] = {}  # the venue's last word on each leg
         self._join(config, time, machine)
@@ -205,7 +229,7 @@ class Process:
         if self.fuse:
             self.fuse -= 1
             if not self.fuse:
-                self.dying = True
+                self.dying = self.unhandled = True  # it is written, and nobody has acted on it
                 raise Killed
 
     def leaves(self, endpoint: str, params: dict[str, str]) -> bool:

@@ -63,7 +63,7 @@ class Settling:
         self._kill_switch(process)
         self._covered(process)
         self._trading(process)
-        oracle.replays(process)
+        oracle.replays(process, world.disk.lines)
 
     def _books(self, process: Any) -> None:
         """The ledger equals the venue's truth."""

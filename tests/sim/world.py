@@ -48,7 +48,7 @@ class World:
         self.venue.on_fill = self.oracle.filled
         market_rng = random.Random(f"market {plan.seed}")
         self.markets = [
-            Market(self, market_rng, symbol=r.symbol, volatility_bps=plan.volatility_bps, gap_s=plan.gap_s)
+            Market(self, market_rng, symbol=r.symbol, volatility_bps=plan.volatility_bps, busy=plan.busy)
             for r in rules
         ]
         self.market = self.markets[0]
@@ -120,8 +120,15 @@ class World:
         if self.time.now >= self.plan.fair_at and step.kind not in ("command",):
             return
         self.note(f"== {step.kind} {step.args}")
+        self.trouble()
         self.counts[f"step {step.kind}"] += 1
         getattr(self, f"_{step.kind}")(*step.args)
+
+    def trouble(self) -> None:
+        """Something is wrong or may be: the bounds of the oracle begin anew, the daemon's watch looks more often."""
+        self.oracle.disturb()
+        if self.process is not None and not self.process.dead:
+            self.process.call(self.process.trouble.set)
 
     def _weather(self, kind: str, rate: float, length: int) -> None:
         if kind == "slow":
@@ -138,7 +145,6 @@ class World:
         self.weather.last_bad = self.time.now
 
     def _stream(self, how: str) -> None:
-        self.oracle.disturb()
         if self.process is None or self.process.dead:
             return
         if how == "silent":
@@ -147,13 +153,11 @@ class World:
             self.process.connection.drop(dead=how == "dead")
 
     def _node_end(self, _length: int) -> None:
-        self.oracle.disturb()
         if self.process is not None and not self.process.dead:
             self.process.connection.end()
 
     def _freeze(self, length: int) -> None:
         self.frozen = True
-        self.oracle.disturb()
         self.time.after(length, self.thaw)
 
     def thaw(self) -> None:
@@ -162,7 +166,6 @@ class World:
         self.oracle.disturb()
 
     def _disk(self, how: str, length: int) -> None:
-        self.oracle.disturb()
         if how == "broken":
             self.disk.broken = True
             return
@@ -180,21 +183,19 @@ class World:
 
     def set_clock(self, off_ms: int) -> None:
         """The machine's wall clock is set."""
-        self.machine.offset_ns = WALL_NS + off_ms * 1_000_000
-        self.oracle.disturb()
+        self.machine.set_off(off_ms * 1_000_000)
+        self.trouble()
 
     def _crash(self, fuse: int, down: int) -> None:
         if self.process is not None and not self.process.dead:
             self.process.fuse = fuse
             self._down = (self.rng.random() < 0.3, down)
-            self.oracle.disturb()
 
     def _snapshot(self) -> None:
         if self.process is not None and not self.process.dead:
             self.process.call(self.process.save)
 
     def _jump(self, bps: int) -> None:
-        self.oracle.disturb()
         self.market.move(bps)
 
     def _venue(self, kind: str, side: str, number: float) -> None:
@@ -231,6 +232,8 @@ class World:
             case "drop_algo" if market.algos:
                 algos = list(market.algos.values())
                 venue.drop_algo(algos[int(number * len(algos))], silent=number < 0.3)
+                if number < 0.3:
+                    self.oracle.blind()
             case _:
                 pass
 
