@@ -3,6 +3,7 @@
 Each check raises `Violation` with the name of its invariant, which is what `shrink.py` keeps constant.
 """
 
+from collections import deque
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.sim.venue import SIDES, ZERO, Order
 NAKED_BOUND = 10 * SECOND  # of a time in which nothing hinders us
 SETTLES = 20 * SECOND  # after a disturbance, until the bounds hold again
 SAFETY_WAIT = 100_000_000
+LATELY = SECOND
 LATCHED = (KillState.TRIPPED, KillState.HALTED)
 MOVES = {
     KillState.STARTING: {KillState.ARMED, KillState.TRIPPED},
@@ -40,7 +42,8 @@ class Oracle:
     def __init__(self, world: Any) -> None:
         self.world = world
         self.sent_ids: set[str] = set()
-        self.flying: dict[str, tuple[str, str]] = {}  # closes on the wire: id -> (symbol, leg)
+        self.closes: dict[str, tuple[tuple[str, str], bool]] = {}  # by id: leg, and whether the venue had it
+        self.legs_were: deque[tuple[int, tuple[str, str], Decimal]] = deque(maxlen=20)  # until when, leg, quantity
         self.naked: dict[tuple[str, str], int] = {}
         self.disturbed = 0  # when something that is not our doing happened last
         self.foreign: dict[str, Decimal] = dict.fromkeys(SIDES, ZERO)  # bought by hand
@@ -57,7 +60,8 @@ class Oracle:
 
     def broken(self, error: BaseException) -> None:
         """Something in the daemon raised."""
-        self.world.broken = error
+        if isinstance(error, Violation):
+            raise error
         raise Violation("no part of ours breaks", repr(error)) from error
 
     # ------------------------------------------------------------------------------------------------- the wire
@@ -126,27 +130,43 @@ class Oracle:
             self.fail("a flatten is durable before its first cancel", str(known))
 
     def _close_sent(self, coid: str, symbol: str, leg: str, qty: Decimal, process: Process) -> None:
-        others = [x for x, where in self.flying.items() if where == (symbol, leg)]
+        inflight = process.gateway._inflight
+        others = [
+            x
+            for x, (where, processed) in self.closes.items()
+            if where == (symbol, leg) and (not processed or inflight.order(x) is not None)
+        ]
         if others:
             self.fail("one close in flight per leg", f"{coid} while {others}")
-        self.flying[coid] = (symbol, leg)
-        reported = process.reported.get((symbol, leg))
-        ours = process.machines.desk._ctx.ledger.leg(f"{symbol}-PERP.BINANCE", Leg(leg)).qty
-        most = ours if reported is None else max(reported, ours)
+        self.closes[coid] = ((symbol, leg), False)
+        most = self._lately(process, symbol, leg)
         if qty > most:
             self.fail("a close is never larger than the last report", f"{coid} {qty} > {most}")
+
+    def _lately(self, process: Process, symbol: str, leg: str) -> Decimal:
+        """The largest the leg was in our books, in the last report or at the venue a moment ago.
+
+        Between the decision and the wire lies the journal: what the venue does meanwhile it answers with -2022.
+        """
+        now = self.world.time.now
+        ours = process.machines.desk._ctx.ledger.leg(f"{symbol}-PERP.BINANCE", Leg(leg)).qty
+        reported = process.reported.get((symbol, leg), ZERO)
+        before = [qty for at, key, qty in self.legs_were if key == (symbol, leg) and now - at < LATELY]
+        return max(ours, reported, *before, ZERO)
 
     def processed(self, endpoint: str, params: dict[str, str], status: int) -> None:
         """The venue has taken or refused a request."""
         if endpoint == "POST /fapi/v1/order":
-            self.flying.pop(params["newClientOrderId"], None)
+            coid = params["newClientOrderId"]
+            if coid in self.closes:
+                self.closes[coid] = (self.closes[coid][0], True)
             if status == 200:
                 self._exposure(params["symbol"], params["positionSide"])
 
     def lost(self, endpoint: str, params: dict[str, str]) -> None:
         """A request will never arrive."""
         if endpoint == "POST /fapi/v1/order":
-            self.flying.pop(params["newClientOrderId"], None)
+            self.closes.pop(params["newClientOrderId"], None)
 
     def _exposure(self, symbol: str, leg: str) -> None:
         """Position and resting entries of a leg stay within its cap; a hand may have bought beside us."""
@@ -160,9 +180,12 @@ class Oracle:
 
     # ------------------------------------------------------------------------------------------------- the venue
 
-    def filled(self, order: Order, _qty: Decimal) -> None:
+    def filled(self, order: Order, qty: Decimal) -> None:
         """A trade of the account."""
         venue = self.world.venue
+        if not order.opens:
+            key = (order.symbol, order.leg)
+            self.legs_were.append((self.world.time.now, key, venue.legs[key].qty + qty))
         if not order.opens or parse_client_order_id(order.coid) is None:
             return
         manners = venue.manners
@@ -296,6 +319,7 @@ class Oracle:
     def died(self, process: Process) -> None:
         """It was killed: replaying all it recorded must lead to the state in which it died."""
         self.pending.clear()
+        self.closes.clear()  # what is still on the wire the next process cannot know; the venue refuses the second
         self.disturb()
         self.replays(process, self.world.disk.lines[: -1 if process.unhandled else None])
 

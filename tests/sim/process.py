@@ -262,7 +262,7 @@ class Process:
     def all_is_well(self) -> bool:
         world = self.world
         calm = world.weather.fair and world.time.now - world.weather.last_bad > 70_000_000_000
-        return calm and self.connection.connected and self.connection.user_stream_up() and not world.frozen
+        return calm and self.connection.connected and self.connection.user_stream_up() and not world.stream.silent and not world.frozen
 
     def before_look(self) -> None:
         """Quotes that came since the last look and were nothing new."""
