@@ -266,6 +266,7 @@ class Wire:
             wanted = {name: x for name, x in REFUSALS.items() if x[2] in kind}
             refused = self.weather.strikes(wanted)
             if refused:
+                self.process.world.note(f"weather: {refused} of {params}")
                 code, msg, _ = wanted[refused]
                 return 400, _no(code, msg), {}, False
         return 0, b"", {}, True

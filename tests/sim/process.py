@@ -34,6 +34,7 @@ from tests.sim.loop import Killed, Machine, ProcessClock, ProcessLoop, Time
 from tests.sim.network import Session, Stream, Wire
 
 EPOCH = "s1m"
+QUIET = (m.Woke, m.MarkPrice, m.VenueTruth, m.WatchPrices, m.ReadTruth)  # not worth a line of the trace
 JOURNAL_S = 2.0
 LOOK_S = 0.5  # as the daemon's own watch
 CALM_S = 240.0  # and while nothing is under way and nothing is wrong: it would find nothing
@@ -151,7 +152,7 @@ class Process:
         self.machines.restore(saved.state if saved else None, tail)
         last_seq = max((record.seq for record in tail), default=0)
         next_seq = max(last_seq + 1, saved.next_seq if saved else 1)
-        self.bus = Bus(self.clock, m.ALL, recorder=self.journal.append, first_seq=next_seq)
+        self.bus = Bus(self.clock, m.ALL, recorder=self._record if world.trace is not None else self.journal.append, first_seq=next_seq)
         self.bus.on_fault = self._fault
         self.first = Saved(self.machines.snapshot(), self.journal.position, next_seq)
         disk.snapshot = self.first
@@ -189,6 +190,12 @@ class Process:
             actor.register(self.bus)
         self.bus.start(self.loop)
         self.loop.spawn(self.gateway.connect())
+
+    def _record(self, to: str, envelope: m.Envelope) -> int:
+        """As the journal does, and into the trace."""
+        if not isinstance(envelope.message, QUIET):
+            self.world.note(f"{to} <- {envelope.message}".replace("BTCUSDT-PERP.BINANCE", "BTC"))
+        return self.journal.append(to, envelope)
 
     def _trading(self, listener: Any) -> Connection:
         stream: Stream = self.world.stream
@@ -244,6 +251,9 @@ class Process:
 
     def processed(self, endpoint: str, params: dict[str, str], status: int) -> None:
         self.world.counts["requests"] += 1
+        if self.world.trace is not None and not endpoint.startswith("GET"):
+            plain = {k: v for k, v in params.items() if k not in ("timestamp", "recvWindow", "signature")}
+            self.world.note(f"venue: {endpoint} {plain} {status}")
         self.world.oracle.processed(endpoint, params, status)
 
     def lost(self, endpoint: str, params: dict[str, str]) -> None:
