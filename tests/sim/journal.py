@@ -1,6 +1,7 @@
 """The journal in memory: the real record format and chain, group commits that take their time, a disk that may fail."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
@@ -60,6 +61,7 @@ class MemoryJournal:
         self._committing = False
         self._waiters: list[tuple[int, asyncio.Future]] = []
         self.failed = False
+        self._appended: deque[tuple[int, int]] = deque()  # what is not durable yet, and since when
         self.position = self.durable_position = len(disk.lines)
         self.last_seq = 0
         self.fuse: Callable[[], None] | None = None  # called at every record, may kill
@@ -73,6 +75,7 @@ class MemoryJournal:
         disk.lines.append(line)
         disk.hashes.append(digest)
         self.position += 1
+        self._appended.append((self.position, self._time.now))
         self.last_seq = max(self.last_seq, envelope.seq)
         message = envelope.message
         if isinstance(message, m.PlaceOrder):
@@ -95,6 +98,8 @@ class MemoryJournal:
             return
         # A group: what was appended while the disk was busy goes with the next one.
         self.durable_position = position
+        while self._appended and self._appended[0][0] <= position:
+            self._appended.popleft()
         left = []
         for wanted, future in self._waiters:
             if wanted <= position:
@@ -106,6 +111,10 @@ class MemoryJournal:
         if self.position > position:
             self._committing = True
             self._time.after(self._disk.commit_ns, self._commit, self.position)
+
+    def behind_ns(self) -> int:
+        """How long the oldest record has waited for the disk."""
+        return self._time.now - self._appended[0][1] if self._appended else 0
 
     def _fail(self) -> None:
         self.failed = True
@@ -131,5 +140,4 @@ class MemoryJournal:
             raise DurableTimeout(f"position {position} is not on disk after {timeout_s} s") from None
 
 
-COMMIT_NS = (100_000, 300_000, 2_000_000, 20_000_000)
 HUNG_NS = 3 * SECOND
