@@ -87,7 +87,7 @@ def _config(rng: random.Random) -> Config:
     )
     return Config(
         grid=(grid,),
-        venue=VenueConfig(environment="testnet", reconcile_interval_s=D(rng.choice((60, 300, 600))), account_poll_s=D(60)),
+        venue=VenueConfig(environment="testnet", reconcile_interval_s=D(rng.choice((120, 600, 600))), account_poll_s=D(60)),
         kill_switch=KillSwitch(
             action=rng.choice(("flatten", "halt")), cooldown_s=rng.choice((0, 0, 20))
         ),

@@ -63,7 +63,8 @@ class Settling:
         self._kill_switch(process)
         self._covered(process)
         self._trading(process)
-        oracle.replays(process, world.disk.lines)
+        if world.plan.seed % 3 == 0:  # the others are replayed where they crash
+            oracle.replays(process, world.disk.lines)
 
     def _books(self, process: Any) -> None:
         """The ledger equals the venue's truth."""
