@@ -53,6 +53,7 @@ class Oracle:
         self.pending: dict[int, str] = {}  # commands asked and not answered
         self.answered = 0
         self._changes = -1
+        self.stop_refused: dict[tuple[str, str], int] = {}  # when
         self.blind_from: int | None = None
 
     def fail(self, name: str, text: str) -> None:
@@ -164,6 +165,9 @@ class Oracle:
             if status == 200:
                 self._exposure(params["symbol"], params["positionSide"])
 
+        elif endpoint == "POST /fapi/v1/algoOrder" and status != 200:
+            self.stop_refused[params["symbol"], params["positionSide"]] = self.world.time.now
+
     def lost(self, endpoint: str, params: dict[str, str]) -> None:
         """A request will never arrive."""
         if endpoint == "POST /fapi/v1/order":
@@ -196,6 +200,9 @@ class Oracle:
         state = process.machines.desk._state.grids[f"{order.symbol}-PERP.BINANCE"].legs[Leg(order.leg)]
         # A venue that has refused a stop of a flat leg, be it by mistake, is believed.
         sound = manners.flat_stop and not manners.stop_dies and not state.stop_needs_position
+        # Entries wait for the answer to their stop; when that is a refusal, those behind it are on their way.
+        refused = self.stop_refused.get((order.symbol, order.leg), -SETTLES)
+        sound = sound and self.world.time.now - refused > SECOND
         if sound and not self._stops(order.symbol, order.leg) and self._undisturbed(SETTLES):
             self.fail("an entry fills behind its stop", order.coid)
 
