@@ -172,6 +172,7 @@ def _leg(truth: m.VenueTruth, grid: GridMachine, leg: Leg, ctx: Context, outcome
         elif _entry_differs(entry, account.average, qty):
             outcome.recheck = True
         return None
+    ctx.ledger.all_told(grid.id, leg)
     state.liquidation_price = None if theirs is None else theirs.liquidation_price
     if theirs is not None and grid.state.mark is None:
         ctx.ledger.mark(grid.id, theirs.mark)
