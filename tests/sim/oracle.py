@@ -18,6 +18,7 @@ NAKED_BOUND = 10 * SECOND  # of a time in which nothing hinders us
 SETTLES = 20 * SECOND  # after a disturbance, until the bounds hold again
 SAFETY_WAIT = 100_000_000
 LATELY = SECOND
+ARRIVES = 6 * SECOND - 1  # recvWindow and the daemon's margin: what comes later is refused
 LATCHED = (KillState.TRIPPED, KillState.HALTED)
 MOVES = {
     KillState.STARTING: {KillState.ARMED, KillState.TRIPPED},
@@ -42,7 +43,7 @@ class Oracle:
     def __init__(self, world: Any) -> None:
         self.world = world
         self.sent_ids: set[str] = set()
-        self.closes: dict[str, tuple[tuple[str, str], bool]] = {}  # by id: leg, and whether the venue had it
+        self.closes: dict[str, tuple[tuple[str, str], bool, int]] = {}  # leg, whether the venue had it, when
         self.legs_were: deque[tuple[int, tuple[str, str], Decimal]] = deque(maxlen=20)  # until when, leg, quantity
         self.naked: dict[tuple[str, str], int] = {}
         self.disturbed = 0  # when something that is not our doing happened last
@@ -132,15 +133,15 @@ class Oracle:
             self.fail("a flatten is durable before its first cancel", str(known))
 
     def _close_sent(self, coid: str, symbol: str, leg: str, qty: Decimal, process: Process) -> None:
-        inflight = process.gateway._inflight
+        inflight, now = process.gateway._inflight, self.world.time.now
         others = [
             x
-            for x, (where, processed) in self.closes.items()
-            if where == (symbol, leg) and (not processed or inflight.order(x) is not None)
+            for x, (where, processed, at) in self.closes.items()
+            if where == (symbol, leg) and (inflight.order(x) is not None if processed else now - at < ARRIVES)
         ]
         if others:
             self.fail("one close in flight per leg", f"{coid} while {others}")
-        self.closes[coid] = ((symbol, leg), False)
+        self.closes[coid] = ((symbol, leg), False, now)
         most = self._lately(process, symbol, leg)
         if qty > most:
             self.fail("a close is never larger than the last report", f"{coid} {qty} > {most}")
@@ -161,7 +162,7 @@ class Oracle:
         if endpoint == "POST /fapi/v1/order":
             coid = params["newClientOrderId"]
             if coid in self.closes:
-                self.closes[coid] = (self.closes[coid][0], True)
+                self.closes[coid] = (self.closes[coid][0], True, self.closes[coid][2])
             if status == 200:
                 self._exposure(params["symbol"], params["positionSide"])
 
@@ -203,7 +204,7 @@ class Oracle:
         # Entries wait for the answer to their stop; when that is a refusal, those behind it are on their way.
         refused = self.stop_refused.get((order.symbol, order.leg), -SETTLES)
         sound = sound and self.world.time.now - refused > SECOND
-        if sound and not self._stops(order.symbol, order.leg) and self._undisturbed(SETTLES):
+        if sound and not self._stops(order.symbol, order.leg) and self.blind_from is None and self._undisturbed(SETTLES):
             self.fail("an entry fills behind its stop", order.coid)
 
     def _stops(self, symbol: str, leg: str) -> bool:

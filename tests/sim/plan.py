@@ -119,27 +119,27 @@ def _steps(rng: random.Random, busy: tuple[tuple[int, int], ...]) -> list[Step]:
         begin, end = rng.choice(busy)
         return rng.randint(begin, end)
 
-    storms = rng.choice((0, 2, 4, 7))
+    storms = rng.choice((0, 3, 6, 12))
     for _ in range(storms):
         steps.append(_storm(rng, when()))
-    for _ in range(rng.choice((0, 1, 3))):
+    for _ in range(rng.choice((0, 1, 3, 5))):
         steps.append(Step(when(), "stream", (rng.choice(("drop", "dead", "silent")),)))
-    for _ in range(rng.choice((0, 0, 1))):
+    for _ in range(rng.choice((0, 1, 2))):
         steps.append(Step(when(), rng.choice(("node_end", "freeze")), (rng.randint(3, 40) * SECOND,)))
-    for _ in range(rng.choice((0, 0, 1))):
+    for _ in range(rng.choice((0, 0, 1, 2))):
         kind = rng.choice(("slow", "hung", "broken"))
         steps.append(Step(when(), "disk", (kind, rng.randint(2, 60) * SECOND)))
-    if rng.random() < 0.15:
+    if rng.random() < 0.25:
         jump_ms = rng.choice((-30_000, -900, 900, 4_000, 30_000))
         steps.append(Step(when(), "clock", (jump_ms, rng.randint(5, 120) * SECOND)))
-    for _ in range(rng.choice((0, 0, 1, 2, 3))):
+    for _ in range(rng.choice((0, 0, 1, 2, 4, 6))):
         down_s = rng.choice((1, 3, 10, 60))
         steps.append(Step(when(), "crash", (rng.randint(1, 60), down_s * SECOND)))
-    for _ in range(rng.choice((0, 1, 2, 4))):
+    for _ in range(rng.choice((0, 2, 4, 8))):
         steps.append(Step(when(), "venue", _act(rng)))
-    for _ in range(rng.choice((0, 1, 3, 6))):
+    for _ in range(rng.choice((0, 2, 5, 9))):
         steps += _commands(rng, when())
-    for _ in range(rng.choice((0, 1, 2))):
+    for _ in range(rng.choice((0, 1, 3))):
         steps.append(Step(when(), "jump", (rng.choice((-700, -300, -120, 120, 300, 700)),)))
     for _ in range(rng.choice((0, 1, 2))):
         steps.append(Step(when(), "snapshot"))
