@@ -7,6 +7,8 @@ from collections import deque
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from hedgegridd import messages as m
 from hedgegridd.journal.record import decode_record
 from hedgegridd.model import KillState, Leg, Purpose, parse_client_order_id
@@ -362,7 +364,12 @@ class Oracle:
         self.answered += 1
 
 
-def _difference(left: bytes, right: bytes) -> str:
-    """Where two snapshots differ."""
-    at = next((i for i, (x, y) in enumerate(zip(left, right, strict=False)) if x != y), min(len(left), len(right)))
-    return f"…{left[max(0, at - 80) : at + 60]!r} … {right[max(0, at - 80) : at + 60]!r}"
+def _difference(left: object, right: object, where: str = "") -> str:
+    """The first place in which two snapshots differ: the replayed one first."""
+    if isinstance(left, bytes) and isinstance(right, bytes):
+        return _difference(msgspec.json.decode(left), msgspec.json.decode(right))
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in [*left, *(k for k in right if k not in left)]:
+            if left.get(key) != right.get(key):
+                return _difference(left.get(key), right.get(key), f"{where}.{key}")
+    return f"{where}: {left!r} replayed, {right!r} lived"
