@@ -246,16 +246,20 @@ class Oracle:
         process = world.process
         if process is None or process.dead or not process.ready or not world.weather.fair or world.frozen:
             return
-        if self.blind_from is not None:
+        if self.blind_from is not None or world.stream.silent:
             return
         free = max(self.disturbed, world.weather.last_bad) + SETTLES
         for (symbol, leg), since in self.naked.items():
             bare = world.time.now - max(since, free)
-            if bare <= NAKED_BOUND:
-                continue
             if self._hands_off(process, symbol, leg):
+                self.naked[symbol, leg] = world.time.now
+            elif bare <= NAKED_BOUND:
                 continue
-            self.fail("inventory has its leg stop within the bound", f"{leg} for {bare / SECOND:.1f} s")
+            else:
+                self._bare(leg, bare)
+
+    def _bare(self, leg: str, bare: int) -> None:
+        self.fail("inventory has its leg stop within the bound", f"{leg} for {bare / SECOND:.1f} s")
 
     def _hands_off(self, process: Process, symbol: str, leg: str) -> bool:
         """Whether the daemon was told to leave the leg alone, or cannot know whose it is."""
