@@ -1,9 +1,11 @@
 """Runs seeds and says what came of them."""
 
+import contextlib
 import gc
 import hashlib
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import structlog
@@ -12,8 +14,16 @@ from tests.sim.oracle import Violation
 from tests.sim.plan import Plan, plan_of
 from tests.sim.world import World
 
-# What the daemon logs in fault weather is of no use here, and rendering it would be most of the work.
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What the daemon logs in fault weather is of no use here, and rendering it would be most of the work."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 @dataclass
@@ -38,7 +48,8 @@ def run(plan: Plan, *, trace: int = 0) -> Outcome:
     world = World(plan, trace=trace)
     out = Outcome(plan.seed)
     try:
-        world.run()
+        with _quiet():
+            world.run()
     except Violation as violation:
         out.name, out.text = violation.name, str(violation)
         out.error = violation

@@ -4,7 +4,8 @@ from decimal import Decimal
 from typing import Any
 
 from hedgegridd import messages as m
-from hedgegridd.model import KillState, Leg, LegMode, Purpose, parse_client_order_id
+from hedgegridd.core.entries import wanted_entries, why_leg_has_none
+from hedgegridd.model import KillState, Leg, LegMode, parse_client_order_id
 from tests.sim.loop import SECOND
 from tests.sim.venue import SIDES
 
@@ -120,12 +121,22 @@ class Settling:
                 world.oracle.fail("entries rest in the end", "; ".join(bad))
             if why:
                 continue
-            market = world.venue.markets[grid.grid.symbol]
             for side in SIDES:
-                state = grid.state.legs[Leg(side)]
-                resting = [o for o in market.orders.values() if o.opens and o.leg == side]
-                live = list(grid.book.live(Leg(side), Purpose.ENTRY))
-                if not resting and not live and not state.dropped and not state.closing:
-                    why_not = f"{side}: mode {state.mode}, latched {state.latched}, waits {state.waits}"
-                    world.counts["legs without entries"] += 1
-                    world.note(why_not)
+                self._leg_trades(grid, Leg(side))
+
+    def _leg_trades(self, grid: Any, leg: Leg) -> None:
+        """What is wanted rests, or it is known why not."""
+        world, state = self.world, grid.state.legs[leg]
+        if state.closing:
+            return
+        qty = world.venue.legs[grid.grid.symbol, str(leg)].qty
+        why = why_leg_has_none(grid.state, leg, qty)
+        if why is not None:
+            world.oracle.fail("entries rest in the end", why)
+        wanted = wanted_entries(
+            grid.grid, grid.state, grid.state.instrument, book=grid.book, reading=grid.filter.reading, ctx=grid.ctx
+        )
+        orders = world.venue.markets[grid.grid.symbol].orders.values()
+        resting = [o for o in orders if o.opens and o.leg == str(leg)]
+        if wanted.targets[leg] and not resting and not state.waits and not state.dropped:
+            world.oracle.fail("entries rest in the end", f"{leg}: {len(wanted.targets[leg])} wanted, none rests")
