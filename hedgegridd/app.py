@@ -18,6 +18,7 @@ import structlog
 from anyio.abc import TaskStatus
 
 from hedgegridd import messages as m
+from hedgegridd.actors.dead_man import DeadManActor
 from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.recent import RecentActor
@@ -27,6 +28,7 @@ from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.operation import Services
 from hedgegridd.core.boot import Boot
+from hedgegridd.core.dead_man import DeadMan
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
@@ -51,6 +53,7 @@ EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
 ENTRIES_GONE_S = 15.0
 FLATTEN_S = 30.0
 RECONCILE_S = 5.0
+DISARM_S = 10.0
 COMPARISONS = 3  # at most, within RECONCILE_S
 SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
@@ -107,6 +110,7 @@ class Daemon:
             Desk(config, self.folder.epoch),
             KillSwitch(config.kill_switch),
             Flattener(symbols, self.folder.epoch),
+            DeadMan(config),
         )
         state = restored.snapshot.state if restored.snapshot else None
         replayed = self.machines.restore(state, restored.tail())
@@ -175,6 +179,7 @@ class Daemon:
                 KillSwitchActor(self.machines.kill_switch),
                 DeskActor(self.machines.desk),
                 FlattenActor(self.machines.flatten),
+                DeadManActor(self.machines.dead_man),
                 self.metrics,
                 self.gateway,
                 ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
@@ -286,12 +291,15 @@ class Daemon:
         self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
         entries_gone = await gone.within(ENTRIES_GONE_S)
         flat = await self._flatten_at_stop() if self.config.daemon.on_stop == "flatten" else None
+        # Entries that may still rest keep their countdown: it is what takes them away.
+        disarmed = entries_gone and await self._dead_man_disarmed()
         agreed = await self._compared_at_stop()
-        self.confirmed = self.confirmed and entries_gone and flat is not False and agreed
+        self.confirmed = self.confirmed and entries_gone and flat is not False and disarmed and agreed
         _log.info(
             "stopped",
             reason=self._stop_reason,
             entries_gone=entries_gone,
+            dead_man_disarmed=disarmed,
             books_agree_with_venue=agreed,
             **({} if flat is None else {"flat": flat}),
         )
@@ -321,6 +329,15 @@ class Daemon:
             _log.error("flatten_at_stop", error=str(error))
             return False
         return isinstance(answer, m.FlattenAnswer) and answer.verified
+
+    async def _dead_man_disarmed(self) -> bool:
+        """Whether the venue has confirmed that no countdown will cancel the exits that stay."""
+        try:
+            answer = await self.bus.ask(m.DisarmDeadMan(reason="stopping"), DISARM_S, actor="app")
+        except HedgegridError as error:
+            _log.error("dead_man_not_disarmed", error=str(error), effect="it will cancel take-profits")
+            return False
+        return isinstance(answer, m.Done)
 
     async def _keep_snapshots(self) -> None:
         """Write a snapshot whenever the journal has grown enough, so that a start need not read it all."""

@@ -195,6 +195,14 @@ class Metrics(Table, frozen=True, kw_only=True):
     port: Annotated[int, _between("0", "65535")] = 9090
 
 
+class DeadMan(Table, frozen=True, kw_only=True):
+    """`[dead_man]`: the venue cancels our ordinary orders when we fall silent (both stretched for many symbols)."""
+
+    enabled: bool = True
+    countdown_s: Annotated[Decimal, _between("2", "600")] = Decimal(60)
+    renew_s: Annotated[Decimal, _between("0.5", "200")] = Decimal(15)
+
+
 class Journal(Table, frozen=True, kw_only=True):
     """`[journal]`: bounds of the journal."""
 
@@ -210,6 +218,7 @@ class Config(Table, frozen=True, kw_only=True):
     grid: tuple[Grid, ...]
     kill_switch: KillSwitch = KillSwitch()
     pretrade: Pretrade = Pretrade()
+    dead_man: DeadMan = DeadMan()
     control: Control = Control()
     metrics: Metrics = Metrics()
     journal: Journal = Journal()

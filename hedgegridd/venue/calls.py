@@ -234,6 +234,11 @@ class VenueCalls:
         """Cancel every ordinary order of the symbol, both legs; conditional ones stay."""
         await self._delete("/fapi/v1/allOpenOrders", {"symbol": symbol}, wire.Code)
 
+    async def countdown(self, symbol: str, countdown_ms: int) -> None:
+        """Let the venue cancel the symbol's ordinary orders so long after it gets this; 0: it does not."""
+        params: Params = {"symbol": symbol, "countdownTime": countdown_ms}
+        await self._post("/fapi/v1/countdownCancelAll", params, msgspec.Raw, safety=True)
+
     # --- inside -------------------------------------------------------------------------------
 
     async def _get[T](self, path: str, params: Params, kind: type[T], *, safety: bool = False) -> T:

@@ -19,6 +19,7 @@ from hedgegridd.venue.causes import Causes
 from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.on_disk import OnDisk
 from hedgegridd.venue.orders import Orders
 from hedgegridd.venue.port import Listener, Trading
@@ -59,6 +60,8 @@ class Gateway(Actor, Listener):
         m.CancelRaw,
         m.CloseRaw,
         m.AskOrder,
+        m.SetCountdown,
+        m.SweepEntries,
     )
     queries: ClassVar = (m.GetVenue,)
     events: ClassVar = (m.LegsLatched, m.LegsUnlatched, m.KillStateChanged, m.Reconciled, m.Stopping)
@@ -106,16 +109,21 @@ class Gateway(Actor, Listener):
             self._calls, symbols, self._feeds,
             inflight=self._inflight, teller=self._teller, wall_ns=wall_ns, mono_ns=mono_ns,
         )  # fmt: skip
+        self._interlock = Interlock(
+            symbols, enabled=config.dead_man.enabled, wall_ns=wall_ns, mono_ns=mono_ns
+        )
         self._orders = Orders(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
-            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go,
+            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=self._interlock,
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
         self._safety = Safety(
-            self._calls, symbols, trading=self._trading, inflight=self._inflight, mono_ns=mono_ns
-        )
+            self._calls, symbols,
+            trading=self._trading, inflight=self._inflight, interlock=self._interlock,
+            wall_ns=wall_ns, mono_ns=mono_ns,
+        )  # fmt: skip
         self._on_disk = OnDisk(durable)
         self._trip_id = ""  # of the trip that is being carried out
         self._channels = Channels(tuple(symbols))
@@ -181,7 +189,7 @@ class Gateway(Actor, Listener):
         )  # fmt: skip
         for work in watch.loops():
             self._go(work)
-        self._out(m.VenueUp())
+        self._out(m.VenueUp(weight_per_minute=self.http.weight_limit))
 
     def _take_rule(self, rule: Instrument) -> Instrument | None:
         """Keep the rules of an instrument; returns those known before."""
@@ -221,6 +229,11 @@ class Gateway(Actor, Listener):
                 self._teller.caused(message.client_order_id, cause)
                 work = self._safety.close(message)
                 self._go(self._answer(self._once_on_disk(message, work), cause))
+            case m.SetCountdown():
+                self._go(self._answer(self._safety.countdown(message), cause))
+            case m.SweepEntries():
+                self._orders.withdraw("the dead-man switch withdraws the entries")
+                self._go(self._answer(self._safety.sweep(message), cause))
             case m.AskOrder():
                 self._go(self._answer(self._resolver.answer(message), cause))
             case m.LegsLatched():

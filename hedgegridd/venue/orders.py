@@ -28,6 +28,7 @@ from hedgegridd.model import ZERO, KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import CANCEL_REJECTED, CLOCK_SKEW, TOO_MANY_ORDERS, Failure, Kind
 from hedgegridd.venue.inflight import Flying, InFlight, TooManyInFlight
+from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.lanes import Lanes, stops_answered
 from hedgegridd.venue.on_disk import durable_within
 from hedgegridd.venue.port import Trading
@@ -73,6 +74,7 @@ class Orders:
         durable: Callable[[], Awaitable[None]],
         mono_ns: Callable[[], int],
         spawn: Spawn,
+        interlock: Interlock,
         bounds: Bounds = BOUNDS,
     ) -> None:
         self._calls = calls
@@ -85,6 +87,7 @@ class Orders:
         self._durable = durable
         self._mono_ns = mono_ns
         self._spawn = spawn
+        self._interlock = interlock
         self._bounds = bounds
         self._latched: set[tuple[str, Leg]] = set()
         self._lanes = {name: Lanes() for name in symbols}
@@ -117,6 +120,14 @@ class Orders:
         """Entries leave while it is ARMED; in every other state they are refused, those that wait at once."""
         self._kill = state
         self._refuse_held()
+
+    def withdraw(self, reason: str) -> None:
+        """Refuse entries, those that wait included, until the dead-man switch is armed again."""
+        self._interlock.close(reason)
+        for lanes in self._lanes.values():
+            for waiting in list(lanes.entries.waiting.values()):
+                lanes.take(waiting.order.client_order_id)
+                self._refuse(waiting.order, reason)
 
     def _refuse_held(self) -> None:
         """Refuse what waits and may not leave any more."""
@@ -200,6 +211,8 @@ class Orders:
             while lane.waiting:
                 batch = tuple(lane.waiting.values())
                 problem = await durable_within(self._durable, self._bounds.entry_s)
+                if self._interlock.why(batch[0].order.instrument):
+                    await self._interlock.opened(batch[0].order.instrument, self._bounds.entry_s)
                 for waiting in batch:
                     if not problem and waiting.order.client_order_id in lane.waiting:
                         await stops_answered(waiting, self._bounds.stop_answer_s)
@@ -221,7 +234,10 @@ class Orders:
     def _leave(self, order: PlaceOrder, lanes: Lanes) -> bool:
         """Send it or refuse it; True when its answer comes to us (and is told to those who wait for it)."""
         coid = order.client_order_id
-        if reason := self._held(order):
+        reason = self._held(order)
+        if not reason and not order.purpose.reduces:
+            reason = self._interlock.why(order.instrument)
+        if reason:
             self._refuse(order, reason)
             return False
         raw = order.kind is OrderKind.STOP_MARKET or not self._trading.connected

@@ -1,0 +1,54 @@
+"""How long the dead-man switch's countdown is and how often it is renewed, and what it would leave without protection."""
+
+from decimal import Decimal
+
+import msgspec
+
+from hedgegridd import messages as m
+from hedgegridd.config import DeadMan
+
+CALL_WEIGHT = 10  # of one countdownCancelAll
+BUDGET_SHARE = Decimal("0.1")  # of the venue's request weight
+SECOND_NS = 1_000_000_000
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Nanoseconds; with less than `last_ns` left and renewals failing, we withdraw while there is time for it."""
+
+    countdown_ns: int
+    renew_ns: int
+
+    @property
+    def last_ns(self) -> int:
+        """A third of the countdown."""
+        return self.countdown_ns // 3
+
+
+def plan(config: DeadMan, symbols: int, weight_per_minute: int) -> Plan:
+    """Both of the config, stretched alike where renewing every symbol so often would use more than 10 % of the weight."""
+    least_s = Decimal(symbols * CALL_WEIGHT * 60) / (weight_per_minute * BUDGET_SHARE)
+    stretch = max(Decimal(1), least_s / config.renew_s)
+    return Plan(
+        countdown_ns=int(config.countdown_s * stretch * SECOND_NS),
+        renew_ns=int(config.renew_s * stretch * SECOND_NS),
+    )
+
+
+def left_naked(view: m.InstrumentView) -> tuple[str, ...]:
+    """What inventory would be without if the countdown ran out: take-profits surely, stops if the venue takes them too."""
+    found = []
+    for leg in view.legs:
+        if not leg.qty:
+            continue
+        lost = (
+            f"take-profits of {leg.take_profit_qty:f}"
+            if leg.take_profit_qty
+            else "no take-profit (none rests)"
+        )
+        stop = (
+            f"its stop at {leg.stop_price:f} stays, unless the venue counts conditional orders in"
+            if leg.stop_resting and leg.stop_price is not None
+            else "it has no stop at the venue"
+        )
+        found.append(f"{leg.leg} {leg.qty:f}: loses {lost}; {stop}")
+    return tuple(found)
