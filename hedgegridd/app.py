@@ -337,6 +337,8 @@ class Daemon:
         except HedgegridError as error:
             _log.error("dead_man_not_disarmed", error=str(error), effect="it will cancel take-profits")
             return False
+        if isinstance(answer, m.Refused):
+            _log.error("dead_man_not_disarmed", error=answer.reason)
         return isinstance(answer, m.Done)
 
     async def _keep_snapshots(self) -> None:

@@ -169,8 +169,13 @@ class DeadMan:
                 countdown.fired = True
                 countdown.off = not countdown.token and countdown.stray_mono <= self._mono
                 lapsed.append(name)
-        if lapsed:
-            self._distrust(f"the countdown of {', '.join(lapsed)} ran out and has cancelled its orders")
+        if not lapsed:
+            return
+        why = f"the countdown of {', '.join(lapsed)} ran out and has cancelled its orders"
+        self._distrust(why)
+        if self._state.stop_to:
+            self._say(m.Refused(to=self._state.stop_to, reason=f"{why}, take-profits included"))
+            self._state.stop_to = 0
 
     # --- health and goal ----------------------------------------------------------------------
 

@@ -312,6 +312,16 @@ def test_a_stop_disarms_and_is_answered_when_the_venue_has_confirmed() -> None:
     assert of(m.Refused, rig(m.DisarmDeadMan(reason="again"))) == []
 
 
+def test_a_countdown_that_runs_out_before_a_stop_could_disarm_it_is_no_success() -> None:
+    rig = Rig().start()
+    rig.countdown = "failed"
+    rig(m.DisarmDeadMan(reason="stopping"))
+    rig.advance(61)
+    assert of(m.Done, rig.log) == []
+    (refused,) = of(m.Refused, rig.log)
+    assert "take-profits included" in refused.reason
+
+
 def test_a_renewal_that_may_still_arrive_makes_a_disarm_wait_for_it() -> None:
     rig = Rig().start()
     rig.countdown = "lost"
