@@ -29,6 +29,7 @@ TABLES: dict[str, type[config.Table]] = {
     "[grid.policy]": config.Policy,
     "[kill_switch]": config.KillSwitch,
     "[pretrade]": config.Pretrade,
+    "[dead_man]": config.DeadMan,
     "[control]": config.Control,
     "[[control.keys]]": config.Key,
     "[metrics]": config.Metrics,

@@ -271,6 +271,21 @@ KEY = config.Key(name="desk", role="viewer", sha256="ab" * 32)
 
 FILE_RULES = [
     (
+        {"dead_man": config.DeadMan(countdown_s=D(40), renew_s=D(20))},
+        ("error", "dead_man.countdown_s"),
+        {"dead_man": config.DeadMan(countdown_s=D("40.1"), renew_s=D(20))},
+    ),
+    (
+        {"dead_man": config.DeadMan(enabled=False)},
+        ("warning", "dead_man.enabled"),
+        {"dead_man": config.DeadMan(enabled=True)},
+    ),
+    (
+        {"dead_man": config.DeadMan(countdown_s=D(6), renew_s=D("2.4"))},
+        ("warning", "dead_man.renew_s"),
+        {"dead_man": config.DeadMan(countdown_s=D(6), renew_s=D("2.5"))},
+    ),
+    (
         {"grid": (grid(), grid())},
         ("error", "grid.1.instrument"),
         {"grid": (grid(), grid(instrument="ETHUSDT-PERP"))},
