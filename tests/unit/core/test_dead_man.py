@@ -3,6 +3,7 @@
 from collections import deque
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from hedgegridd import messages as m
@@ -334,6 +335,21 @@ def test_a_renewal_that_may_still_arrive_makes_a_disarm_wait_for_it() -> None:
     rig.advance(8)
     assert len(of(m.Done, rig.log)) == 1
     assert rig.calls[-1][0] - lost_at >= 6  # recvWindow of 5 s and a margin
+
+
+def test_a_lost_renewal_after_which_it_ran_out_may_still_arm_it_so_a_stop_waits() -> None:
+    short = DeadMan(countdown_s=Decimal(6), renew_s=Decimal("2.5"))
+    rig = Rig(msgspec.structs.replace(config(), dead_man=short)).start()
+    rig.countdown, rig.sweep, rig.comparing = "lost", "failed", False
+    rig.advance(6.5)
+    assert not rig.armed[BTC]
+    lost_at = max(at for at, _, ms in rig.calls if ms)
+    rig.countdown = "done"
+    rig(m.DisarmDeadMan(reason="stopping"))
+    assert of(m.Done, rig.log) == []
+    rig.advance(10)
+    assert len(of(m.Done, rig.log)) == 1
+    assert rig.calls[-1][0] - lost_at >= 6
 
 
 def test_nothing_of_ours_armed_a_stop_is_done_at_once() -> None:

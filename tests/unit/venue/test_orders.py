@@ -120,7 +120,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(**bounds: Any) -> AsyncIterator[Bench]:
+async def bench(*, interlock: bool = False, **bounds: Any) -> AsyncIterator[Bench]:
     async with (
         fake_rest() as fake,
         RestClient(
@@ -133,7 +133,7 @@ async def bench(**bounds: Any) -> AsyncIterator[Bench]:
         ) as rest,
     ):
         fake.on("POST", ALGO, answer({"algoId": 5}))
-        yield Bench(fake, rest, Bounds(**bounds))
+        yield Bench(fake, rest, Bounds(**bounds), interlock=interlock)
 
 
 def order(name: str, purpose: Purpose = Purpose.ENTRY, leg: Leg = Leg.LONG, **fields: Any) -> m.PlaceOrder:
