@@ -47,6 +47,9 @@ class Venue(Table, frozen=True, kw_only=True):
     rest_url: str | None = None
     market_ws_url: str | None = None
     user_ws_url: str | None = None
+    account_url: str | None = (
+        None  # where the API key's permissions are told; futures addresses do not tell them
+    )
     api_key: str = "venue_api_key"  # names of credentials, never their values
     api_secret: str = "venue_api_secret"  # noqa: S105  # the name of a credential
     recv_window_ms: Annotated[int, _between("100", "60000")] = 5000

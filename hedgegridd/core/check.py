@@ -175,6 +175,7 @@ def _daemon(cfg: config.Config) -> Iterator[Problem]:
 def _addresses(venue: config.Venue) -> Iterator[Problem]:
     for name, schemes in (
         ("rest_url", ("https://", "http://")),
+        ("account_url", ("https://", "http://")),
         ("market_ws_url", ("wss://", "ws://")),
         ("user_ws_url", ("wss://", "ws://")),
     ):

@@ -57,6 +57,16 @@ class VenueCalls:
                 raise
         return False  # a venue that does not know the question does not have the mode
 
+    async def account_config(self) -> wire.AccountConfig:
+        """Modes of the account in one call of weight 5; two of weight 30 where the venue does not serve it."""
+        try:
+            return await self._get("/fapi/v1/accountConfig", {}, wire.AccountConfig)
+        except VenueCallError as error:
+            if error.failure.status != NOT_SERVED:
+                raise
+        multi, dual = await self.multi_assets(), await self.hedge_mode()
+        return wire.AccountConfig(dualSidePosition=dual, multiAssetsMargin=multi)
+
     async def symbol_config(self, symbol: str) -> wire.SymbolConfig | None:
         """Leverage and margin type of a symbol as they are now."""
         rows = await self._get("/fapi/v1/symbolConfig", {"symbol": symbol}, list[wire.SymbolConfig])

@@ -13,6 +13,7 @@ from hedgegridd.errors import HedgegridError, VenueError
 from hedgegridd.model import Instrument, KillState
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.venue import patience, setup
+from hedgegridd.venue.account_watch import AccountWatch
 from hedgegridd.venue.bars import Bars
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.causes import Causes
@@ -20,6 +21,7 @@ from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.inflight import InFlight
 from hedgegridd.venue.interlock import Interlock
+from hedgegridd.venue.key_rights import KeyReader
 from hedgegridd.venue.on_disk import OnDisk
 from hedgegridd.venue.orders import Orders
 from hedgegridd.venue.port import Listener, Trading
@@ -124,6 +126,10 @@ class Gateway(Actor, Listener):
             trading=self._trading, inflight=self._inflight, interlock=self._interlock,
             wall_ns=wall_ns, mono_ns=mono_ns,
         )  # fmt: skip
+        self._key = KeyReader(venue, credentials, self.http, wall_ns=wall_ns, mono_ns=mono_ns)
+        self._account_watch = AccountWatch(
+            self._calls, self._grids, self._key, wall_ns=wall_ns, publish=self._out
+        )
         self._on_disk = OnDisk(durable)
         self._trip_id = ""  # of the trip that is being carried out
         self._channels = Channels(tuple(symbols))
@@ -150,6 +156,7 @@ class Gateway(Actor, Listener):
         if self._watch is not None:
             self._watch.close()
         await self._trading.disconnect()
+        await self._key.close()
         await self.http.close()
 
     async def connect(self) -> None:
@@ -162,7 +169,7 @@ class Gateway(Actor, Listener):
             attempt += 1
             self._out(m.StageReached(stage="venue", waits_for=f"the venue, try {attempt}"))
             try:
-                for rule in await setup.prepare(self._calls, self._grids):
+                for rule in await setup.prepare(self._calls, self._grids, self._key):
                     self._take_rule(rule)
                 await self._trading.connect(float(self._config.daemon.start_deadline_s))
             except (VenueError, VenueCallError) as error:
@@ -187,7 +194,7 @@ class Gateway(Actor, Listener):
             doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._take_account, on_rules=self._take_rule,
         )  # fmt: skip
-        for work in watch.loops():
+        for work in (*watch.loops(), self._account_watch.loop()):
             self._go(work)
         self._out(m.VenueUp(weight_per_minute=self.http.weight_limit))
 
@@ -317,6 +324,8 @@ class Gateway(Actor, Listener):
             self.stats.user_problems_total += 1
             _log.error("unreadable user message", kind=said.kind, problem=said.problem)
             self._gap("a message could not be read")
+        if said.settings_moved and self._connected:
+            self._go(self._verify_account())
         if said.wallet_moved and not self._polling_income:
             self._polling_income = True
             self._go(self._poll_income())
@@ -396,6 +405,9 @@ class Gateway(Actor, Listener):
             return
         if found:
             _log.warning("entries swept", cancelled=found)
+
+    async def _verify_account(self) -> None:
+        await self._account_watch.look()
 
     async def _sync_clock(self) -> None:
         try:

@@ -359,6 +359,11 @@ FILE_RULES = [
         {"venue": config.Venue(market_ws_url="ws://[::1]:9")},
     ),
     (
+        {"venue": config.Venue(account_url="http://api.example.com")},
+        ("error", "venue.account_url"),
+        {"venue": config.Venue(account_url="https://api.example.com")},
+    ),
+    (
         {"venue": config.Venue(user_ws_url="https://stream.example.com")},
         ("error", "venue.user_ws_url"),
         {"venue": config.Venue(user_ws_url="wss://stream.example.com")},
