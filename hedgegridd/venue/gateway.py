@@ -324,6 +324,9 @@ class Gateway(Actor, Listener):
             self.stats.user_problems_total += 1
             _log.error("unreadable user message", kind=said.kind, problem=said.problem)
             self._gap("a message could not be read")
+        if said.doubt:
+            _log.error("the venue's truth is read", kind=said.kind, why=said.doubt)
+            self._gap(said.doubt)
         if said.settings_moved and self._connected:
             self._go(self._verify_account())
         if said.wallet_moved and not self._polling_income:

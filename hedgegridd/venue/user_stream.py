@@ -7,7 +7,7 @@ ALGO_UPDATE         NEW -> OrderAccepted · TRIGGERED -> OrderTriggered · CANCE
 ACCOUNT_UPDATE      nothing itself; asks for the income history when a reason other than ORDER moved the wallet
 MARGIN_CALL         VenueAction per position
 ACCOUNT_CONFIG_UPDATE   nothing itself; asks for the account's settings
-CONDITIONAL_ORDER_TRIGGER_REJECT   a problem: the venue's truth is read
+CONDITIONAL_ORDER_TRIGGER_REJECT   names no order of ours: the venue's truth is read
 """
 
 from decimal import Decimal
@@ -105,6 +105,7 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     wallet_moved: bool = False  # by something else than a trade: look into the income history
     key_expired: bool = False
     settings_moved: bool = False  # leverage, margin or position mode: somebody has changed the account
+    doubt: str = ""  # what was said without saying of which order: the venue's truth must be read
     problem: str = ""  # why the message could not be understood; its truth must be read from the venue
 
 
@@ -152,9 +153,9 @@ class UserDecoder:
             case "ACCOUNT_CONFIG_UPDATE":
                 return Decoded(kind=kind, settings_moved=True)
             case "CONDITIONAL_ORDER_TRIGGER_REJECT":
-                # Of the old conditional orders; the algo service tells by ALGO_UPDATE. A stop may be gone: ask.
+                # Of conditional orders of the old kind, without our id: whether a stop of ours is gone must be read.
                 return Decoded(
-                    kind=kind, problem=f"a conditional order was refused at its trigger: {_text(raw)}"
+                    kind=kind, doubt=f"a conditional order was refused at its trigger: {_text(raw)}"
                 )
             case _:
                 return Decoded(kind=kind)  # TRADE_LITE and what the venue may add

@@ -157,14 +157,21 @@ def test_another_handler_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("socket", "failed", "up"),
-    [(None, False, False), (True, False, True), (True, True, False), (False, False, False)],
+    ("socket", "returning", "failed", "up"),
+    [
+        (None, False, False, False),
+        (True, False, False, True),
+        (True, True, False, False),  # what the adapter's socket says of itself while it tries to come back
+        (True, False, True, False),
+        (False, False, False, False),
+    ],
 )
 def test_a_stream_is_up_when_its_socket_works_and_the_adapter_has_not_given_up(
-    socket: bool | None, *, failed: bool, up: bool
+    socket: bool | None, *, returning: bool, failed: bool, up: bool
 ) -> None:
     client: Any = Client()
-    client._ws_client._stream_client = None if socket is None else SimpleNamespace(is_active=lambda: socket)
+    states = SimpleNamespace(is_active=lambda: socket, is_reconnecting=lambda: returning)
+    client._ws_client._stream_client = None if socket is None else states
     client._ws_client._is_recovery_failed = failed
     assert hooks.stream_up(client) is up
 
