@@ -45,6 +45,8 @@ class DeskActor(MachineActor):
         m.StartTrading,
         m.StopTrading,
         m.SetMode,
+        m.TrimLeg,
+        m.SetLimits,
         m.Reconcile,
     )
     queries = (m.GetStatus, m.GetLadders, m.GetOrders, m.GetPositions)
@@ -71,6 +73,8 @@ class DeskActor(MachineActor):
         m.FlattenFinished,
         m.KillStateChanged,
         m.HaltEntries,
+        m.HoldsChanged,
+        m.TripsChanged,
         m.Stopping,
     )
 
@@ -84,7 +88,16 @@ class KillSwitchActor(MachineActor):
     name = "kill_switch"
     commands = (m.Kill, m.Rearm)
     queries = (m.GetKillSwitch,)
-    events = (m.StartChecked, m.VenueUp, m.FlattenFinished, m.EntriesGone, m.Reconciled, m.FeedChanged)
+    events = (
+        m.StartChecked,
+        m.VenueUp,
+        m.FlattenFinished,
+        m.EntriesGone,
+        m.Reconciled,
+        m.FeedChanged,
+        m.GuardChanged,
+        m.HoldsChanged,
+    )
 
     def __init__(self, machine: KillSwitch) -> None:
         super().__init__(machine)
