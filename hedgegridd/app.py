@@ -12,13 +12,21 @@ import signal
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import anyio
 import structlog
 from anyio.abc import TaskStatus
 
 from hedgegridd import messages as m
-from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
+from hedgegridd.actors.machines import (
+    BootActor,
+    DeskActor,
+    FlattenActor,
+    KillSwitchActor,
+    PausesActor,
+    ReconcilerActor,
+)
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.recent import RecentActor
 from hedgegridd.actors.waiter import WaiterActor
@@ -26,6 +34,7 @@ from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.operation import Services
+from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener
@@ -53,6 +62,7 @@ FLATTEN_S = 30.0
 RECONCILE_S = 5.0
 COMPARISONS = 3  # at most, within RECONCILE_S
 SNAPSHOT_CHECK_S = 1.0
+HOLD_SOURCES = (pauses.SOURCE,)  # nothing is traded before each of them has said what it holds
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
 
@@ -104,8 +114,8 @@ class Daemon:
             _log.warning("journal", note=note)
         symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
         self.machines = Machines(
-            Desk(config, self.folder.epoch),
-            KillSwitch(config.kill_switch),
+            Desk(config, self.folder.epoch, hold_sources=HOLD_SOURCES),
+            KillSwitch(config.kill_switch, HOLD_SOURCES),
             Flattener(symbols, self.folder.epoch),
         )
         state = restored.snapshot.state if restored.snapshot else None
@@ -177,10 +187,16 @@ class Daemon:
                 FlattenActor(self.machines.flatten),
                 self.metrics,
                 self.gateway,
+                PausesActor(self._planned_pauses()),
                 ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
             ],
             on_incident=self._incident,
         )
+
+    def _planned_pauses(self) -> pauses.Pauses:
+        config = self.config
+        names = {grid.instrument: grid.instrument_id for grid in config.grid}
+        return pauses.Pauses(config.pause, ZoneInfo(config.daemon.timezone), names)
 
     async def _durable(self, timeout_s: float) -> None:
         """Return when everything recorded so far is on disk. Raises JournalError."""
