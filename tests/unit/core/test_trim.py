@@ -196,12 +196,14 @@ def test_before_the_first_comparison_it_is_refused():
     seed=st.integers(0, 10_000),
     share=st.decimals("0.01", "1", places=2),
     leg=st.sampled_from(LEGS),
-    partial=st.sampled_from([0.0, 0.5]),
-    refuse=st.sampled_from([0.0, 0.3]),
-    slow=st.booleans(),
+    faults=st.builds(
+        Faults,
+        partial=st.sampled_from([0.0, 0.5]),
+        refuse_exit=st.sampled_from([0.0, 0.3]),
+        delay_ns=st.sampled_from([2 * MS, 100 * MS]),
+    ),
 )
-def test_it_closes_that_share_and_the_books_agree(seed, share, leg, partial, refuse, slow):
-    faults = Faults(partial=partial, refuse_exit=refuse, delay_ns=100 * MS if slow else 2 * MS)
+def test_it_closes_that_share_and_the_books_agree(seed, share, leg, faults):
     venue = rig(seed=seed, faults=faults, sl_steps=D(20))
     for price in (39390, 40610):  # fills on both legs, take-profits of LONG on the way up
         go(venue, price, seconds=3)
@@ -214,12 +216,12 @@ def test_it_closes_that_share_and_the_books_agree(seed, share, leg, partial, ref
     venue.settle()
     venue.check()
     assert seq in venue.answers
-    asked = -RULES_STEP(-before * share)
+    asked = -floored(-before * share)
     assert venue.legs[leg].qty == before - asked
     assert take_profits(venue, leg) <= venue.legs[leg].qty
 
 
-def RULES_STEP(qty):  # a rule of the venue
+def floored(qty):
     return (qty / D("0.001")).to_integral_value("ROUND_FLOOR") * D("0.001")
 
 
