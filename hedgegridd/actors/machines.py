@@ -9,6 +9,7 @@ from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.runtime.actor import Actor
 
 
@@ -46,6 +47,7 @@ class DeskActor(MachineActor):
         m.StopTrading,
         m.SetMode,
         m.Reconcile,
+        m.PlaceStop,
     )
     queries = (m.GetStatus, m.GetLadders, m.GetOrders, m.GetPositions)
     events = (
@@ -64,6 +66,7 @@ class DeskActor(MachineActor):
         m.VenueAction,
         m.VenueTruth,
         m.VenueFailed,
+        m.AccountRead,
         m.InstrumentReady,
         m.FeedChanged,
         m.LegsLatched,
@@ -110,6 +113,21 @@ class FlattenActor(MachineActor):
         super().__init__(machine)
 
 
+class RiskActor(MachineActor):
+    """The guards; what they want to hear is theirs to say."""
+
+    name = "risk"
+    queries = (m.GetGuards,)
+
+    def __init__(self, machine: RiskMachine) -> None:
+        super().__init__(machine)
+        self._wanted = machine.inputs
+
+    def wanted(self) -> tuple[type[m.Message], ...]:
+        """What moves the guards that run."""
+        return self._wanted
+
+
 class ReconcilerActor(MachineActor):
     """Asks for comparisons with the venue."""
 
@@ -125,7 +143,7 @@ class BootActor(MachineActor):
 
     name = "boot"
     queries = (m.GetBoot,)
-    events = (m.StageReached, m.VenueUp, m.Reconciled, m.KillStateChanged, m.Stopping)
+    events = (m.StageReached, m.VenueUp, m.Reconciled, m.BaselineRead, m.KillStateChanged, m.Stopping)
 
     def __init__(self, machine: Boot) -> None:
         super().__init__(machine)

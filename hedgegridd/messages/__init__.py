@@ -94,6 +94,7 @@ from hedgegridd.messages.safety import (
     RungDropped,
 )
 from hedgegridd.messages.truth import (
+    AccountRead,
     AskOrder,
     CancelRaw,
     CloseRaw,
@@ -141,6 +142,7 @@ __all__ = [
     "COMMANDS",
     "EVENTS",
     "QUERIES",
+    "AccountRead",
     "Answer",
     "AskOrder",
     "BarClosed",
