@@ -46,6 +46,8 @@ class DeskActor(MachineActor):
         m.StartTrading,
         m.StopTrading,
         m.SetMode,
+        m.TrimLeg,
+        m.SetLimits,
         m.Reconcile,
         m.PlaceStop,
     )
@@ -74,6 +76,8 @@ class DeskActor(MachineActor):
         m.FlattenFinished,
         m.KillStateChanged,
         m.HaltEntries,
+        m.HoldsChanged,
+        m.TripsChanged,
         m.Stopping,
     )
 
@@ -87,7 +91,16 @@ class KillSwitchActor(MachineActor):
     name = "kill_switch"
     commands = (m.Kill, m.Rearm)
     queries = (m.GetKillSwitch,)
-    events = (m.StartChecked, m.VenueUp, m.FlattenFinished, m.EntriesGone, m.Reconciled, m.FeedChanged)
+    events = (
+        m.StartChecked,
+        m.VenueUp,
+        m.FlattenFinished,
+        m.EntriesGone,
+        m.Reconciled,
+        m.FeedChanged,
+        m.GuardChanged,
+        m.HoldsChanged,
+    )
 
     def __init__(self, machine: KillSwitch) -> None:
         super().__init__(machine)
