@@ -38,6 +38,8 @@ class GuardTable(Table, frozen=True, kw_only=True):
 
     falling: ClassVar[bool] = False  # its levels fall from warn to trip (a distance, a floor)
 
+    renews: ClassVar[bool] = False  # it measures since start, which begins anew with a rearm
+
     type: str
     enabled: bool = True
     action: str = "notify"
