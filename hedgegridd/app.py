@@ -26,6 +26,7 @@ from hedgegridd.actors.machines import (
     KillSwitchActor,
     PausesActor,
     ReconcilerActor,
+    RiskActor,
 )
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.recent import RecentActor
@@ -46,6 +47,9 @@ from hedgegridd.journal import snapshot
 from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.operations import REGISTRY
+from hedgegridd.risk.machine import SOURCE as GUARDS
+from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.settings import settings
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe
@@ -58,9 +62,9 @@ from hedgegridd.venue.rest import Credentials
 
 EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
 SNAPSHOT_CHECK_S = 1.0
-HOLD_SOURCES = (pauses.SOURCE,)  # nothing is traded before each of them has said what it holds
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
+HOLD_SOURCES = (GUARDS, pauses.SOURCE)  # nothing is traded before each of them has said what it holds
 
 
 @dataclass
@@ -113,6 +117,7 @@ class Daemon:
             Desk(config, self.folder.epoch, hold_sources=HOLD_SOURCES),
             KillSwitch(config.kill_switch, HOLD_SOURCES),
             Flattener(symbols, self.folder.epoch),
+            RiskMachine(settings(config), symbols),
         )
         state = restored.snapshot.state if restored.snapshot else None
         replayed = self.machines.restore(state, restored.tail())
@@ -184,6 +189,7 @@ class Daemon:
                 KillSwitchActor(self.machines.kill_switch),
                 DeskActor(self.machines.desk),
                 FlattenActor(self.machines.flatten),
+                RiskActor(self.machines.risk),
                 self.metrics,
                 self.gateway,
                 PausesActor(self._planned_pauses()),

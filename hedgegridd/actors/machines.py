@@ -10,6 +10,7 @@ from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.core.pauses import Pauses
 from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.runtime.actor import Actor
 
 
@@ -49,6 +50,7 @@ class DeskActor(MachineActor):
         m.TrimLeg,
         m.SetLimits,
         m.Reconcile,
+        m.PlaceStop,
     )
     queries = (m.GetStatus, m.GetLadders, m.GetOrders, m.GetPositions)
     events = (
@@ -67,6 +69,7 @@ class DeskActor(MachineActor):
         m.VenueAction,
         m.VenueTruth,
         m.VenueFailed,
+        m.AccountRead,
         m.InstrumentReady,
         m.FeedChanged,
         m.LegsLatched,
@@ -134,6 +137,21 @@ class PausesActor(MachineActor):
         super().__init__(machine)
 
 
+class RiskActor(MachineActor):
+    """The guards; what they want to hear is theirs to say."""
+
+    name = "risk"
+    queries = (m.GetGuards,)
+
+    def __init__(self, machine: RiskMachine) -> None:
+        super().__init__(machine)
+        self._wanted = machine.inputs
+
+    def wanted(self) -> tuple[type[m.Message], ...]:
+        """What moves the guards that run."""
+        return self._wanted
+
+
 class ReconcilerActor(MachineActor):
     """Asks for comparisons with the venue."""
 
@@ -149,7 +167,7 @@ class BootActor(MachineActor):
 
     name = "boot"
     queries = (m.GetBoot,)
-    events = (m.StageReached, m.VenueUp, m.Reconciled, m.KillStateChanged, m.Stopping)
+    events = (m.StageReached, m.VenueUp, m.Reconciled, m.BaselineRead, m.KillStateChanged, m.Stopping)
 
     def __init__(self, machine: Boot) -> None:
         super().__init__(machine)

@@ -14,14 +14,15 @@ import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.config import Config
-from hedgegridd.core import views
+from hedgegridd.core import figures, views
 from hedgegridd.core.context import SECOND_NS, Context
+from hedgegridd.core.exits import backoff_key
 from hedgegridd.core.fills import book_fill
 from hedgegridd.core.grid import GridMachine
 from hedgegridd.core.operator import OperatorDesk, weight_share
 from hedgegridd.core.reconcile import compare
 from hedgegridd.core.state import DeskState, GridState, HoldState, new_grid_state
-from hedgegridd.model import LEGS, KillState, Nanos, OrderStatus
+from hedgegridd.model import LEGS, KillState, Nanos, OrderStatus, Purpose
 
 WAKE_VIEW = "view"
 WAKE_TRUTH = "truth"
@@ -136,6 +137,11 @@ class Desk:
             case m.VenueFailed():
                 self._truth_failed(message)
                 due = ()
+            case m.AccountRead():
+                self._state.truth.account, self._state.truth.account_ns = message.account, ctx.now_ns
+                due = ()
+            case m.PlaceStop():
+                due = self._place_stop(env.seq, message)
             case m.IncomeBooked():
                 ctx.ledger.income(message, ctx.mono)
                 due = ()
@@ -151,6 +157,9 @@ class Desk:
             self._grids[name].decide()
         self._operator.settle()
         self._ask_truth()
+        moved = figures.moved(message, tuple(self._grids))
+        if moved is not None:
+            ctx.say(figures.risk_figures(ctx, self._grids, moved))
         self._show(message)
         return ctx.out
 
@@ -194,6 +203,8 @@ class Desk:
         match message:
             case m.KillStateChanged():
                 state.kill = message.state
+                if message.state is KillState.REARMING:
+                    self._ctx.ledger.restart_session()
                 if message.state is KillState.ARMED:
                     state.halt = None
                     self._operator.release_latches()
@@ -271,6 +282,17 @@ class Desk:
                 raise TypeError(f"the desk has no row for {type(message).__name__}")
         return (name,)
 
+    def _place_stop(self, to: int, command: m.PlaceStop) -> tuple[str, ...]:
+        """Try a leg stop again that was refused or lost; the venue is asked what really rests."""
+        grid = self._grids.get(command.instrument)
+        if grid is None:
+            self._ctx.say(m.Refused(to=to, reason=f"instrument {command.instrument!r} is not traded here"))
+            return ()
+        grid.state.legs[command.leg].backoffs.pop(backoff_key(Purpose.STOP, ""), None)
+        self._ctx.want_truth(f"{command.leg} stop: {command.reason}", urgent=True)
+        self._ctx.say(m.Done(to=to))
+        return (grid.id,)
+
     # ---------------------------------------------------------------------------------------------- venue truth
 
     def _ask_truth(self) -> None:
@@ -319,6 +341,7 @@ class Desk:
         # At the first comparison the books take what the venue says: that is adoption, not disagreement.
         ok = not outcome.again and (first or not outcome.differences)
         truth.ok_ns = report.asked_ns if ok else truth.ok_ns
+        truth.differences = () if ok else tuple(outcome.differences)
         waiting = [
             waiter
             for waiter in state.waiters

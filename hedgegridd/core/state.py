@@ -200,6 +200,7 @@ class LedgerState(msgspec.Struct, kw_only=True):
     other_assets: dict[str, Decimal] = {}
     incomes: dict[str, bool] = {}
     peak: Decimal | None = None
+    session_peak: Decimal | None = None
     residual: Decimal | None = None
     day: str = ""
     day_base: Decimal | None = None
@@ -241,6 +242,8 @@ class TruthState(msgspec.Struct, kw_only=True):
     income_cursor_ms: int | None = None
     funding_cursor_ms: int | None = None
     account: VenueAccount | None = None
+    account_ns: Nanos | None = None  # wall time of that report
+    differences: tuple[str, ...] = ()  # of the last comparison; () when it agreed
     ok_ns: Nanos | None = None  # wall time of the question whose answer last agreed with our books
 
 

@@ -192,7 +192,7 @@ class Gateway(Actor, Listener):
             self._config, self._calls,
             channels=self._channels, trading=self._trading, orders=self._orders, stats=self.stats,
             doubt=self._doubt, on_silent=self._compare,
-            mono_ns=self._mono_ns, publish=self._out, on_account=self._take_account, on_rules=self._take_rule,
+            mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
         for work in watch.loops():
             self._go(work)
@@ -210,6 +210,10 @@ class Gateway(Actor, Listener):
 
     def _take_account(self, account: m.VenueAccount) -> None:
         self._account, self._account_ns = account, self._mono_ns()
+
+    def _polled(self, account: m.VenueAccount) -> None:
+        self._take_account(account)
+        self._out(m.AccountRead(account=account))
 
     # --- bus ----------------------------------------------------------------------------------
 
