@@ -4,7 +4,7 @@ from decimal import Decimal as D  # noqa: N817  # tables of numbers
 
 import pytest
 
-from tests.support.guard_rig import Bench, figures, instrument_figures
+from tests.support.guard_bench import Bench, figures, instrument_figures
 
 ACCOUNT = ("session_drawdown", "peak_drawdown", "daily_loss", "session_loss", "equity_floor", "leverage")
 LEVELS = {"daily_loss": {"trip_usdt": D(200)}}

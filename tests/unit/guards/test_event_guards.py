@@ -7,7 +7,7 @@ import pytest
 
 from hedgegridd import messages as m
 from hedgegridd.model import Instrument, Leg, Purpose
-from tests.support.guard_rig import BTC, ETH, Bench, figures, fill, instrument_figures
+from tests.support.guard_bench import BTC, ETH, Bench, figures, fill, instrument_figures
 
 LONG, SHORT = Leg.LONG, Leg.SHORT
 ENTRY, PROFIT, CLOSE, STOP = Purpose.ENTRY, Purpose.TAKE_PROFIT, Purpose.CLOSE, Purpose.STOP

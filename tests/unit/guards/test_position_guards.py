@@ -5,7 +5,7 @@ from decimal import Decimal as D  # noqa: N817  # tables of numbers
 import pytest
 
 from hedgegridd.model import Leg
-from tests.support.guard_rig import BTC, ETH, SECOND_NS, START_NS, Bench, bar, figures, instrument_figures
+from tests.support.guard_bench import BTC, ETH, SECOND_NS, START_NS, Bench, bar, figures, instrument_figures
 
 LONG, SHORT = Leg.LONG, Leg.SHORT
 MINUTE_NS = 60 * SECOND_NS

@@ -16,7 +16,7 @@ from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.risk.settings import Setting
 from hedgegridd.risk.state import RiskState
 from tests.support.envelopes import Feeder, of
-from tests.support.guard_rig import BTC, ETH, figures, instrument_figures
+from tests.support.guard_bench import BTC, ETH, figures, instrument_figures
 
 ARMED = m.KillStateChanged(state=KillState.ARMED, previous=KillState.STARTING)
 
