@@ -10,6 +10,7 @@ import asyncio
 import gc
 import signal
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -40,7 +41,7 @@ from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
-from hedgegridd.runtime.lag import LagProbe
+from hedgegridd.runtime.lag import LagProbe, LagReport
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
 from hedgegridd.venue.gateway import Gateway
@@ -201,7 +202,8 @@ class Daemon:
         code = EXIT_OK
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(LagProbe(self.clock, self.meters.loop_lag.observe).run)
+                lag = LagReport(self.clock, self.meters.loop_lag.observe, self._tell_lag)
+                group.start_soon(LagProbe(self.clock, lag.sample).run)
                 group.start_soon(self._keep_snapshots)
                 group.start_soon(self._announce)
                 group.start_soon(self._stop_in_order)
@@ -216,6 +218,9 @@ class Daemon:
         for name in self.supervisor.overruns:
             _log.error("stop_overrun", actor=name)
         return code if code or self.confirmed else EXIT_UNVERIFIED
+
+    def _tell_lag(self, lag_ms: Decimal) -> None:
+        self.bus.publish(m.LoopLagged(lag_ms=lag_ms), actor="app")
 
     @staticmethod
     def _say_broken(error: Exception) -> None:

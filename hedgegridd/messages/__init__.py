@@ -62,6 +62,7 @@ from hedgegridd.messages.orders import (
 )
 from hedgegridd.messages.risk import (
     BookDepth,
+    CallsCounted,
     DeadManChanged,
     ExternalSignal,
     GuardChanged,
@@ -142,6 +143,7 @@ __all__ = [
     "BarClosed",
     "BookDepth",
     "BootAnswer",
+    "CallsCounted",
     "CancelOrder",
     "CancelRaw",
     "CancelRejected",

@@ -202,7 +202,9 @@ class NautilusTrading:
         node = self._node = TradingNode(config=config, loop=loop)
         hooks.keep_for_ever(node.kernel.get_log_guard())
         node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
-        node.add_exec_client_factory(BINANCE, hooks.exec_factory(self._hear, self._listener.on_user_renewed))
+        node.add_exec_client_factory(
+            BINANCE, hooks.exec_factory(self._hear, self._listener.on_user_renewed, self._listener.venue_ms)
+        )
         strategy = GridStrategy(self._subscriptions, self._listener, on_started)
         node.trader.add_strategy(strategy)
         node.build()

@@ -6,6 +6,7 @@
     _stream_client     its socket: is it alive? and the flag that says the adapter has given up
     _on_resubscribe    the adapter's comparison after a new socket; we make ours after it
     _clients           of the execution engine: how the client is found
+    _timestamp         of its signed HTTP calls: they are stamped with the venue's clock, not with ours
 
 A test fails when one of them moves.
 """
@@ -112,14 +113,31 @@ def _foreign_algo(client: BinanceFuturesExecutionClient, raw: bytes) -> bool:
     return not known
 
 
-def exec_factory(hear: Callable[[bytes], None], renewed: Callable[[], None]) -> type[LiveExecClientFactory]:
-    """The adapter's own factory, its client tapped."""
+def stamp(client: BinanceFuturesExecutionClient, venue_ms: Callable[[], int]) -> None:
+    """Let the adapter's signed calls carry the venue's time `venue_ms`; its own clock knows no offset.
+
+    Raises:
+        AdapterMoved: the calls are stamped in another way, or by more than one part.
+    """
+    _needs(client, "_http_account", "_futures_http_account")
+    calls = client._http_account  # noqa: SLF001  # checked above
+    if calls is not client._futures_http_account:  # noqa: SLF001  # checked above
+        raise AdapterMoved("the adapter signs with more than one account client")
+    _needs(calls, "_timestamp")
+    calls._timestamp = lambda: str(venue_ms())  # noqa: SLF001  # checked above
+
+
+def exec_factory(
+    hear: Callable[[bytes], None], renewed: Callable[[], None], venue_ms: Callable[[], int]
+) -> type[LiveExecClientFactory]:
+    """The adapter's own factory, its client tapped and stamped with the venue's time."""
 
     class TappedFactory(LiveExecClientFactory):
         @staticmethod
         def create(**options: Any) -> BinanceFuturesExecutionClient:
             client = BinanceLiveExecClientFactory.create(**options)
             tap(client, hear, renewed)
+            stamp(client, venue_ms)
             return client
 
     return TappedFactory
