@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from hedgegridd.messages.base import Event
+from hedgegridd.messages.base import Command, Event
 from hedgegridd.model import Leg, Nanos
 
 type Level = Literal["OK", "WARN", "CRITICAL", "BLOCK"]
@@ -70,6 +70,8 @@ class LegFigures(msgspec.Struct, frozen=True, kw_only=True):
     entries_usdt: Decimal  # working entries, by their prices
     stop_resting: bool  # a leg stop of ours is at the venue
     liquidation_price: Decimal | None = None
+    stop_price: Decimal | None = None  # of the leg stop that rests
+    hands_off: bool = False  # mode manual, or inventory that is not ours: its stop is not ours to place
 
 
 class InstrumentFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +88,8 @@ class InstrumentFigures(msgspec.Struct, frozen=True, kw_only=True):
 class RiskFigures(Event, frozen=True, kw_only=True):
     """The account in our books after whatever moved it: published by the desk on every mark, fill and comparison.
 
-    Money in USDT, None: not known yet. Peaks are adjusted for transfers; margins are the venue's last report.
+    Money in USDT, None: not known yet. Peaks are adjusted for transfers; margins are the venue's last report, of
+    `margin_ns`. `instruments` are those that moved; of the others the last ones told hold.
     """
 
     equity_usdt: Decimal | None
@@ -96,9 +99,22 @@ class RiskFigures(Event, frozen=True, kw_only=True):
     day_usdt: Decimal | None  # profit since the trading day began
     maint_margin_usdt: Decimal | None
     margin_balance_usdt: Decimal | None
+    margin_ns: Nanos | None = None  # wall time of the venue's report of the margins
     instruments: tuple[InstrumentFigures, ...]
     differences: tuple[str, ...] = ()  # between the venue and our books at the last comparison
     reconciled: bool = False
+
+
+class BaselineRead(Event, frozen=True, kw_only=True):
+    """Equity, positions and marks are known to the guards, for the first time since start: they judge from now on."""
+
+
+class PlaceStop(Command, frozen=True, kw_only=True):
+    """Place a leg's stop anew, now: what was refused before is tried again, what our books believe in is checked."""
+
+    instrument: str
+    leg: Leg
+    reason: str
 
 
 class VenueHealth(Event, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import ClassVar
 import msgspec
 
 from hedgegridd.messages.base import Answer, Event, Query
+from hedgegridd.messages.risk import GuardVerdict, Hold
 from hedgegridd.messages.truth import VenueAccount
 from hedgegridd.model import KillState, Leg, LegMode, Nanos, OrderKind, OrderStatus, Purpose, Regime, Side
 
@@ -40,6 +41,10 @@ class GetVenue(Query, frozen=True, kw_only=True):
 
 class GetBoot(Query, frozen=True, kw_only=True):
     """Stages of start-up and shutdown."""
+
+
+class GetGuards(Query, frozen=True, kw_only=True):
+    """What each guard says now, and the holds that the guards have in force."""
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
@@ -287,3 +292,11 @@ class BootAnswer(Answer, frozen=True, kw_only=True):
     waits_for: str
     since_ns: Nanos
     stopping: bool
+
+
+class GuardsAnswer(Answer, frozen=True, kw_only=True):
+    """Answer to `GetGuards`: the confirmed verdicts, the holds in force, and the types of guards that are off."""
+
+    verdicts: tuple[GuardVerdict, ...]
+    holds: tuple[Hold, ...]
+    off: tuple[str, ...] = ()
