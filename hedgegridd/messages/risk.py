@@ -133,6 +133,7 @@ class VenueHealth(Event, frozen=True, kw_only=True):
     weight_used: Decimal | None = None
     orders_used: Decimal | None = None
     clock_offset_ms: int | None = None
+    clock_age_s: Decimal | None = None
     banned_until_ns: Nanos | None = None
     user_stream_age_s: Decimal | None = None
 

@@ -118,6 +118,7 @@ class RestClient:
         self.weight_limit = WEIGHT_PER_MINUTE
         self.used_weight_1m: int | None = None
         self.clock_offset_ms: int | None = None
+        self._clock_read_ns: int | None = None
         self.stats = RestStats()
         self.on_call: OnCall | None = (
             None  # hears each call that was sent: its failure, and how long it took (ns)
@@ -166,7 +167,14 @@ class RestClient:
             if best_ns <= CLOCK_TRIP_NS:
                 break
         self.clock_offset_ms = offset_ms
+        self._clock_read_ns = self._mono_ns()
         return offset_ms
+
+    def clock_age_s(self) -> Decimal | None:
+        """Seconds since the clock was read; None: never."""
+        if self._clock_read_ns is None:
+            return None
+        return (Decimal(self._mono_ns() - self._clock_read_ns) / _NS_PER_S).quantize(Decimal("0.001"))
 
     async def call[T](
         self,

@@ -16,7 +16,7 @@ from hedgegridd.venue.rest import VenueCallError
 
 PROVIDER = "binance_usdm"
 HEALTH_S = 1.0
-DEPTH_EVERY_S = 5  # a book that cannot be read is not told of: its absence speaks
+DEPTH_EVERY_S = 15  # a book that cannot be read is not told of: its absence speaks
 SPREAD_MOVED_BPS = Decimal(5)  # told between two readings of the depth
 REFERENCE_S = 10.0
 _NS_PER_MS = 1_000_000
@@ -105,6 +105,7 @@ class Sources:
                 weight_used=http.weight_used(),
                 orders_used=self._calls.orders.used(now_ns),
                 clock_offset_ms=http.clock_offset_ms,
+                clock_age_s=http.clock_age_s(),
                 banned_until_ns=http.banned_until_ns(),
                 user_stream_age_s=None if age_s is None else Decimal(f"{age_s:.3f}"),
             )
