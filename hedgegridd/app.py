@@ -19,7 +19,14 @@ import structlog
 from anyio.abc import TaskStatus
 
 from hedgegridd import messages as m
-from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
+from hedgegridd.actors.machines import (
+    BootActor,
+    DeskActor,
+    FlattenActor,
+    KillSwitchActor,
+    ReconcilerActor,
+    RiskActor,
+)
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.recent import RecentActor
 from hedgegridd.actors.waiter import WaiterActor
@@ -39,6 +46,8 @@ from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
+from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.settings import settings
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe, LagReport
@@ -108,6 +117,7 @@ class Daemon:
             Desk(config, self.folder.epoch),
             KillSwitch(config.kill_switch),
             Flattener(symbols, self.folder.epoch),
+            RiskMachine(settings(config), symbols),
         )
         state = restored.snapshot.state if restored.snapshot else None
         replayed = self.machines.restore(state, restored.tail())
@@ -176,6 +186,7 @@ class Daemon:
                 KillSwitchActor(self.machines.kill_switch),
                 DeskActor(self.machines.desk),
                 FlattenActor(self.machines.flatten),
+                RiskActor(self.machines.risk),
                 self.metrics,
                 self.gateway,
                 ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),

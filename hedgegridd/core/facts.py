@@ -254,3 +254,9 @@ def scope_key(scope: m.Scope) -> str:
 def leg_of(figures: m.InstrumentFigures, leg: Leg) -> m.LegFigures:
     """One leg of an instrument."""
     return next(each for each in figures.legs if each.leg is leg)
+
+
+def gross_usdt(view: View, name: str) -> Decimal:
+    """Notional of both legs of an instrument at its last mark; 0 when it is not known (`View.stale` tells)."""
+    books = view.books(name)
+    return ZERO if books is None else sum((leg.notional_usdt or ZERO for leg in books.legs), ZERO)

@@ -24,6 +24,7 @@ from hedgegridd.messages import Event, Level, Scope
 from hedgegridd.model import ZERO, Leg
 
 SECOND_NS = 1_000_000_000
+HUNDRED = Decimal(100)
 PAUSE = Action("pause")
 NOTIFY = Action("notify")
 
@@ -98,6 +99,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     def breach(self) -> bool:
         """It acts once confirmed."""
         return self.level in ("CRITICAL", "BLOCK")
+
+    def look_again(self, after_s: Decimal) -> "Verdict":
+        """The same, to be judged again after so many seconds even if nothing moves."""
+        return msgspec.structs.replace(self, again_s=after_s)
 
 
 def at_or_above(

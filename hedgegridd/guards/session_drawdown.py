@@ -1,17 +1,16 @@
-"""How far equity has fallen from its peak since start, over that peak."""
+"""How far equity has fallen from its peak since start, over that peak. Rearm begins it anew."""
 
 from decimal import Decimal
 from typing import Annotated
 
 from hedgegridd.config import above, between
 from hedgegridd.core.facts import View
-from hedgegridd.core.guard import GuardTable, Now, Verdict, at_or_above, missing, warn_level
+from hedgegridd.core.guard import HUNDRED, GuardTable, Now, Verdict, at_or_above, missing, warn_level
 from hedgegridd.messages import RiskFigures
 from hedgegridd.model import ZERO
 
 TYPE = "session_drawdown"
 INPUTS = (RiskFigures,)
-HUNDRED = Decimal(100)
 
 
 class Table(GuardTable, frozen=True, kw_only=True):
@@ -31,4 +30,8 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
     peak, equity = figures.session_peak_usdt, figures.equity_usdt
     fall = (peak - equity) / peak * HUNDRED if peak > ZERO else HUNDRED
     warn = warn_level(params.warn_pct, params.trip_pct)
-    return (at_or_above(params, fall, warn=warn, limit=params.trip_pct, unit="%", what="fall from the peak"),)
+    return (
+        at_or_above(
+            params, fall, warn=warn, limit=params.trip_pct, unit="%", what="fall from the peak since start"
+        ),
+    )

@@ -74,6 +74,7 @@ class Kill(Command, frozen=True, kw_only=True):
 
 
 class Rearm(Command, frozen=True, kw_only=True):
-    """Leave HALTED after checks; needs a reason."""
+    """Leave HALTED after checks; needs a reason. `instrument`: its own trips alone, the account's and others stay."""
 
     reason: str
+    instrument: str | None = None

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from hedgegridd.messages.base import Command, Event
-from hedgegridd.model import Leg, Nanos
+from hedgegridd.model import KillState, Leg, Nanos
 
 type Level = Literal["OK", "WARN", "CRITICAL", "BLOCK"]
 
@@ -37,6 +37,49 @@ class HoldsChanged(Event, frozen=True, kw_only=True):
 
     source: str
     holds: tuple[Hold, ...]
+
+
+class TrimLeg(Command, frozen=True, kw_only=True):
+    """Close `share` (above 0, up to 1) of a leg at market, outermost lots first; answered when that much is closed.
+
+    A second one while the first runs asks for the larger of the two, not for both.
+    """
+
+    instrument: str
+    leg: Leg
+    share: Decimal
+    reason: str
+
+
+class Trip(msgspec.Struct, frozen=True, kw_only=True):
+    """A trip of a leg or an instrument: TRIPPED while it removes, then HALTED, left by rearm alone.
+
+    `halt`: entries of the scope are gone, exits and stops stay; `flatten`: its legs are closed. A scope with a leg and
+    no instrument is that leg of every instrument. Rearm is allowed `cooldown_s` after `since_ns`.
+    """
+
+    trip_id: str
+    scope: Scope
+    action: Literal["halt", "flatten"]
+    cause: str
+    guard: str = ""
+    state: KillState = KillState.TRIPPED
+    since_ns: Nanos = 0
+    cooldown_s: int = 0
+
+
+class TripsChanged(Event, frozen=True, kw_only=True):
+    """All trips of legs and instruments that are latched now; replaces the last set. The account's own is `KillStateChanged`."""
+
+    trips: tuple[Trip, ...]
+
+
+class SetLimits(Command, frozen=True, kw_only=True):
+    """Replace limits of the pre-trade gate by name; `may_loosen`: an admin asks (then with a reason)."""
+
+    values: dict[str, Decimal]
+    reason: str = ""
+    may_loosen: bool = False
 
 
 class GuardVerdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,21 +43,29 @@ def weigh(
     state.held_mono = (state.held_mono or now.mono_ns) if held else None
     if verdict.again_s is not None:
         out.look_at(now.mono_ns + ns(verdict.again_s))
-    if verdict.breach:
-        state.ok_mono = None
-        _breach(state, verdict, params, now, out)
-    else:
+    if not verdict.breach:
         state.streaks.clear()
         _calm(state, verdict, params, now, out, rearming=rearming)
+    elif state.acted is not None and _weaker(verdict, params, state.acted):
+        # What it did is more than the breach of now asks for: that clears as any hold, then the weaker one follows.
+        _calm(state, verdict, params, now, out, rearming=False)
+        if out.ended is not None:
+            _breach(state, verdict, params, now, out)
+    else:
+        state.ok_mono = None
+        _breach(state, verdict, params, now, out)
     if verdict.value is not None:
         state.told = True
     return out
 
 
+def _weaker(verdict: Verdict, params: GuardTable, acted: Acted) -> bool:
+    return (verdict.action or params.act).strength < acted.action.strength
+
+
 def _breach(state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, out: Outcome) -> None:
-    confirmed = verdict.action or params.act
-    if verdict.value is not None:
-        confirmed = _confirmed(state, confirmed, params, now, out)
+    wanted = verdict.action or params.act
+    confirmed = wanted if verdict.value is None else _confirmed(state, wanted, params, now, out)
     if confirmed is None:
         return
     if state.acted is not None and confirmed.strength <= state.acted.action.strength:
