@@ -47,7 +47,7 @@ from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
 from hedgegridd.risk.machine import RiskMachine
-from hedgegridd.risk.settings import settings
+from hedgegridd.risk.settings import references, settings
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe, LagReport
@@ -171,6 +171,7 @@ class Daemon:
             durable=self._durable_now,
             wall_ns=self.clock.wall_ns,
             mono_ns=self.clock.mono_ns,
+            references=references(settings(config)),
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from hedgegridd.config import above, between
 from hedgegridd.core.facts import Fact, View
-from hedgegridd.core.guard import GuardTable, Keep, Now, Verdict, at_or_above, warn_level
+from hedgegridd.core.guard import GuardTable, Keep, Now, Verdict, judge, shown, warn_level
 from hedgegridd.messages import CancelRejected, OrderRejected
 
 TYPE = "order_errors"
@@ -40,12 +40,21 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
         *view.recent(CancelRejected, now, params.window_s),
     ]
     errors = [fact for fact in refused if fact.message.code not in params.expected_codes]
-    limit = Decimal(params.trip_count)
+    count, limit = Decimal(len(errors)), Decimal(params.trip_count)
     warn = warn_level(None if params.warn_count is None else Decimal(params.warn_count), limit)
-    what = f"refused in {params.window_s} s"
+    words = f"{count} orders and cancels refused in {shown(params.window_s)} s, limit {limit}"
     if errors:
-        last = max(errors, key=lambda fact: fact.time_ns).message
-        what = f"{what}, the last {last.code} {last.reason}"
+        last = max(reversed(errors), key=lambda fact: fact.time_ns).message
+        words = f"{words}, the last {last.code} {last.reason}"
     return (
-        at_or_above(params, Decimal(len(errors)), warn=warn, limit=limit, unit="orders", what=f"{what}:"),
+        judge(
+            params,
+            count,
+            reached=count >= limit,
+            near=count >= warn,
+            warn=warn,
+            limit=limit,
+            unit="orders",
+            words=lambda: words,
+        ),
     )

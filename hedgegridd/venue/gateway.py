@@ -51,6 +51,7 @@ class Gateway(Actor, Listener):
         make_trading: makes the trading connection (`nautilus.for_config`).
         durable: returns when everything journaled so far is on disk; raises JournalError when it cannot be.
         wall_ns, mono_ns: the clocks.
+        references: symbols not traded here whose last price is told.
     """
 
     name: ClassVar[str] = "venue"
@@ -86,6 +87,7 @@ class Gateway(Actor, Listener):
         durable: Callable[[], Awaitable[None]],
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
+        references: Sequence[str] = (),
     ) -> None:
         venue = config.venue
         self._config = config
@@ -134,7 +136,7 @@ class Gateway(Actor, Listener):
         self._channels = Channels(tuple(symbols))
         self._sources = Sources(
             self._calls, symbols, self._feeds,
-            references=(), user_age_s=self._channels.user_age_s,
+            references=references, user_age_s=self._channels.user_age_s,
             mono_ns=mono_ns, publish=self._out,
         )  # fmt: skip
         self._account: m.VenueAccount | None = None
