@@ -10,6 +10,7 @@ import asyncio
 import gc
 import signal
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -49,10 +50,10 @@ from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.operations import REGISTRY
 from hedgegridd.risk.machine import SOURCE as GUARDS
 from hedgegridd.risk.machine import RiskMachine
-from hedgegridd.risk.settings import settings
+from hedgegridd.risk.settings import references, settings
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
-from hedgegridd.runtime.lag import LagProbe
+from hedgegridd.runtime.lag import LagProbe, LagReport
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
 from hedgegridd.stopping import OrderlyStop
@@ -173,6 +174,7 @@ class Daemon:
             durable=self._durable_now,
             wall_ns=self.clock.wall_ns,
             mono_ns=self.clock.mono_ns,
+            references=references(settings(config)),
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
@@ -225,7 +227,8 @@ class Daemon:
         code = EXIT_OK
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(LagProbe(self.clock, self.meters.loop_lag.observe).run)
+                lag = LagReport(self.clock, self.meters.loop_lag.observe, self._tell_lag)
+                group.start_soon(LagProbe(self.clock, lag.sample).run)
                 group.start_soon(self._keep_snapshots)
                 group.start_soon(self._announce)
                 group.start_soon(self._stop_in_order)
@@ -240,6 +243,9 @@ class Daemon:
         for name in self.supervisor.overruns:
             _log.error("stop_overrun", actor=name)
         return code if code or self.confirmed else EXIT_UNVERIFIED
+
+    def _tell_lag(self, lag_ms: Decimal) -> None:
+        self.bus.publish(m.LoopLagged(lag_ms=lag_ms), actor="app")
 
     @staticmethod
     def _say_broken(error: Exception) -> None:

@@ -52,6 +52,7 @@ class Venue(Table, frozen=True, kw_only=True):
     request_timeout_s: Annotated[Decimal, between("0.5", "60")] = Decimal(5)
     reconcile_interval_s: Annotated[Decimal, between("1", "600")] = Decimal(30)
     account_poll_s: Annotated[Decimal, between("0.2", "60")] = Decimal(5)
+    clock_poll_s: Annotated[Decimal, between("0.5", "600")] = Decimal(30)
 
 
 class Regime(Table, frozen=True, kw_only=True):

@@ -63,6 +63,7 @@ from hedgegridd.messages.orders import (
 from hedgegridd.messages.risk import (
     BaselineRead,
     BookDepth,
+    CallsCounted,
     DeadManChanged,
     ExternalSignal,
     GuardChanged,
@@ -154,6 +155,7 @@ __all__ = [
     "BaselineRead",
     "BookDepth",
     "BootAnswer",
+    "CallsCounted",
     "CancelOrder",
     "CancelRaw",
     "CancelRejected",

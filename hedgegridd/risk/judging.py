@@ -75,6 +75,7 @@ def _breach(state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, o
         scope=widened(verdict.scope, params),
         cause=f"{state.verdict.guard}: {verdict.words()}",
         since_ns=now.time_ns,
+        missing=verdict.value is None,
     )
     out.began = state.acted
 
@@ -114,7 +115,7 @@ def _calm(
     if state.ok_mono is None:
         state.ok_mono = now.mono_ns
     # The first data since start: a hold for want of data was no breach that must stay away for a while.
-    first = verdict.value is not None and not state.told
+    first = acted.missing and verdict.value is not None and not state.told
     clear_mono = state.ok_mono + (0 if first else ns(params.clear_s))
     cool_ns = acted.since_ns + (0 if first else ns(params.cooldown_s)) - now.time_ns
     due = max(clear_mono, now.mono_ns + cool_ns)

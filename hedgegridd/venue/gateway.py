@@ -25,6 +25,7 @@ from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
 from hedgegridd.venue.safety import Safety
+from hedgegridd.venue.sources import Sources
 from hedgegridd.venue.stats import Stats
 from hedgegridd.venue.stream_doubt import StreamDoubt
 from hedgegridd.venue.told import Teller
@@ -36,6 +37,8 @@ REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.b
 SWEEP_S = 5.0  # for all tries
 SWEEP_AGAIN_S = 0.5
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
+_PLACED = "POST /fapi/v1/order (adapter)"
+_CANCELLED = "DELETE /fapi/v1/order (adapter)"
 _NS_PER_S = 1_000_000_000
 _log = structlog.get_logger("venue")
 
@@ -49,6 +52,7 @@ class Gateway(Actor, Listener):
         make_trading: makes the trading connection (`nautilus.for_config`).
         durable: returns when everything journaled so far is on disk; raises JournalError when it cannot be.
         wall_ns, mono_ns: the clocks.
+        references: symbols not traded here whose last price is told.
     """
 
     name: ClassVar[str] = "venue"
@@ -84,6 +88,7 @@ class Gateway(Actor, Listener):
         durable: Callable[[], Awaitable[None]],
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
+        references: Sequence[str] = (),
     ) -> None:
         venue = config.venue
         self._config = config
@@ -98,6 +103,7 @@ class Gateway(Actor, Listener):
             timeout_s=float(venue.request_timeout_s),
         )
         self.stats = Stats()
+        self.stats.calls = self.http.stats.calls
         self._calls = VenueCalls(self.http)
         symbols = {grid.instrument_id: grid.symbol for grid in self._grids}
         self._inflight = InFlight()
@@ -129,6 +135,11 @@ class Gateway(Actor, Listener):
         self._trip_id = ""  # of the account's trip that is being carried out
         self._scoped_trips: tuple[str, ...] = ()  # of instruments' and legs' trips that are being carried out
         self._channels = Channels(tuple(symbols))
+        self._sources = Sources(
+            self._calls, symbols, self._feeds,
+            references=references, user_age_s=self._channels.user_age_s,
+            mono_ns=mono_ns, publish=self._out,
+        )  # fmt: skip
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
         self._causes = Causes()
@@ -194,7 +205,7 @@ class Gateway(Actor, Listener):
             doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
-        for work in watch.loops():
+        for work in (*watch.loops(), *self._sources.loops()):
             self._go(work)
         self._out(m.VenueUp())
 
@@ -270,6 +281,7 @@ class Gateway(Actor, Listener):
         self.bus.publish(event, cause, self.name)
         if isinstance(event, m.OrderAccepted) and not event.algo:
             self._truth.named(event.venue_order_id, event.client_order_id)
+            self._sources.by_connection(_PLACED, None)
 
     def _out_market(self, event: m.BarClosed | m.MarkPrice | m.PriceCrossed) -> None:
         now_ns = self._mono_ns()
@@ -384,16 +396,23 @@ class Gateway(Actor, Listener):
         if self._bars[bar.instrument].live(bar) and self._connected:
             self._go(self._bars[bar.instrument].fill())
 
+    def venue_ms(self) -> int:
+        """The venue's clock, for the connection's signatures."""
+        return self.http.now_ms()
+
     def on_order_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that an order was refused."""
-        self._orders.order_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+        failure = self._heeded(_PLACED, of_text(reason))
+        self._orders.order_failed(instrument, client_order_id, failure)
 
     def on_cancel_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that a cancel was refused."""
-        self._orders.cancel_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+        failure = self._heeded(_CANCELLED, of_text(reason))
+        self._orders.cancel_failed(instrument, client_order_id, failure)
 
-    def _heeded(self, failure: Failure) -> Failure:
+    def _heeded(self, endpoint: str, failure: Failure) -> Failure:
         """The adapter does not read `Retry-After`: after a limit it rests, and our own client asks for how long."""
+        self._sources.by_connection(endpoint, failure)
         if failure.kind is Kind.LIMITED:
             self._orders.limited(failure)
             self._go(self._sync_clock())
