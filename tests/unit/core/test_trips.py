@@ -18,8 +18,10 @@ def kill(action="halt", legs=(Leg.LONG,), instrument=BTC, **more) -> m.Kill:
     return m.Kill(reason="ten losses", action=action, instrument=instrument, legs=legs, **more)
 
 
-def guard(level="BLOCK", scope=LONG, name="margin_ratio", previous="OK") -> m.GuardChanged:
-    verdict = m.GuardVerdict(guard=name, scope=scope, level=level, value=None, message="0.91 / 0.80")
+def guard(level="BLOCK", scope=LONG, name="margin_ratio", previous="OK", action="") -> m.GuardChanged:
+    verdict = m.GuardVerdict(
+        guard=name, scope=scope, level=level, value=None, message="0.91 / 0.80", action=action
+    )
     return m.GuardChanged(verdict=verdict, previous=previous)
 
 
@@ -297,6 +299,26 @@ def test_rearm_is_refused_while_a_guard_of_its_scope_is_not_ok(level):
     assert refused.reason == f"guards are not OK: margin_ratio is {level}: 0.91 / 0.80"
     feed(guard("WARN", previous=level))
     assert of(m.Reconcile, feed(m.Rearm(reason="x")))
+
+
+@pytest.mark.parametrize(
+    ("level", "action", "counts"),
+    [
+        ("CRITICAL", "flatten", True),
+        ("CRITICAL", "halt", True),
+        ("CRITICAL", "restop", True),
+        ("CRITICAL", "", True),
+        ("CRITICAL", "throttle:0.5", False),
+        ("CRITICAL", "trim:0.3", False),
+        ("CRITICAL", "notify", False),
+        ("BLOCK", "notify", True),
+        ("WARN", "flatten", False),
+    ],
+)
+def test_a_guard_that_only_throttles_trims_or_tells_keeps_nobody_away(level, action, counts):
+    feed = switch(S.HALTED)
+    feed(guard(level, action=action))
+    assert isinstance(feed(m.Rearm(reason="x"))[0], m.Refused) == counts
 
 
 @pytest.mark.parametrize(
