@@ -19,7 +19,6 @@ from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.exits import backoff_key
 from hedgegridd.core.fills import book_fill
 from hedgegridd.core.grid import GridMachine
-from hedgegridd.core.holds import covers
 from hedgegridd.core.operator import OperatorDesk, weight_share
 from hedgegridd.core.reconcile import compare
 from hedgegridd.core.state import DeskState, GridState, HoldState, new_grid_state
@@ -236,12 +235,14 @@ class Desk:
             if message.source in held.silent:
                 held.silent.remove(message.source)
         else:
-            kept = {trip.trip_id for trip in message.trips}
-            left = [trip.scope for trip in held.trips if trip.trip_id not in kept]
+            left = {trip.trip_id for trip in message.trips}
+            for trip in held.trips:
+                if (
+                    trip.trip_id not in left
+                ):  # rearmed; a person has looked at what the venue did here as well
+                    for name, grid in self._state.grids.items():
+                        grid.halted = None if trip.scope.instrument in (None, name) else grid.halted
             held.trips = message.trips
-            for name, grid in self._grids.items():
-                if any(covers(scope, name) for scope in left):
-                    grid.state.halted = None  # who rearms the instrument has seen what the venue did to it
         self._operator.release_latches()
         return tuple(self._grids)
 

@@ -148,6 +148,7 @@ def shown(
         unit=verdict.unit,
         message=message,
         since_ns=before.since_ns if level == before.level else now.time_ns,
+        action=str(verdict.action or params.act),
     )
 
 
