@@ -159,7 +159,9 @@ def _words(acted: Acted | None, verdict: Verdict) -> tuple[m.Level, str]:
     if acted is None or verdict.breach:
         return verdict.level, message
     what = f"{acted.action} since {acted.cause}"
-    return level_of(acted.action), what if acted.action.trips else f"{what}; clearing"
+    if acted.action.trips:
+        return level_of(acted.action), what
+    return "BLOCK" if acted.action.stops_entries else "WARN", f"{what}; clearing"
 
 
 def ns(seconds: Decimal) -> int:
