@@ -18,6 +18,8 @@ from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
 from hedgegridd.core.state import DeskState
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.record import Record
+from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.state import RiskState
 
 
 class DaemonState(msgspec.Struct, kw_only=True):
@@ -27,6 +29,7 @@ class DaemonState(msgspec.Struct, kw_only=True):
     kill_switch: KillSwitchState
     flatten: FlattenState
     dead_man: DeadManState = msgspec.field(default_factory=DeadManState)
+    risk: RiskState = msgspec.field(default_factory=RiskState)  # older snapshots have none
 
 
 class _Handler(Protocol):
@@ -39,16 +42,25 @@ _messages = msgspec.json.Decoder(m.Journaled)
 class Machines:
     """The machines whose state is kept; the names are their actors'."""
 
-    def __init__(self, desk: Desk, kill_switch: KillSwitch, flatten: Flattener, dead_man: DeadMan) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        kill_switch: KillSwitch,
+        flatten: Flattener,
+        risk: RiskMachine,
+        dead_man: DeadMan,
+    ) -> None:
         self.desk = desk
         self.kill_switch = kill_switch
         self.flatten = flatten
+        self.risk = risk
         self.dead_man = dead_man
         self._by_name: dict[str, _Handler] = {
             "desk": desk,
             "kill_switch": kill_switch,
             "flatten": flatten,
             "dead_man": dead_man,
+            "risk": risk,
         }
 
     def snapshot(self) -> bytes:
@@ -58,6 +70,7 @@ class Machines:
             kill_switch=self.kill_switch.snapshot(),
             flatten=self.flatten.snapshot(),
             dead_man=self.dead_man.snapshot(),
+            risk=self.risk.snapshot(),
         )
         # Keys such as levels and prices become text first: sorting takes no others.
         return msgspec.json.encode(msgspec.to_builtins(state, str_keys=True), order="deterministic")
@@ -80,6 +93,7 @@ class Machines:
             self.kill_switch.restore(kept.kill_switch)
             self.flatten.restore(kept.flatten)
             self.dead_man.restore(kept.dead_man)
+            self.risk.restore(kept.risk)
         count = 0
         for record in tail:
             machine = self._by_name.get(record.to)
@@ -88,6 +102,7 @@ class Machines:
             machine.handle(_envelope(record))
             count += 1
         self.desk.new_session()
+        self.risk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
         self.dead_man.new_session()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hedgegridd import messages as m
 from hedgegridd.actors.machines import MachineActor
 from hedgegridd.core.dead_man import DeadMan
-from hedgegridd.core.dead_man_plan import left_naked
+from hedgegridd.core.left_naked import left_naked
 from hedgegridd.errors import HedgegridError
 
 ASK_S = 4.0

@@ -19,6 +19,7 @@ from hedgegridd.actors.metric_families import (
     dead_man_families,
     desk_families,
     gauge,
+    guard_families,
     venue_families,
 )
 from hedgegridd.config import Metrics as MetricsConfig
@@ -142,6 +143,7 @@ class MetricsActor(Actor, Collector):
         kill = await self._ask(m.GetKillSwitch())
         boot = await self._ask(m.GetBoot())
         dead_man = await self._ask(m.GetDeadMan())
+        guards = await self._ask(m.GetGuards())
         self._meters.drain()
         families: list[Metric] = []
         if isinstance(desk, m.StatusAnswer):
@@ -150,6 +152,8 @@ class MetricsActor(Actor, Collector):
             families += venue_families(venue)
         if isinstance(dead_man, m.DeadManAnswer):
             families += dead_man_families(dead_man, self.bus.clock.wall_ns())
+        if isinstance(guards, m.GuardsAnswer):
+            families += guard_families(guards)
         families += daemon_families(
             self._started_ns,
             self.bus.clock.wall_ns(),

@@ -1,7 +1,7 @@
 """The dead-man switch for people: whether the venue would cancel our orders if we fell silent, and what that would strip."""
 
 from hedgegridd.control.views import age_s, exact
-from hedgegridd.core.dead_man_plan import left_naked
+from hedgegridd.core.left_naked import left_naked
 from hedgegridd.messages import CountdownView, DeadManAnswer, DeskView
 
 

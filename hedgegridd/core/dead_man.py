@@ -327,9 +327,15 @@ class DeadMan:
         return "it has fired and is not armed again yet" if fired else ""
 
     def _hold(self) -> None:
+        """Say what is held, for the first time when it is known: nothing is traded before."""
         state, cause = self._state, self._cause()
-        if cause == state.held:
+        known = state.goal not in ("off", "wait", "arm") or bool(cause) or self._all_armed()
+        if not state.spoken:
+            if not known and (self._config.enabled or not state.up):
+                return
+        elif cause == state.held:
             return
+        state.spoken = True
         state.held_ns = self._now_ns if not state.held else state.held_ns
         state.held = cause
         hold = m.Hold(

@@ -1,10 +1,9 @@
-"""How long the dead-man switch's countdown is and how often it is renewed, and what it would leave without protection."""
+"""How long the dead-man switch's countdown is and how often it is renewed."""
 
 from decimal import Decimal
 
 import msgspec
 
-from hedgegridd import messages as m
 from hedgegridd.config import DeadMan
 
 CALL_WEIGHT = 10  # of one countdownCancelAll
@@ -32,23 +31,3 @@ def plan(config: DeadMan, symbols: int, weight_per_minute: int) -> Plan:
         countdown_ns=int(config.countdown_s * stretch * SECOND_NS),
         renew_ns=int(config.renew_s * stretch * SECOND_NS),
     )
-
-
-def left_naked(view: m.InstrumentView) -> tuple[str, ...]:
-    """What inventory would be without if the countdown ran out: take-profits surely, stops if the venue takes them too."""
-    found = []
-    for leg in view.legs:
-        if not leg.qty:
-            continue
-        lost = (
-            f"take-profits of {leg.take_profit_qty:f}"
-            if leg.take_profit_qty
-            else "no take-profit (none rests)"
-        )
-        stop = (
-            f"its stop at {leg.stop_price:f} stays, unless the venue counts conditional orders in"
-            if leg.stop_resting and leg.stop_price is not None
-            else "it has no stop at the venue"
-        )
-        found.append(f"{leg.leg} {leg.qty:f}: loses {lost}; {stop}")
-    return tuple(found)

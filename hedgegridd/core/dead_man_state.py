@@ -50,6 +50,7 @@ class DeadManState(msgspec.Struct, kw_only=True):
     sweep_again_mono: int = 0
     stopping: str | None = None
     stop_to: int = 0
+    spoken: bool = False  # whether it has been said what is held
     held: str = ""
     held_ns: Nanos = 0
     wake_mono: int | None = None
