@@ -10,12 +10,16 @@ from typing import Protocol
 import msgspec
 
 from hedgegridd import messages as m
+from hedgegridd.core.dead_man import DeadMan
+from hedgegridd.core.dead_man_state import DeadManState
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener, FlattenState
 from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
 from hedgegridd.core.state import DeskState
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.record import Record
+from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.state import RiskState
 
 
 class DaemonState(msgspec.Struct, kw_only=True):
@@ -24,6 +28,8 @@ class DaemonState(msgspec.Struct, kw_only=True):
     desk: DeskState
     kill_switch: KillSwitchState
     flatten: FlattenState
+    dead_man: DeadManState = msgspec.field(default_factory=DeadManState)
+    risk: RiskState = msgspec.field(default_factory=RiskState)  # older snapshots have none
 
 
 class _Handler(Protocol):
@@ -36,11 +42,26 @@ _messages = msgspec.json.Decoder(m.Journaled)
 class Machines:
     """The machines whose state is kept; the names are their actors'."""
 
-    def __init__(self, desk: Desk, kill_switch: KillSwitch, flatten: Flattener) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        kill_switch: KillSwitch,
+        flatten: Flattener,
+        risk: RiskMachine,
+        dead_man: DeadMan,
+    ) -> None:
         self.desk = desk
         self.kill_switch = kill_switch
         self.flatten = flatten
-        self._by_name: dict[str, _Handler] = {"desk": desk, "kill_switch": kill_switch, "flatten": flatten}
+        self.risk = risk
+        self.dead_man = dead_man
+        self._by_name: dict[str, _Handler] = {
+            "desk": desk,
+            "kill_switch": kill_switch,
+            "flatten": flatten,
+            "dead_man": dead_man,
+            "risk": risk,
+        }
 
     def snapshot(self) -> bytes:
         """The state as JSON; all of it as of now, since nothing runs in between."""
@@ -48,6 +69,8 @@ class Machines:
             desk=self.desk.snapshot(),
             kill_switch=self.kill_switch.snapshot(),
             flatten=self.flatten.snapshot(),
+            dead_man=self.dead_man.snapshot(),
+            risk=self.risk.snapshot(),
         )
         # In the order the dicts are in, which is a part of the state: the oldest goes first when a memory is full, and
         # the orders and lots of a leg are gone through as they came.
@@ -70,6 +93,8 @@ class Machines:
             self.desk.restore(kept.desk)
             self.kill_switch.restore(kept.kill_switch)
             self.flatten.restore(kept.flatten)
+            self.dead_man.restore(kept.dead_man)
+            self.risk.restore(kept.risk)
         count = 0
         for record in tail:
             machine = self._by_name.get(record.to)
@@ -78,8 +103,10 @@ class Machines:
             machine.handle(_envelope(record))
             count += 1
         self.desk.new_session()
+        self.risk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
+        self.dead_man.new_session()
         return count
 
 

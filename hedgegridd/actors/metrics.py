@@ -13,7 +13,15 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hedgegridd import messages as m
-from hedgegridd.actors.metric_families import counter, daemon_families, desk_families, gauge, venue_families
+from hedgegridd.actors.metric_families import (
+    counter,
+    daemon_families,
+    dead_man_families,
+    desk_families,
+    gauge,
+    guard_families,
+    venue_families,
+)
 from hedgegridd.config import Metrics as MetricsConfig
 from hedgegridd.errors import HedgegridError
 from hedgegridd.runtime.actor import Actor
@@ -27,6 +35,7 @@ class VenueStats(Protocol):
     """What the venue's gateway counts while it works; its deques of nanoseconds are emptied at each scrape."""
 
     ticks_total: int
+    ticks_overtaken_total: int
     orders_submitted: Counts[str]
     tick_to_order_ns: deque[int]
     submit_to_ack_ns: deque[int]
@@ -133,12 +142,18 @@ class MetricsActor(Actor, Collector):
         venue = await self._ask(m.GetVenue())
         kill = await self._ask(m.GetKillSwitch())
         boot = await self._ask(m.GetBoot())
+        dead_man = await self._ask(m.GetDeadMan())
+        guards = await self._ask(m.GetGuards())
         self._meters.drain()
         families: list[Metric] = []
         if isinstance(desk, m.StatusAnswer):
             families += desk_families(desk.view)
         if isinstance(venue, m.VenueAnswer):
             families += venue_families(venue)
+        if isinstance(dead_man, m.DeadManAnswer):
+            families += dead_man_families(dead_man, self.bus.clock.wall_ns())
+        if isinstance(guards, m.GuardsAnswer):
+            families += guard_families(guards)
         families += daemon_families(
             self._started_ns,
             self.bus.clock.wall_ns(),
@@ -161,6 +176,11 @@ class MetricsActor(Actor, Collector):
         ticks = CounterMetricFamily("hedgegrid_ticks", "Market data messages.")
         ticks.add_metric([], float(meters.venue.ticks_total))
         yield ticks
+        overtaken = CounterMetricFamily(
+            "hedgegrid_ticks_overtaken", "Quotes that a newer one replaced before they were handled."
+        )
+        overtaken.add_metric([], float(meters.venue.ticks_overtaken_total))
+        yield overtaken
         submitted = meters.venue.orders_submitted
         yield from counter("orders_submitted", "Orders sent to the venue.", "purpose", submitted)
         yield from counter(

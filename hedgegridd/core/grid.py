@@ -16,6 +16,7 @@ from hedgegridd.core.ladder import RungTarget, should_recentre
 from hedgegridd.core.orders import OrderBook
 from hedgegridd.core.placing import Placer, rung_key
 from hedgegridd.core.regime import RegimeFilter, RegimeState
+from hedgegridd.core.scopes import PAUSE_KEY
 from hedgegridd.core.state import GridState, Order, RungWait
 from hedgegridd.core.watch import crossing_lot, watched_levels
 from hedgegridd.model import (
@@ -184,8 +185,12 @@ class GridMachine:
         """A flatten owns these legs now."""
         for leg in event.legs:
             each = self.state.legs[leg]
+            if not (each.latched and event.origin.startswith(PAUSE_KEY)):
+                each.trip_id = (
+                    event.origin
+                )  # the end of a planned pause must not undo what somebody latched before
             each.latched, each.owned, each.flat_told = True, True, False
-            each.flatten_id, each.trip_id = event.flatten_id, event.origin
+            each.flatten_id = event.flatten_id
 
     def on_flat(self, leg: Leg) -> None:
         """The venue holds nothing on the leg; it is ours again once its last fills have been booked."""

@@ -81,6 +81,12 @@ class VenueTruth(Event, frozen=True, kw_only=True):
     answered_ns: Nanos
 
 
+class AccountRead(Event, frozen=True, kw_only=True):
+    """The account's figures as they were read between two comparisons (`[venue] account_poll_s`)."""
+
+    account: VenueAccount
+
+
 class VenueFailed(Event, frozen=True, kw_only=True):
     """A venue call of `token` failed. `ambiguous`: it may have been processed. `code`: the venue's, or 0."""
 
@@ -109,6 +115,20 @@ class CloseRaw(Command, frozen=True, kw_only=True):
     leg: Leg
     qty: Decimal
     client_order_id: str
+
+
+class SetCountdown(Command, frozen=True, kw_only=True):
+    """Let the venue cancel the instrument's ordinary orders `countdown_ms` from when it gets this; 0: it does not."""
+
+    token: str
+    instrument: str
+    countdown_ms: int
+
+
+class SweepEntries(Command, frozen=True, kw_only=True):
+    """Refuse entries until a countdown is set again, cancel those that rest; done when the venue reports none."""
+
+    token: str
 
 
 class AskOrder(Command, frozen=True, kw_only=True):

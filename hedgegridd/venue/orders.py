@@ -13,21 +13,26 @@ from collections.abc import Awaitable, Callable, Coroutine
 import msgspec
 import structlog
 
+from hedgegridd.core.holds import why_held, why_leg_held
+from hedgegridd.core.state import HoldState
 from hedgegridd.errors import VenueError
 from hedgegridd.messages import (
     CancelOrder,
     CancelRejected,
+    Hold,
     OrderAccepted,
     OrderClosed,
     OrderRefused,
     OrderRejected,
     OrderUnknown,
     PlaceOrder,
+    Trip,
 )
 from hedgegridd.model import ZERO, KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import CANCEL_REJECTED, CLOCK_SKEW, TOO_MANY_ORDERS, Failure, Kind
 from hedgegridd.venue.inflight import Flying, InFlight, TooManyInFlight
+from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.lanes import Lanes, stops_answered
 from hedgegridd.venue.on_disk import durable_within
 from hedgegridd.venue.port import Trading
@@ -73,6 +78,7 @@ class Orders:
         durable: Callable[[], Awaitable[None]],
         mono_ns: Callable[[], int],
         spawn: Spawn,
+        interlock: Interlock,
         bounds: Bounds = BOUNDS,
     ) -> None:
         self._calls = calls
@@ -85,8 +91,10 @@ class Orders:
         self._durable = durable
         self._mono_ns = mono_ns
         self._spawn = spawn
+        self._interlock = interlock
         self._bounds = bounds
         self._latched: set[tuple[str, Leg]] = set()
+        self._kept_away = HoldState()
         self._lanes = {name: Lanes() for name in symbols}
         self._stopping = ""
         self._kill = KillState.STARTING  # until the kill switch says that it is armed
@@ -118,6 +126,24 @@ class Orders:
         self._kill = state
         self._refuse_held()
 
+    def withdraw(self, reason: str) -> None:
+        """Refuse entries, those that wait included, until the dead-man switch is armed again."""
+        self._interlock.close(reason)
+        for lanes in self._lanes.values():
+            for waiting in list(lanes.entries.waiting.values()):
+                lanes.take(waiting.order.client_order_id)
+                self._refuse(waiting.order, reason)
+
+    def trips(self, trips: tuple[Trip, ...]) -> None:
+        """Refuse entries of the instruments and legs that these trips latch, and no longer of others."""
+        self._kept_away.trips = trips
+        self._refuse_held()
+
+    def holds(self, source: str, holds: tuple[Hold, ...]) -> None:
+        """Refuse entries that a source's holds pause."""
+        self._kept_away.holds[source] = holds
+        self._refuse_held()
+
     def _refuse_held(self) -> None:
         """Refuse what waits and may not leave any more."""
         for lanes in self._lanes.values():
@@ -136,7 +162,8 @@ class Orders:
             return f"the kill switch is {self._kill.value}"
         if (order.instrument, order.leg) in self._latched:
             return f"{order.leg.value} is latched by a flatten"
-        return ""
+        why = why_held(self._kept_away, order.instrument)
+        return "; ".join(why or why_leg_held(self._kept_away, order.instrument, order.leg))
 
     # --- limits -------------------------------------------------------------------------------
 
@@ -200,6 +227,8 @@ class Orders:
             while lane.waiting:
                 batch = tuple(lane.waiting.values())
                 problem = await durable_within(self._durable, self._bounds.entry_s)
+                if self._interlock.why(batch[0].order.instrument):
+                    await self._interlock.opened(batch[0].order.instrument, self._bounds.entry_s)
                 for waiting in batch:
                     if not problem and waiting.order.client_order_id in lane.waiting:
                         await stops_answered(waiting, self._bounds.stop_answer_s)
@@ -221,7 +250,10 @@ class Orders:
     def _leave(self, order: PlaceOrder, lanes: Lanes) -> bool:
         """Send it or refuse it; True when its answer comes to us (and is told to those who wait for it)."""
         coid = order.client_order_id
-        if reason := self._held(order):
+        reason = self._held(order)
+        if not reason and not order.purpose.reduces:
+            reason = self._interlock.why(order.instrument)
+        if reason:
             self._refuse(order, reason)
             return False
         raw = order.kind is OrderKind.STOP_MARKET or not self._trading.connected
@@ -231,12 +263,17 @@ class Orders:
         if not raw and (reason := self._wait(new_order=True)):
             self._refuse(order, reason)
             return False
+        now_ns = self._mono_ns()
+        if not order.purpose.reduces and (reason := self._calls.orders.refuses_entry(now_ns)):
+            self._refuse(order, reason)
+            return False
         try:
             algo = order.kind is OrderKind.STOP_MARKET
-            self._inflight.sent(order.instrument, coid, self._mono_ns(), algo=algo)
+            self._inflight.sent(order.instrument, coid, now_ns, algo=algo)
         except TooManyInFlight as error:
             self._refuse(order, str(error))
             return False
+        self._calls.orders.sent(now_ns)
         self._stats.orders_submitted[order.purpose.name.lower()] += 1
         if self.on_sent is not None:
             self.on_sent(order)
