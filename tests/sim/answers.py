@@ -20,6 +20,9 @@ class Answers:
             "GET /fapi/v1/time": lambda _p: {"serverTime": venue.ms()},
             "GET /fapi/v1/exchangeInfo": self._info,
             "GET /fapi/v1/leverageBracket": self._brackets,
+            "GET /fapi/v1/accountConfig": lambda _p: {
+                "dualSidePosition": True, "multiAssetsMargin": False, "canTrade": True
+            },
             "GET /fapi/v1/positionSide/dual": lambda _p: {"dualSidePosition": True},
             "GET /fapi/v1/multiAssetsMargin": lambda _p: {"multiAssetsMargin": False},
             "GET /fapi/v1/symbolConfig": self._symbol_config,

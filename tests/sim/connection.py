@@ -64,7 +64,7 @@ class Connection:
             "type": order.kind.value,
             "quantity": str(order.qty),
             "newClientOrderId": coid,
-            "timestamp": str(self.process.wall_ms()),
+            "timestamp": str(self.listener.venue_ms()),
         }
         if order.kind is OrderKind.LIMIT:
             params |= {"price": str(order.price), "timeInForce": order.time_in_force.value}
@@ -84,7 +84,7 @@ class Connection:
         params = {
             "symbol": instrument.partition("-")[0],
             "origClientOrderId": client_order_id,
-            "timestamp": str(self.process.wall_ms()),
+            "timestamp": str(self.listener.venue_ms()),
         }
 
         def reply(status: int, body: bytes, _headers: dict[str, str]) -> None:

@@ -227,8 +227,7 @@ class Wire:
             except Refusal as no:
                 status, body = no.status, _no(no.code, no.msg)
             self.process.processed(endpoint, params, status)
-        if self.weather.is_on("weight"):
-            headers["X-MBX-USED-WEIGHT-1M"] = "2200"
+        headers["X-MBX-USED-WEIGHT-1M"] = "2200" if self.weather.is_on("weight") else "40"
         back = self.weather.delay()
         if fate == "lose_answer":
             self.time.after(back, fail, aiohttp.ServerDisconnectedError())

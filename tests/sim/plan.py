@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import msgspec
 
-from hedgegridd.config import Config, Execution, Grid, KillSwitch, Policy, Position, Pretrade, Regime
+from hedgegridd.config import Config, DeadMan, Execution, Grid, KillSwitch, Policy, Position, Pretrade, Regime
 from hedgegridd.config import Venue as VenueConfig
+from hedgegridd.guards import GUARDS
 from tests.sim.loop import SECOND
 from tests.sim.network import CALLS, REFUSALS, STREAM
 from tests.sim.venue import Manners
@@ -88,6 +89,8 @@ def _config(rng: random.Random) -> Config:
     return Config(
         grid=(grid,),
         venue=VenueConfig(environment="testnet", reconcile_interval_s=D(rng.choice((120, 600, 600))), account_poll_s=D(60)),
+        dead_man=_dead_man(rng),
+        guard=_guards(rng),
         kill_switch=KillSwitch(
             action=rng.choice(("flatten", "halt")), cooldown_s=rng.choice((0, 0, 20))
         ),
@@ -98,6 +101,30 @@ def _config(rng: random.Random) -> Config:
             max_leverage=D(5),
         ),
     )
+
+
+# Guards of how often something is told: here that is minutes, and the gateway's own polling is paced.
+OFF = ("stale_market", "stale_account", "spread_depth", "reconcile_mismatch", "clock_skew", "venue_health", "rate_budget")
+
+
+def _dead_man(rng: random.Random) -> DeadMan:
+    """Mostly with long countdowns: a renewal every few seconds would be most of what happens."""
+    kind = rng.random()
+    if kind < 0.2:
+        return DeadMan(enabled=False)
+    return DeadMan() if kind < 0.3 else DeadMan(countdown_s=D(600), renew_s=D(200))
+
+
+def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
+    """All guards but those of `OFF`; limits on money so narrow that jumps of the price trip them now and then."""
+    tables: dict[str, dict[str, object]] = {name: {"type": name} for name in GUARDS}
+    for table in tables.values():
+        table["max_age_s"] = D(400)  # prices come every few minutes
+    for name in OFF:
+        tables[name] = {"type": name, "enabled": False}
+    tables["session_drawdown"]["trip_pct"] = D(rng.choice(("0.3", "1", "5")))
+    tables["session_loss"]["trip_usdt"] = D(rng.choice((60, 300, 1000)))
+    return tuple(tables.values())
 
 
 def _busy(rng: random.Random, until: int) -> tuple[tuple[int, int], ...]:

@@ -10,20 +10,37 @@ import contextlib
 import random
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 from typing import Any, ClassVar
 
 import msgspec
 
 from hedgegridd import messages as m
-from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
+from hedgegridd.actors.dead_man import DeadManActor
+from hedgegridd.actors.machines import (
+    BootActor,
+    DeskActor,
+    FlattenActor,
+    KillSwitchActor,
+    PausesActor,
+    ReconcilerActor,
+    RiskActor,
+)
 from hedgegridd.config import Config
 from hedgegridd.core.boot import Boot
+from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
+from hedgegridd.core.dead_man import DeadMan
 from hedgegridd.core.desk import WAKE_VIEW, Desk
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
+from hedgegridd.core.pauses import SOURCE as PAUSES
+from hedgegridd.core.pauses import Pauses
 from hedgegridd.core.reconciler import Reconciler
 from hedgegridd.errors import ActorFault, HedgegridError
 from hedgegridd.model import parse_client_order_id
+from hedgegridd.risk.machine import SOURCE as GUARDS
+from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.settings import settings
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.scheduler import Fault
@@ -36,10 +53,13 @@ from tests.sim.loop import SECOND, Killed, Machine, ProcessClock, ProcessLoop, T
 from tests.sim.network import Session, Stream, Wire
 
 EPOCH = "s1m"
+HOLD_SOURCES = (GUARDS, PAUSES, DEAD_MAN)  # as in app.py
 QUIET = (m.Woke, m.MarkPrice, m.VenueTruth, m.WatchPrices, m.ReadTruth)  # not worth a line of the trace
 JOURNAL_S = 2.0
 LOOK_S = 0.5  # as the daemon's own watch
 CALM_S = 600.0  # and while nothing is under way and nothing is wrong: it would find nothing
+HEALTH_CALM_S = 300.0
+HEALTH_S = 5.0
 VIEW_LATE_NS = 60 * SECOND
 POLL_S = 1_800.0  # of account and clock, whose answers nobody waits for
 
@@ -47,7 +67,13 @@ POLL_S = 1_800.0  # of account and clock, whose answers nobody waits for
 def new_machines(config: Config) -> Machines:
     """Machines that know nothing yet."""
     symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
-    return Machines(Desk(config, EPOCH), KillSwitch(config.kill_switch), Flattener(symbols, EPOCH))
+    return Machines(
+        Desk(config, EPOCH, hold_sources=HOLD_SOURCES),
+        KillSwitch(config.kill_switch, HOLD_SOURCES),
+        Flattener(symbols, EPOCH),
+        RiskMachine(settings(config), symbols),
+        DeadMan(config),
+    )
 
 
 class Ear(Actor):
@@ -86,6 +112,17 @@ class LazyViews(DeskActor):
         ]
 
 
+class SimDeadMan(DeadManActor):
+    """The dead-man switch; its questions to the desk run on our loop."""
+
+    def __init__(self, machine: DeadMan, loop: ProcessLoop) -> None:
+        super().__init__(machine)
+        self._loop = loop
+
+    def spawn(self, work: Callable[..., Any], *args: object) -> None:
+        self._loop.spawn(work(*args), args)
+
+
 class SimGateway(Gateway):
     """The gateway itself; its tasks run on our loop, and its watch looks as often as something can be found."""
 
@@ -100,6 +137,8 @@ class SimGateway(Gateway):
             "_connection_loop": self._tend_paced,
             "_account_loop": self._account_paced,
             "_clock_loop": self._clock_paced,
+            "_health_loop": self._health_paced,
+            "_depth_loop": self._nothing,  # the guard of the book is off here
         }.get(work.cr_code.co_name)
         if paced is not None:
             work.close()
@@ -123,13 +162,22 @@ class SimGateway(Gateway):
     async def _account_paced(self) -> None:
         while True:
             with contextlib.suppress(VenueCallError):
-                self._take_account((await self._calls.account()).ours())
+                self._polled((await self._calls.account()).ours())
             await asyncio.sleep(POLL_S)
 
     async def _clock_paced(self) -> None:
         while True:
             await asyncio.sleep(60 if self.process.world.machine.is_off else POLL_S)
             await self._sync_clock()
+
+    async def _health_paced(self) -> None:
+        while not self._closing.is_set():
+            self._sources.tell_health()
+            self.bus.publish(m.LoopLagged(lag_ms=Decimal(0)), actor="app")
+            await asyncio.sleep(HEALTH_CALM_S if self.process.all_is_well() else HEALTH_S)
+
+    async def _nothing(self) -> None:
+        return
 
     async def _until_look(self) -> None:
         """Half a second; longer while nothing can be found, until trouble begins."""
@@ -199,7 +247,10 @@ class Process:
             KillSwitchActor(self.machines.kill_switch),
             (DeskActor if world.plan.seed % 10 == 0 else LazyViews)(self.machines.desk),
             FlattenActor(self.machines.flatten),
+            SimDeadMan(self.machines.dead_man, self.loop),
+            RiskActor(self.machines.risk),
             self.gateway,
+            PausesActor(Pauses(config.pause, ZoneInfo("UTC"), {})),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
         for actor in self.actors:

@@ -129,8 +129,7 @@ class Settling:
         world, state = self.world, grid.state.legs[leg]
         if state.closing:
             return
-        qty = world.venue.legs[grid.grid.symbol, str(leg)].qty
-        why = why_leg_has_none(grid.state, leg, qty)
+        why = why_leg_has_none(grid.grid, grid.state, leg, grid.ctx)
         if why is not None:
             world.oracle.fail("entries rest in the end", why)
         wanted = wanted_entries(
