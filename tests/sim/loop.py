@@ -7,6 +7,7 @@ dies, what it still had to do is forgotten, as it would be.
 
 import asyncio
 import heapq
+import inspect
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -161,10 +162,10 @@ class ProcessLoop(asyncio.AbstractEventLoop):
             for task, args in list(self._tasks.items()):
                 task.remove_done_callback(self._done)
                 task._log_destroy_pending = False
-                task.get_coro().close()
+                _close(task.get_coro())
                 for each in args:
                     if asyncio.iscoroutine(each):
-                        each.close()
+                        _close(each)
         finally:
             asyncio._set_running_loop(None)
         self._tasks.clear()
@@ -179,6 +180,15 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def _ended(self, task: asyncio.Task) -> None:
         if not self.dead and not task.cancelled() and (error := task.exception()) is not None:
             self.errors.append(error)
+
+
+def _close(coro: Any) -> None:
+    """End a coroutine, and those that were given to it and that it has not begun to await."""
+    if inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
+        for given in list(coro.cr_frame.f_locals.values()):
+            if asyncio.iscoroutine(given):
+                _close(given)
+    coro.close()
 
 
 class ProcessClock:

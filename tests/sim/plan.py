@@ -40,7 +40,7 @@ class Plan(msgspec.Struct, frozen=True):
 def plan_of(seed: int) -> Plan:
     """Everything about a seed."""
     rng = random.Random(f"plan {seed}")
-    hours = rng.choice((2, 3, 4))
+    hours = rng.choice((1, 2, 3))
     fair_at = hours * 60 * MINUTE
     busy = _busy(rng, fair_at)
     steps = _steps(rng, busy)
@@ -60,7 +60,7 @@ def plan_of(seed: int) -> Plan:
         fair_at=fair_at,
         end_at=fair_at + 15 * MINUTE,
         volatility_bps=rng.choice((4, 10, 20, 35)),
-        busy=(*busy, (fair_at, fair_at + 3 * MINUTE)),
+        busy=(*busy, (fair_at, fair_at + 2 * MINUTE)),
     )
 
 
@@ -112,7 +112,7 @@ def _dead_man(rng: random.Random) -> DeadMan:
     kind = rng.random()
     if kind < 0.2:
         return DeadMan(enabled=False)
-    return DeadMan() if kind < 0.3 else DeadMan(countdown_s=D(600), renew_s=D(200))
+    return DeadMan() if kind < 0.25 else DeadMan(countdown_s=D(600), renew_s=D(200))
 
 
 def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
@@ -129,12 +129,12 @@ def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
 
 def _busy(rng: random.Random, until: int) -> tuple[tuple[int, int], ...]:
     """Minutes in which much happens, with long calm between them."""
-    count = rng.choice((3, 4, 5))
+    count = rng.choice((2, 3))
     slot = until // count
     windows = []
     for number in range(count):
         begin = number * slot + rng.randint(MINUTE, slot // 2)
-        windows.append((begin, begin + rng.randint(2, 6) * MINUTE))
+        windows.append((begin, begin + rng.randint(2, 4) * MINUTE))
     return tuple(windows)
 
 
