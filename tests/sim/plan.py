@@ -190,13 +190,15 @@ def _act(rng: random.Random) -> tuple:
 def _commands(rng: random.Random, at: int) -> list[Step]:
     """A command, and often its opposite a while later, as an operator would."""
     name = rng.choice(
-        ("pause", "throttle", "stop", "mode", "flatten", "flatten", "kill", "kill", "reconcile", "status", "start")
+        ("pause", "throttle", "stop", "mode", "flatten", "flatten", "kill", "kill", "kill_leg", "kill_leg", "trim",
+         "reconcile", "status", "start")
     )
     leg = rng.choice(("LONG", "SHORT"))
     number = rng.random()
     out = [Step(at, "command", (name, leg, number))]
     later = at + rng.randint(1, 400) * SECOND
     undo = {"pause": "resume", "stop": "start", "flatten": "resume", "kill": "rearm", "mode": "normal"}
+    undo["kill_leg"] = "rearm_leg"
     if name in undo and rng.random() < 0.7:
         out.append(Step(later, "command", (undo[name], leg, number)))
     return out

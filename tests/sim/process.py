@@ -89,6 +89,7 @@ class Ear(Actor):
         m.EntriesGone,
         m.FlattenFinished,
         m.VenueTruth,
+        m.TripsChanged,
     )
 
     def __init__(self, hear: Callable[[m.Message], None]) -> None:

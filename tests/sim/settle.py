@@ -33,6 +33,7 @@ class Settling:
         world.disk.broken = False
         world.time.after(90 * SECOND, world.start)
         world.time.after(180 * SECOND, world.command, m.Rearm(reason="settling"))
+        world.time.after(181 * SECOND, world.command, m.Rearm(reason="settling", instrument=world.market.instrument))
         world.time.after(240 * SECOND, self._back_to_normal)
         world.time.after(420 * SECOND, world.command, m.Reconcile(cause="settling"))
 

@@ -252,6 +252,16 @@ class World:
             "normal": m.SetMode(leg=None, mode=LegMode.NORMAL),
             "flatten": m.Flatten(legs=LEGS if number < 0.5 else (side,), reason="operator"),
             "kill": m.Kill(reason="operator", action=(None, "halt", "flatten")[int(number * 3)]),
+            "kill_leg": m.Kill(
+                reason="operator",
+                action=("halt", "flatten")[int(number * 2)],
+                instrument=self.market.instrument,
+                legs=(side,) if number < 0.7 else (),
+            ),
+            "rearm_leg": m.Rearm(reason="all is well", instrument=self.market.instrument),
+            "trim": m.TrimLeg(
+                instrument=self.market.instrument, leg=side, share=D(round(number, 2)) or D(1), reason="operator"
+            ),
             "rearm": m.Rearm(reason="all is well"),
             "reconcile": m.Reconcile(cause="operator"),
             "status": m.GetStatus(),
