@@ -25,6 +25,7 @@ from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
 from hedgegridd.venue.safety import Safety
+from hedgegridd.venue.sources import Sources
 from hedgegridd.venue.stats import Stats
 from hedgegridd.venue.stream_doubt import StreamDoubt
 from hedgegridd.venue.told import Teller
@@ -33,8 +34,11 @@ from hedgegridd.venue.user_stream import UserDecoder
 from hedgegridd.venue.watch import Channels, Watch
 
 REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
-SWEEP_S = 5.0
+SWEEP_S = 5.0  # for all tries
+SWEEP_AGAIN_S = 0.5
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
+_PLACED = "POST /fapi/v1/order (adapter)"
+_CANCELLED = "DELETE /fapi/v1/order (adapter)"
 _NS_PER_S = 1_000_000_000
 _log = structlog.get_logger("venue")
 
@@ -48,6 +52,7 @@ class Gateway(Actor, Listener):
         make_trading: makes the trading connection (`nautilus.for_config`).
         durable: returns when everything journaled so far is on disk; raises JournalError when it cannot be.
         wall_ns, mono_ns: the clocks.
+        references: symbols not traded here whose last price is told.
     """
 
     name: ClassVar[str] = "venue"
@@ -61,7 +66,15 @@ class Gateway(Actor, Listener):
         m.AskOrder,
     )
     queries: ClassVar = (m.GetVenue,)
-    events: ClassVar = (m.LegsLatched, m.LegsUnlatched, m.KillStateChanged, m.Reconciled, m.Stopping)
+    events: ClassVar = (
+        m.LegsLatched,
+        m.LegsUnlatched,
+        m.KillStateChanged,
+        m.TripsChanged,
+        m.HoldsChanged,
+        m.Reconciled,
+        m.Stopping,
+    )
     essential: ClassVar[bool] = True
     tasks_max: ClassVar[int] = 4_096
     stop_deadline_s: ClassVar[float] = 15.0
@@ -75,6 +88,7 @@ class Gateway(Actor, Listener):
         durable: Callable[[], Awaitable[None]],
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
+        references: Sequence[str] = (),
     ) -> None:
         venue = config.venue
         self._config = config
@@ -89,6 +103,7 @@ class Gateway(Actor, Listener):
             timeout_s=float(venue.request_timeout_s),
         )
         self.stats = Stats()
+        self.stats.calls = self.http.stats.calls
         self._calls = VenueCalls(self.http)
         symbols = {grid.instrument_id: grid.symbol for grid in self._grids}
         self._inflight = InFlight()
@@ -117,13 +132,20 @@ class Gateway(Actor, Listener):
             self._calls, symbols, trading=self._trading, inflight=self._inflight, mono_ns=mono_ns
         )
         self._on_disk = OnDisk(durable)
-        self._trip_id = ""  # of the trip that is being carried out
+        self._trip_id = ""  # of the account's trip that is being carried out
+        self._scoped_trips: tuple[str, ...] = ()  # of instruments' and legs' trips that are being carried out
         self._channels = Channels(tuple(symbols))
+        self._sources = Sources(
+            self._calls, symbols, self._feeds,
+            references=references, user_age_s=self._channels.user_age_s,
+            mono_ns=mono_ns, publish=self._out,
+        )  # fmt: skip
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
         self._causes = Causes()
         self._polling_income = False
         self._connected = False
+        self._hurried = False
         self._closing = asyncio.Event()
         self._watch: Watch | None = None
 
@@ -135,7 +157,7 @@ class Gateway(Actor, Listener):
 
     async def stop(self) -> None:
         """Cancel what entries are left, then take the connection down, whatever its state."""
-        if self._connected:
+        if self._rules and not self._hurried:
             await self._sweep()
         self._connected = False
         self._closing.set()
@@ -143,6 +165,10 @@ class Gateway(Actor, Listener):
             self._watch.close()
         await self._trading.disconnect()
         await self.http.close()
+
+    def hurry(self) -> None:
+        """The next `stop` does not sweep: somebody wants us gone at once."""
+        self._hurried = True
 
     async def connect(self) -> None:
         """Bring the venue up, for as long as it takes; says what it waits for by `StageReached`.
@@ -177,9 +203,9 @@ class Gateway(Actor, Listener):
             self._config, self._calls,
             channels=self._channels, trading=self._trading, orders=self._orders, stats=self.stats,
             doubt=self._doubt, on_silent=self._compare,
-            mono_ns=self._mono_ns, publish=self._out, on_account=self._take_account, on_rules=self._take_rule,
+            mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
-        for work in watch.loops():
+        for work in (*watch.loops(), *self._sources.loops()):
             self._go(work)
         self._out(m.VenueUp())
 
@@ -196,6 +222,10 @@ class Gateway(Actor, Listener):
     def _take_account(self, account: m.VenueAccount) -> None:
         self._account, self._account_ns = account, self._mono_ns()
 
+    def _polled(self, account: m.VenueAccount) -> None:
+        self._take_account(account)
+        self._out(m.AccountRead(account=account))
+
     # --- bus ----------------------------------------------------------------------------------
 
     def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
@@ -206,7 +236,8 @@ class Gateway(Actor, Listener):
                 self._causes.taken(message.client_order_id, envelope.cause)
                 self._orders.place(message, cause)
             case m.CancelOrder():
-                if self._trip_id and not self._on_disk.passed(self._trip_id):
+                trips = self._trips()
+                if trips and not self._on_disk.passed(trips):
                     self._go(self._cancel_once_on_disk(message))
                 else:
                     self._orders.cancel(message)
@@ -234,6 +265,12 @@ class Gateway(Actor, Listener):
             case m.KillStateChanged():
                 self._trip_id = message.trip_id if message.state is KillState.TRIPPED else ""
                 self._orders.kill_switch(message.state)
+            case m.TripsChanged():
+                running = (trip for trip in message.trips if trip.state is KillState.TRIPPED)
+                self._scoped_trips = tuple(trip.trip_id for trip in running)
+                self._orders.trips(message.trips)
+            case m.HoldsChanged():
+                self._orders.holds(message.source, message.holds)
             case m.GetVenue():
                 return (self._view(cause),)
             case _:
@@ -244,6 +281,7 @@ class Gateway(Actor, Listener):
         self.bus.publish(event, cause, self.name)
         if isinstance(event, m.OrderAccepted) and not event.algo:
             self._truth.named(event.venue_order_id, event.client_order_id)
+            self._sources.by_connection(_PLACED, None)
 
     def _out_market(self, event: m.BarClosed | m.MarkPrice | m.PriceCrossed) -> None:
         now_ns = self._mono_ns()
@@ -262,15 +300,21 @@ class Gateway(Actor, Listener):
         flatten_id = command.token.partition("|")[0]
         try:
             # A trip may join a flatten that runs: then its own record is waited for as well.
-            await self._wait_on_disk(f"{self._trip_id}|{flatten_id}", flatten_id)
+            await self._wait_on_disk(f"{self._trips()}|{flatten_id}", flatten_id)
         except BaseException:
             work.close()
             raise
         return await work
 
     async def _cancel_once_on_disk(self, command: m.CancelOrder) -> None:
-        await self._wait_on_disk(self._trip_id, self._trip_id)
+        trips = self._trips()
+        if trips:
+            await self._wait_on_disk(trips, trips)
         self._orders.cancel(command)
+
+    def _trips(self) -> str:
+        """The trips that are being carried out, whose records must be on disk before anything is cancelled for them."""
+        return "|".join(filter(None, (self._trip_id, *self._scoped_trips)))
 
     async def _wait_on_disk(self, key: str, action_id: str) -> None:
         if why := await self._on_disk.before(key):
@@ -357,16 +401,23 @@ class Gateway(Actor, Listener):
         if self._bars[bar.instrument].live(bar) and self._connected:
             self._go(self._bars[bar.instrument].fill())
 
+    def venue_ms(self) -> int:
+        """The venue's clock, for the connection's signatures."""
+        return self.http.now_ms()
+
     def on_order_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that an order was refused."""
-        self._orders.order_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+        failure = self._heeded(_PLACED, of_text(reason))
+        self._orders.order_failed(instrument, client_order_id, failure)
 
     def on_cancel_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that a cancel was refused."""
-        self._orders.cancel_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+        failure = self._heeded(_CANCELLED, of_text(reason))
+        self._orders.cancel_failed(instrument, client_order_id, failure)
 
-    def _heeded(self, failure: Failure) -> Failure:
+    def _heeded(self, endpoint: str, failure: Failure) -> Failure:
         """The adapter does not read `Retry-After`: after a limit it rests, and our own client asks for how long."""
+        self._sources.by_connection(endpoint, failure)
         if failure.kind is Kind.LIMITED:
             self._orders.limited(failure)
             self._go(self._sync_clock())
@@ -380,11 +431,19 @@ class Gateway(Actor, Listener):
 
     async def _sweep(self) -> None:
         """After an orderly stop there is nothing to find; after a broken part of ours this is what cancels."""
+        said = "no answer in time"
         try:
             async with asyncio.timeout(SWEEP_S):
-                found = await self._safety.sweep_entries()
-        except (VenueCallError, TimeoutError) as error:
-            _log.error("entries not swept", error=str(error) or "no answer in time")  # its text says all
+                while True:
+                    try:
+                        found = await self._safety.sweep_entries()
+                    except VenueCallError as error:
+                        said = str(error)  # its text says all
+                        await asyncio.sleep(SWEEP_AGAIN_S)
+                        continue
+                    break
+        except TimeoutError:
+            _log.error("entries not swept", error=said)
             return
         if found:
             _log.warning("entries swept", cancelled=found)
