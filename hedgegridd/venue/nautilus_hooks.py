@@ -190,7 +190,10 @@ def stream_up(client: BinanceFuturesExecutionClient) -> bool:
     stream: BinanceUserDataWebSocketClient = client._ws_client  # noqa: SLF001  # checked by tap
     _needs(stream, "_stream_client", "_is_recovery_failed")
     socket = stream._stream_client  # noqa: SLF001  # checked above
-    return socket is not None and not stream._is_recovery_failed and bool(socket.is_active())  # noqa: SLF001
+    if socket is None or stream._is_recovery_failed:  # noqa: SLF001  # checked above
+        return False
+    # A socket that tries to come back calls itself active.
+    return bool(socket.is_active()) and not socket.is_reconnecting()
 
 
 async def revive(client: BinanceFuturesExecutionClient) -> None:

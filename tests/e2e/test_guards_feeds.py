@@ -81,7 +81,9 @@ def test_a_burst_of_refused_orders_pauses_and_clears_after_its_cool_down(tmp_pat
             target="rest", kind="status_before", method="POST", path=ENTRIES,
             status=400, code=-4131, msg="The counterparty's best price does not meet the limit.",
         )  # fmt: skip
-        r.venue.admin("POST", "/jump", {"symbol": SYMBOL, "factor": "1.02"})  # every rung moves, and is refused
+        r.venue.admin(
+            "POST", "/jump", {"symbol": SYMBOL, "factor": "1.02"}
+        )  # every rung moves, and is refused
         cause = r.paused()
         assert "-4131" in cause
         r.mend()
