@@ -46,6 +46,7 @@ from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
+from hedgegridd.risk.machine import SOURCE as GUARDS
 from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.risk.settings import references, settings
 from hedgegridd.runtime.bus import Bus
@@ -65,6 +66,7 @@ COMPARISONS = 3  # at most, within RECONCILE_S
 SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
+HOLD_SOURCES = (GUARDS,)  # nothing is traded before each of them has said what it holds
 
 
 @dataclass
@@ -114,8 +116,8 @@ class Daemon:
             _log.warning("journal", note=note)
         symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
         self.machines = Machines(
-            Desk(config, self.folder.epoch),
-            KillSwitch(config.kill_switch),
+            Desk(config, self.folder.epoch, hold_sources=HOLD_SOURCES),
+            KillSwitch(config.kill_switch, HOLD_SOURCES),
             Flattener(symbols, self.folder.epoch),
             RiskMachine(settings(config), symbols),
         )

@@ -29,6 +29,7 @@ WAKE_TRUTH = "truth"
 VIEW_NS = SECOND_NS // 2
 TRUTH_RETRY_NS = SECOND_NS // 2
 TRUTH_RETRY_MAX_NS = 10 * SECOND_NS
+RECHECK_NS = 2 * SECOND_NS
 TRUTH_LOST_NS = 60 * SECOND_NS
 LOST_ORDERS = 10_000  # more than a process can have sent that the journal does not know
 
@@ -335,6 +336,8 @@ class Desk:
         ok = not outcome.again and (first or not outcome.differences)
         truth.ok_ns = report.asked_ns if ok else truth.ok_ns
         truth.differences = () if ok else tuple(outcome.differences)
+        if truth.differences:  # repaired by now; whether that was all the next comparison says
+            ctx.want_truth("differences were found", after_ns=RECHECK_NS)
         waiting = [
             waiter
             for waiter in state.waiters
