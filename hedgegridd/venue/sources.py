@@ -167,11 +167,12 @@ class Sources:
 
     async def _reference_loop(self) -> None:
         while True:
+            try:
+                prices = await self._calls.prices()
+            except VenueCallError as error:
+                _log.warning("reference prices not read", error=str(error))
+                prices = {}
             for symbol in self._references:
-                try:
-                    price = await self._calls.price(symbol)
-                except VenueCallError as error:
-                    _log.warning("reference price not read", symbol=symbol, error=str(error))
-                    continue
-                self._publish(ReferencePrice(symbol=symbol, price=price))
+                if symbol in prices:
+                    self._publish(ReferencePrice(symbol=symbol, price=prices[symbol]))
             await asyncio.sleep(REFERENCE_S)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,14 @@ class Rig:
 
 @contextmanager
 def rig(
-    folder: Path, guard: Mapping[str, object], others: Sequence[Mapping[str, object]] = ()
+    folder: Path,
+    guard: Mapping[str, object],
+    others: Sequence[Mapping[str, object]] = (),
+    symbols: str = SYMBOL,
 ) -> Iterator[Rig]:
     """A market at 5 times its speed with entries resting; `guard` is the one that is tried."""
-    with exchange(["--speed", "5", "--seed", "4", "--regime", "quiet"], folder / "exchange.log") as venue:
+    arguments = ["--speed", "5", "--seed", "4", "--regime", "quiet", "--symbols", symbols]
+    with exchange(arguments, folder / "exchange.log") as venue:
         tables = {"[journal]": {"segment_mb": 8}}
         config = write_config(folder, venue, [GRID], tables=tables, guards=[guard, *others, *OTHERS])
         text = config.path.read_text()
@@ -155,3 +160,32 @@ def test_a_slow_venue_pauses_while_its_answers_take_long(tmp_path: Path) -> None
         r.fault(target="rest", kind="delay", method="GET", delay_ms=600)
         cause = r.paused()
         assert "answers take" in cause
+
+
+PEG = {"type": "depeg", "enabled": True, "usdt_symbol": SYMBOL, "usdc_symbol": SYMBOL, "every_s": 1}
+
+
+def test_a_lost_peg_pauses(tmp_path: Path) -> None:
+    with rig(tmp_path, PEG, symbols=f"{SYMBOL},USDCUSDT") as r:
+        r.venue.admin("POST", "/jump", {"symbol": "USDCUSDT", "factor": "1.006"})
+        assert "from its peg" in r.paused()
+
+
+def test_a_lost_peg_with_exit_flattens_and_stays_so(tmp_path: Path) -> None:
+    with rig(tmp_path, PEG | {"exit": True}, symbols=f"{SYMBOL},USDCUSDT") as r:
+        r.venue.admin("POST", "/jump", {"symbol": SYMBOL, "factor": "0.994"})
+
+        def quantities() -> list[Decimal]:
+            return [Decimal(leg["qty"]) for leg in r.venue.truth()["legs"].values()]
+
+        r.wait(lambda: any(quantities()), "a rung has filled")
+        r.venue.admin("POST", "/jump", {"symbol": "USDCUSDT", "factor": "0.99"})
+
+        def halted() -> bool:
+            return bool(r.bot.control.ask("status")["kill_switch"]["state"] == "HALTED")
+
+        r.wait(halted, "flat and halted")
+        assert not any(quantities())
+        truth = r.venue.truth()
+        assert (truth["open_orders"], truth["algo_orders"]) == ([], [])
+        assert "depeg" in str(r.bot.control.ask("status")["kill_switch"])
