@@ -235,6 +235,13 @@ class Desk:
             if message.source in held.silent:
                 held.silent.remove(message.source)
         else:
+            left = {trip.trip_id for trip in message.trips}
+            for trip in held.trips:
+                if (
+                    trip.trip_id not in left
+                ):  # rearmed; a person has looked at what the venue did here as well
+                    for name, grid in self._state.grids.items():
+                        grid.halted = None if trip.scope.instrument in (None, name) else grid.halted
             held.trips = message.trips
         self._operator.release_latches()
         return tuple(self._grids)

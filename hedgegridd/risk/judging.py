@@ -148,6 +148,7 @@ def shown(
         unit=verdict.unit,
         message=message,
         since_ns=before.since_ns if level == before.level else now.time_ns,
+        action=str(verdict.action or params.act),
     )
 
 
@@ -158,7 +159,9 @@ def _words(acted: Acted | None, verdict: Verdict) -> tuple[m.Level, str]:
     if acted is None or verdict.breach:
         return verdict.level, message
     what = f"{acted.action} since {acted.cause}"
-    return level_of(acted.action), what if acted.action.trips else f"{what}; clearing"
+    if acted.action.trips:
+        return level_of(acted.action), what
+    return "BLOCK" if acted.action.stops_entries else "WARN", f"{what}; clearing"
 
 
 def ns(seconds: Decimal) -> int:

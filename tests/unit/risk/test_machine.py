@@ -141,6 +141,8 @@ def test_a_throttle_is_told_with_its_factor_and_a_notice_holds_nothing():
     rig = Rig(("session_drawdown", {"action": "throttle:0.25", "confirm": 1}))
     (changed,) = of(m.HoldsChanged, rig.equity(9400))
     assert [(hold.action, hold.factor) for hold in changed.holds] == [("throttle", D("0.25"))]
+    rig.equity(9990)
+    assert rig.level("session_drawdown") == "WARN", "the breach is over, what it did still clears"
     told = Rig(("session_drawdown", {"action": "notify", "confirm": 1}))
     (changed,) = of(m.HoldsChanged, told.equity(9400))
     assert [hold.action for hold in changed.holds] == ["notify"]
