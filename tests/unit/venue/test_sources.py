@@ -197,7 +197,7 @@ async def test_reference_prices_are_told_of_those_that_the_venue_has() -> None:
 async def test_prices_that_cannot_be_read_are_not_told_and_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sources, "REFERENCE_S", 0.01)
+    monkeypatch.setattr(sources, "REFERENCE_EVERY_S", 0.01)
     async with bench(("BTCUSDC",)) as b:
         good = answer([{"symbol": "BTCUSDC", "price": "1", "time": 1}])
         b.fake.on("GET", "/fapi/v1/ticker/price", answer({}, 500), good)
