@@ -1,5 +1,6 @@
 """Guards of the venue and the feeds on real processes: each fault pauses, no entry rests, and it clears by itself."""
 
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -14,6 +15,7 @@ from tests.support.truth import entries_at
 pytestmark = pytest.mark.e2e
 SYMBOL = "BTCUSDT"
 GRID = {"instrument": f"{SYMBOL}-PERP", "recenter_trigger_bps": 100, "step_bps": 20}
+SPEED = 5
 WAIT_S = 15.0
 ENTRIES = "/fapi/v1/order"
 # Guards of other things, which the same faults move: they clear as fast.
@@ -66,7 +68,7 @@ def rig(
     symbols: str = SYMBOL,
 ) -> Iterator[Rig]:
     """A market at 5 times its speed with entries resting; `guard` is the one that is tried."""
-    arguments = ["--speed", "5", "--seed", "4", "--regime", "quiet", "--symbols", symbols]
+    arguments = ["--speed", str(SPEED), "--seed", "4", "--regime", "quiet", "--symbols", symbols]
     with exchange(arguments, folder / "exchange.log") as venue:
         tables = {"[journal]": {"segment_mb": 8}}
         config = write_config(folder, venue, [GRID], tables=tables, guards=[guard, *others, *OTHERS])
@@ -160,6 +162,34 @@ def test_a_slow_venue_pauses_while_its_answers_take_long(tmp_path: Path) -> None
         r.fault(target="rest", kind="delay", method="GET", delay_ms=600)
         cause = r.paused()
         assert "answers take" in cause
+
+
+def test_too_many_calls_in_ten_seconds_pause_until_they_are_over(tmp_path: Path) -> None:
+    with rig(tmp_path, {"type": "call_quota", "clear_s": 1}) as r:
+
+        def compared() -> list[str]:
+            r.bot.control.ask("reconcile")  # seven calls each
+            return r.causes()
+
+        r.wait(compared, "the quota is used up")
+        assert "calls in 10 s" in r.paused()
+        r.trades_again()
+
+
+def test_a_daemon_that_stood_still_pauses_and_goes_on(tmp_path: Path) -> None:
+    with rig(tmp_path, {"type": "loop_lag", "clear_s": 1}) as r:
+        r.bot.program.process.send_signal(signal.SIGSTOP)
+        try:
+            stood_ms = r.venue.admin("GET", "/health")["market_ms"] + 2_500 * SPEED
+
+            def passed() -> bool:
+                return bool(r.venue.admin("GET", "/health")["market_ms"] >= stood_ms)
+
+            until(passed, "two and a half seconds", WAIT_S)
+        finally:
+            r.bot.program.process.send_signal(signal.SIGCONT)
+        assert "loop lag 2" in r.paused()
+        r.trades_again()
 
 
 PEG = {"type": "depeg", "enabled": True, "usdt_symbol": SYMBOL, "usdc_symbol": SYMBOL, "every_s": 1}
