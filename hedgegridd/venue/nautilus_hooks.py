@@ -6,8 +6,8 @@
     _stream_client     its socket: is it alive? and the flag that says the adapter has given up
     _on_resubscribe    the adapter's comparison after a new socket; we make ours after it
     _clients           of the execution engine: how the client is found
-    _ws_client, _ws_public_client   of the data client: quotes that were overtaken are not handled
     _prepare_params    of its HTTP client: signed calls are stamped with the venue's clock, not with ours
+    _ws_client, _ws_public_client   of the data client: quotes that were overtaken are not handled
 
 A test fails when one of them moves.
 """
@@ -183,9 +183,9 @@ def conflate(
 def data_factory(
     soon: Callable[[Callable[[], None]], object], overtaken: Callable[[], None], venue_ms: Callable[[], int]
 ) -> type[LiveDataClientFactory]:
-    """The adapter's own factory, its client's quotes conflated; its instrument provider signs by the venue's time."""
+    """The adapter's own factory, its client's quotes conflated; its instrument provider signs as well."""
 
-    class OurFactory(LiveDataClientFactory):
+    class ConflatingFactory(LiveDataClientFactory):
         @staticmethod
         def create(**options: Any) -> BinanceFuturesDataClient:
             client = BinanceLiveDataClientFactory.create(**options)
@@ -193,7 +193,7 @@ def data_factory(
             stamp(client, venue_ms)
             return client
 
-    return OurFactory
+    return ConflatingFactory
 
 
 def exec_client(kernel: NautilusKernel) -> BinanceFuturesExecutionClient:
@@ -215,7 +215,10 @@ def stream_up(client: BinanceFuturesExecutionClient) -> bool:
     stream: BinanceUserDataWebSocketClient = client._ws_client  # noqa: SLF001  # checked by tap
     _needs(stream, "_stream_client", "_is_recovery_failed")
     socket = stream._stream_client  # noqa: SLF001  # checked above
-    return socket is not None and not stream._is_recovery_failed and bool(socket.is_active())  # noqa: SLF001
+    if socket is None or stream._is_recovery_failed:  # noqa: SLF001  # checked above
+        return False
+    # A socket that tries to come back calls itself active.
+    return bool(socket.is_active()) and not socket.is_reconnecting()
 
 
 async def revive(client: BinanceFuturesExecutionClient) -> None:

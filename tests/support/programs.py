@@ -164,6 +164,10 @@ class Exchange:
         """The account as the exchange knows it."""
         return dict(self._admin.ask("GET", "/truth"))
 
+    def public(self, path: str) -> Any:
+        """The answer of a public GET, its query in the path."""
+        return self._public.ask("GET", path)
+
     def premium_index(self, symbol: str) -> dict[str, Any]:
         """Mark price and funding rate as the venue publishes them."""
         return dict(self._public.ask("GET", f"/fapi/v1/premiumIndex?symbol={symbol}"))

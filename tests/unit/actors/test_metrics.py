@@ -11,7 +11,13 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from hedgegridd import messages as m
-from hedgegridd.actors.metric_families import daemon_families, desk_families, guard_families, venue_families
+from hedgegridd.actors.metric_families import (
+    budget_families,
+    daemon_families,
+    desk_families,
+    guard_families,
+    venue_families,
+)
 from hedgegridd.actors.metrics import REASONS_MAX, Meters, MetricsActor
 from hedgegridd.config import Metrics
 from hedgegridd.model import KillState, Leg, LegMode, Regime
@@ -182,7 +188,14 @@ def test_what_is_not_known_is_absent_not_zero():
 
 def test_the_venues_and_the_daemons_figures():
     got = values(venue_families(venue()))
-    assert got == {"hedgegrid_margin_ratio": 0.04, "hedgegrid_rate_budget_used_ratio/weight_1m": 0.1}
+    assert got == {"hedgegrid_margin_ratio": 0.04}
+    health = m.VenueHealth(calls=1, failed=0, weight_used=Decimal("0.1"), orders_used=Decimal("0.25"))
+    assert values(budget_families(health)) == {
+        "hedgegrid_rate_budget_used_ratio/weight_1m": 0.1,
+        "hedgegrid_rate_budget_used_ratio/orders": 0.25,
+    }
+    unknown = m.VenueHealth(calls=1, failed=0, orders_used=Decimal(0))
+    assert values(budget_families(unknown)) == {"hedgegrid_rate_budget_used_ratio/orders": 0}
     got = values(daemon_families(5 * S, 12 * S, KILL, BOOT))
     assert got["hedgegrid_uptime_seconds"] == 7
     assert got["hedgegrid_trading_enabled"] == 1
@@ -310,6 +323,10 @@ def fed(actor: MetricsActor) -> MetricsActor:
     actor._meters.venue.orders_submitted["E"] += 2
     actor._meters.venue.tick_to_order_ns.append(2_000_000)
     actor._meters.commands[("flatten", "done")] += 1
+    actor._meters.venue.calls.update(
+        {("GET /a", "ok"): 7, ("GET /a", "limited"): 2, ("GET /b", "limited"): 1}
+    )
+    actor.handle(event(m.VenueHealth(calls=1, failed=0, weight_used=Decimal("0.5"), orders_used=Decimal(0))))
     actor._meters.loop_lag.observe(0.001)
     return actor
 
@@ -329,6 +346,11 @@ async def test_a_scrape_has_all_fifteen_and_the_counts():
     assert samples[("hedgegrid_fills_total", "maker")] == 1
     assert samples[("hedgegrid_fills_total", "taker")] == 1
     assert samples[("hedgegrid_commands_total", "flatten", "done")] == 1
+    assert samples[("hedgegrid_venue_calls_total", "GET /a", "ok")] == 7
+    assert samples[("hedgegrid_venue_calls_total", "GET /b", "limited")] == 1
+    assert samples[("hedgegrid_venue_errors_total", "limited")] == 3
+    assert ("hedgegrid_venue_errors_total", "ok") not in samples
+    assert samples[("hedgegrid_rate_budget_used_ratio", "weight_1m")] == 0.5
     assert samples[("hedgegrid_loop_lag_seconds_count",)] == 1
     assert samples[("hedgegrid_tick_to_order_seconds_count",)] == 1
 

@@ -64,7 +64,7 @@ class Bench:
         self.inflight = InFlight()
         stats = Stats()
         teller = Teller(self.tell, self.inflight, stats, lambda: self.now_ns)
-        calls = VenueCalls(rest)
+        calls = self.calls = VenueCalls(rest)
         symbols = {IID: "BTCUSDT"}
         resolver = Resolver(
             calls,
@@ -513,3 +513,23 @@ async def test_what_our_own_client_was_told_to_wait_holds_for_the_connection_too
         await b.settle()
         assert "e" not in b.log
         assert "3.0 s more" in b.of(m.OrderRefused)[0].reason
+
+
+async def test_a_fifth_of_the_venues_orders_is_kept_for_exits() -> None:
+    async with bench() as b:
+        b.fake.on("POST", ALGO, answer({"algoId": 7}))
+        b.calls.orders.limits = ((10, 10),)
+        b.place(*[order(f"e{n}") for n in range(9)])
+        await b.settle()
+        refused = b.of(m.OrderRefused)
+        assert [each.client_order_id for each in refused] == ["e8"]
+        assert "8 of 10 orders in 10 s" in refused[0].reason
+        b.place(order("t", Purpose.TAKE_PROFIT), stop("s"), order("e9"))
+        await b.settle()
+        assert b.log[8:] == ["t", "remember s"]
+        assert [each.client_order_id for each in b.of(m.OrderRefused)] == ["e8", "e9"]
+        assert b.calls.orders.used(b.now_ns) == 1, "what reduces counts as well"
+        b.now_ns += 10_000_000_000
+        b.place(order("e10"))
+        await b.settle()
+        assert b.log[-1] == "e10"
