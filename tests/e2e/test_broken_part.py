@@ -1,5 +1,6 @@
 """A bug in a part of the real daemon: essential ones take the entries away and end it, front ends come back alone."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -94,9 +95,8 @@ def test_a_front_end_that_breaks_comes_back_alone_and_health_says_so(tmp_path: P
         with running(config, entry=(str(script), "front end")) as bot:
             ready(bot)
             until(lambda: both(venue), "entries", 30, bot.program)
-            with pytest.raises((ProgramError, OSError)):
-                for _ in range(3):  # the answer may still come before the connection is closed
-                    bot.control.ask("throttle", throttle=0.5)
+            with contextlib.suppress(ProgramError, OSError):  # its answer may be lost with the front end
+                bot.control.ask("throttle", throttle=0.5)
             health = until(
                 lambda: _health(config.folder / "control.sock"), "it answers again", 20, bot.program
             )
