@@ -179,7 +179,7 @@ class Daemon:
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
-        self.orderly_stop = OrderlyStop(self.bus, self.waiter, flatten=config.daemon.on_stop == "flatten")
+        self.orderly_stop = self._stages_of_stop()
         self.supervisor = Supervisor(
             self.bus,
             [
@@ -199,6 +199,9 @@ class Daemon:
             ],
             on_incident=self._incident,
         )
+
+    def _stages_of_stop(self) -> OrderlyStop:
+        return OrderlyStop(self.bus, self.waiter, flatten=self.config.daemon.on_stop == "flatten")
 
     def _troubles(self) -> tuple[str, ...]:
         return self.supervisor.troubles()

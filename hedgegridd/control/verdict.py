@@ -11,7 +11,7 @@ from decimal import Decimal
 from hedgegridd.control.figures import counted, on_grid
 from hedgegridd.control.kept_away import holds_wrong, planned, trips_wrong, ways_out, whole_paused
 from hedgegridd.control.views import age_s
-from hedgegridd.core.entries import DISABLED
+from hedgegridd.core.scopes import DISABLED
 from hedgegridd.messages import (
     BootAnswer,
     DeskView,

@@ -6,8 +6,9 @@ import pytest
 
 from hedgegridd import messages as m
 from hedgegridd.core.desk import Desk
-from hedgegridd.core.holds import covers, factor
+from hedgegridd.core.holds import factor
 from hedgegridd.core.ladder import RungTarget
+from hedgegridd.core.scopes import covers
 from hedgegridd.core.state import HoldState
 from hedgegridd.model import LEGS, KillState, Leg, Purpose
 from tests.support.desk_rig import EPOCH, config, rig

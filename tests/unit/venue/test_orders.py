@@ -533,3 +533,53 @@ async def test_a_fifth_of_the_venues_orders_is_kept_for_exits() -> None:
         b.place(order("e10"))
         await b.settle()
         assert b.log[-1] == "e10"
+
+
+def _trip(leg: Leg | None = Leg.LONG, state: KillState = KillState.TRIPPED) -> m.Trip:
+    scope = m.Scope(instrument=IID, leg=leg)
+    return m.Trip(trip_id="T-7", scope=scope, action="halt", cause="ten losses", state=state)
+
+
+def _pause(scope: m.Scope | None = None, action: str = "pause") -> m.Hold:
+    return m.Hold(key="G-1", action=action, scope=scope or m.Scope(), cause="spread", since_ns=1)  # type: ignore[arg-type]
+
+
+async def test_a_scoped_trip_refuses_entries_of_its_scope_those_that_wait_included() -> None:
+    async with bench() as b:
+        written = asyncio.Event()
+        b.journal = written.wait
+        b.place(order("E1"), order("E2", leg=Leg.SHORT))
+        await asyncio.sleep(0)
+        b.orders.trips((_trip(),))
+        assert [event.client_order_id for event in b.of(m.OrderRefused)] == ["E1"]
+        written.set()
+        b.place(order("E3"), order("T1", Purpose.TAKE_PROFIT))
+        await b.settle()
+        assert sorted(b.log) == ["E2", "T1"]
+        b.orders.trips((_trip(state=KillState.HALTED),))
+        b.place(order("E4"))
+        assert [event.client_order_id for event in b.of(m.OrderRefused)] == ["E1", "E3", "E4"]
+        b.orders.trips(())
+        b.place(order("E5"))
+        await b.settle()
+        assert "E5" in b.log
+
+
+async def test_a_hold_refuses_what_waits_for_the_journal_and_only_while_it_holds() -> None:
+    async with bench() as b:
+        written = asyncio.Event()
+        b.journal = written.wait
+        b.place(order("E1"))
+        await asyncio.sleep(0)
+        b.orders.holds("guards", (_pause(action="notify"), _pause(action="throttle")))
+        assert not b.of(m.OrderRefused)
+        b.orders.holds("guards", (_pause(),))
+        (refused,) = b.of(m.OrderRefused)
+        assert refused.reason == "held by G-1: spread"
+        b.orders.holds("pauses", ())
+        written.set()
+        b.place(order("E2"))
+        b.orders.holds("guards", ())
+        b.place(order("E3"))
+        await b.settle()
+        assert b.log == ["E3"]
