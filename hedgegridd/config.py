@@ -202,6 +202,13 @@ class Journal(Table, frozen=True, kw_only=True):
     snapshot_every: Annotated[int, _between("100", "10000000")] = 20000  # records
 
 
+class Panic(Table, frozen=True, kw_only=True):
+    """`[panic]`: a key of its own for `hedgegridctl panic` (None: the venue's)."""
+
+    api_key: str | None = None  # names of credentials, never their values
+    api_secret: str | None = None
+
+
 class Config(Table, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -213,3 +220,4 @@ class Config(Table, frozen=True, kw_only=True):
     control: Control = Control()
     metrics: Metrics = Metrics()
     journal: Journal = Journal()
+    panic: Panic = Panic()

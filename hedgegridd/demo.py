@@ -93,7 +93,7 @@ def ctl_command(executable: str = sys.executable) -> str:
         return "hedgegridctl"
     beside = Path(executable).parent / "hedgegridctl"
     if not beside.exists():
-        return f"{executable} -m hedgegridd.ctl.main"
+        return f"{executable} -m hedgegridd.ctl.entry"
     return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 

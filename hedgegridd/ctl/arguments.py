@@ -71,6 +71,12 @@ def _local(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     new.add_argument("name", help="whose key it is; kept in the journal with every command")
     new.add_argument("--role", choices=("viewer", "operator", "admin"), default="viewer")
+    panic = commands.add_parser(
+        "panic",
+        help="Flatten past a daemon that hangs or is dead: own process, own connection.",
+        add_help=False,
+    )
+    panic.add_argument("rest", nargs=argparse.REMAINDER)
     top = commands.add_parser("top", help="A live screen of what the daemon does.", parents=[common])
     top.add_argument(
         "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default 1)"

@@ -6,6 +6,7 @@ It never imports nautilus_trader or a web server, so that it starts at once.
 import argparse
 import os
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = parsed.socket or os.environ.get("HEDGEGRIDD_SOCKET") or arguments.DEFAULT_SOCKET
     if parsed.command == "key":
         return keys.new(parsed.name, parsed.role, as_json=parsed.json)
+    if parsed.command == "panic":  # behind general options; without them `entry` has taken it
+        from hedgegridd.ctl import panic  # noqa: PLC0415  # each command imports only what it needs
+
+        return panic.main(parsed.rest, time.monotonic_ns())
     client = Client(path)
     try:
         if parsed.command == "top":
@@ -113,7 +118,7 @@ def _no_daemon(path: str, error: NoDaemon, *, as_json: bool) -> int:
             "start    hedgegridd run -c FILE (README: Install on a host)    why  what it wrote last",
             file=sys.stderr,
         )
-        print("get out  the venue's own app", file=sys.stderr)
+        print("get out  hedgegridctl panic", file=sys.stderr)
     return NO_DAEMON
 
 

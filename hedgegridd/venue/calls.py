@@ -9,6 +9,7 @@ from hedgegridd.model import OrderKind, Side
 from hedgegridd.venue import wire
 from hedgegridd.venue.rest import Params, RestClient, VenueCallError
 
+REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
 BATCH = 10  # the venue's most for one batch cancel
 NOT_SERVED = 404  # of a path; an unknown order is told by a code
 PAGE = 1_000  # the venue's most rows of userTrades and income

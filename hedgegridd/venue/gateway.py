@@ -14,7 +14,7 @@ from hedgegridd.model import Instrument, KillState
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.venue import patience, setup
 from hedgegridd.venue.bars import Bars
-from hedgegridd.venue.calls import VenueCalls
+from hedgegridd.venue.calls import REST_URLS, VenueCalls
 from hedgegridd.venue.causes import Causes
 from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
@@ -32,7 +32,6 @@ from hedgegridd.venue.truth import TruthReader
 from hedgegridd.venue.user_stream import UserDecoder
 from hedgegridd.venue.watch import Channels, Watch
 
-REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
 SWEEP_S = 5.0
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
 _NS_PER_S = 1_000_000_000

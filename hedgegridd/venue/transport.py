@@ -18,11 +18,19 @@ class Lost(Exception):  # noqa: N818  # reads as the event it is
     """The venue may have the request; its answer did not come whole."""
 
 
+class Headers(Protocol):
+    """Looked up without regard to case."""
+
+    def get(self, name: str, /) -> str | None:
+        """The value, None when the header is not there."""
+        ...
+
+
 class Answer(NamedTuple):
-    """An answer with any status; names of headers are looked up without regard to case."""
+    """A whole answer, whatever its status."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Headers
     body: bytes
 
 
