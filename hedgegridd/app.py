@@ -20,6 +20,7 @@ from anyio.abc import TaskStatus
 from hedgegridd import messages as m
 from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
 from hedgegridd.actors.metrics import Meters, MetricsActor
+from hedgegridd.actors.panic import PanicActor
 from hedgegridd.actors.recent import RecentActor
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.config import Config
@@ -35,6 +36,7 @@ from hedgegridd.errors import ActorFault, HedgegridError
 from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal import snapshot
 from hedgegridd.journal.folder import StateFolder
+from hedgegridd.journal.latch_watch import LatchWatch
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
@@ -153,6 +155,7 @@ class Daemon:
             account_poll_s=float(config.venue.account_poll_s),
         )
         dispatcher = Dispatcher(REGISTRY, services)
+        watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = Gateway(
             config,
             self.credentials,
@@ -160,6 +163,7 @@ class Daemon:
             durable=self._durable_now,
             wall_ns=self.clock.wall_ns,
             mono_ns=self.clock.mono_ns,
+            gate=watch,
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
@@ -173,6 +177,7 @@ class Daemon:
                 self.waiter,
                 BootActor(self.boot),
                 KillSwitchActor(self.machines.kill_switch),
+                PanicActor(watch, self.folder.path, self._durable_now),
                 DeskActor(self.machines.desk),
                 FlattenActor(self.machines.flatten),
                 self.metrics,

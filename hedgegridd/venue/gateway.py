@@ -20,7 +20,7 @@ from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.inflight import InFlight
 from hedgegridd.venue.on_disk import OnDisk
-from hedgegridd.venue.orders import Orders
+from hedgegridd.venue.orders import Gate, Orders
 from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
@@ -47,6 +47,7 @@ class Gateway(Actor, Listener):
         make_trading: makes the trading connection (`nautilus.for_config`).
         durable: returns when everything journaled so far is on disk; raises JournalError when it cannot be.
         wall_ns, mono_ns: the clocks.
+        gate: stands in the way of entries; None: nothing does.
     """
 
     name: ClassVar[str] = "venue"
@@ -74,6 +75,7 @@ class Gateway(Actor, Listener):
         durable: Callable[[], Awaitable[None]],
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
+        gate: Gate | None = None,
     ) -> None:
         venue = config.venue
         self._config = config
@@ -108,7 +110,7 @@ class Gateway(Actor, Listener):
         self._orders = Orders(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
-            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go,
+            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, gate=gate,
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())

@@ -9,6 +9,7 @@ the journal and for the answers to the stops taken before them.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -57,6 +58,18 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 BOUNDS = Bounds()
 
 
+class Gate(Protocol):
+    """Stands in the way of entries by what the loop does not know (`journal.latch_watch`)."""
+
+    def why(self, instrument: str) -> str:
+        """Why an entry of the instrument may not leave now; empty when it may."""
+        ...
+
+    async def looked(self, instrument: str, within_s: float) -> None:
+        """Wait until that is known, at most so long."""
+        ...
+
+
 class Orders:
     """Sends orders and cancels; holds the latches that stop entries."""
 
@@ -73,6 +86,7 @@ class Orders:
         durable: Callable[[], Awaitable[None]],
         mono_ns: Callable[[], int],
         spawn: Spawn,
+        gate: Gate | None = None,
         bounds: Bounds = BOUNDS,
     ) -> None:
         self._calls = calls
@@ -85,6 +99,7 @@ class Orders:
         self._durable = durable
         self._mono_ns = mono_ns
         self._spawn = spawn
+        self._gate = gate
         self._bounds = bounds
         self._latched: set[tuple[str, Leg]] = set()
         self._lanes = {name: Lanes() for name in symbols}
@@ -137,6 +152,12 @@ class Orders:
         if (order.instrument, order.leg) in self._latched:
             return f"{order.leg.value} is latched by a flatten"
         return ""
+
+    def _refused_by_gate(self, order: PlaceOrder) -> str:
+        """As `_held`, asked when the order leaves."""
+        if order.purpose.reduces or self._gate is None:
+            return ""
+        return self._gate.why(order.instrument)
 
     # --- limits -------------------------------------------------------------------------------
 
@@ -203,6 +224,8 @@ class Orders:
                 for waiting in batch:
                     if not problem and waiting.order.client_order_id in lane.waiting:
                         await stops_answered(waiting, self._bounds.stop_answer_s)
+                        if self._gate is not None:
+                            await self._gate.looked(waiting.order.instrument, self._bounds.stop_answer_s)
                     order = lanes.take(waiting.order.client_order_id)
                     if order is None:
                         continue  # cancelled or refused meanwhile
@@ -221,7 +244,7 @@ class Orders:
     def _leave(self, order: PlaceOrder, lanes: Lanes) -> bool:
         """Send it or refuse it; True when its answer comes to us (and is told to those who wait for it)."""
         coid = order.client_order_id
-        if reason := self._held(order):
+        if reason := self._held(order) or self._refused_by_gate(order):
             self._refuse(order, reason)
             return False
         raw = order.kind is OrderKind.STOP_MARKET or not self._trading.connected
