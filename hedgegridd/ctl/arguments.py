@@ -37,6 +37,8 @@ def build(registry: Registry) -> argparse.ArgumentParser:
         sub.set_defaults(operation=kind)
         for item in msgspec.structs.fields(kind):
             _add(sub, kind, item)
+        if kind.drill:
+            _drill(sub)
     _local(commands, common)
     return parser
 
@@ -71,15 +73,28 @@ def _local(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     new.add_argument("name", help="whose key it is; kept in the journal with every command")
     new.add_argument("--role", choices=("viewer", "operator", "admin"), default="viewer")
-    panic = commands.add_parser(
+    # Shown in the list only: `entry` takes it, since all that is imported here takes time it has not.
+    commands.add_parser(
         "panic",
         help="Flatten past a daemon that hangs or is dead: own process, own connection.",
         add_help=False,
     )
-    panic.add_argument("rest", nargs=argparse.REMAINDER)
     top = commands.add_parser("top", help="A live screen of what the daemon does.", parents=[common])
     top.add_argument(
         "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default 1)"
+    )
+
+
+def _drill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--drill", action="store_true", help="play it against a paper copy of the account; nothing is sent"
+    )
+    parser.add_argument(
+        "--latency-ms",
+        type=int,
+        default=0,
+        metavar="MS",
+        help="of the paper venue, each way (default 0: what this machine needs by itself)",
     )
 
 
@@ -94,7 +109,7 @@ def _add(parser: argparse.ArgumentParser, kind: type[Operation], item: msgspec.s
         options["type"] = _truth
         options["metavar"] = "true|false"
     if item.name in kind.positional:
-        if not item.required:
+        if not item.required or kind.drill:
             options["nargs"] = "?"
         parser.add_argument(item.name, default=argparse.SUPPRESS, **options)
         return

@@ -6,7 +6,6 @@ It never imports nautilus_trader or a web server, so that it starts at once.
 import argparse
 import os
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,10 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = parsed.socket or os.environ.get("HEDGEGRIDD_SOCKET") or arguments.DEFAULT_SOCKET
     if parsed.command == "key":
         return keys.new(parsed.name, parsed.role, as_json=parsed.json)
-    if parsed.command == "panic":  # behind general options; without them `entry` has taken it
-        from hedgegridd.ctl import panic  # noqa: PLC0415  # each command imports only what it needs
-
-        return panic.main(parsed.rest, time.monotonic_ns())
+    assert parsed.command != "panic", "it starts by `entry`, which does not come here for it"
     client = Client(path)
     try:
         if parsed.command == "top":
@@ -56,6 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _operation(client: Client, parsed: argparse.Namespace) -> int:
     kind: type[Operation] = parsed.operation
     fields = arguments.fields_of(kind, parsed)
+    if getattr(parsed, "drill", False):
+        from hedgegridd.ctl.drill import drill  # noqa: PLC0415  # it brings an HTTP client
+
+        return drill(client, fields, latency_ms=parsed.latency_ms, as_json=parsed.json)
     try:
         operation = msgspec.convert(fields, kind, strict=False)
     except msgspec.ValidationError as error:

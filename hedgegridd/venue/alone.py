@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from hedgegridd import messages as m
 from hedgegridd.core.flatten_alone import Call, FlattenAlone, Now
 from hedgegridd.errors import VenueError
-from hedgegridd.model import LEGS, ZERO, Instrument
+from hedgegridd.model import LEGS, ZERO, Instrument, Leg
 from hedgegridd.venue import wire
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import CLOCK_SKEW
@@ -149,9 +149,9 @@ class Run:
         self._news = asyncio.Event()
         self._bug: BaseException | None = None
 
-    async def run(self, reason: str, deadline_s: float) -> m.FlattenAnswer:
-        """Both legs of all instruments, until the venue reports nothing or `deadline_s` has passed."""
-        order = m.Flatten(legs=LEGS, reason=reason, deadline_s=deadline_s)
+    async def run(self, reason: str, deadline_s: float, legs: tuple[Leg, ...] = LEGS) -> m.FlattenAnswer:
+        """The legs of all instruments, until the venue reports nothing or `deadline_s` has passed."""
+        order = m.Flatten(legs=legs, reason=reason, deadline_s=deadline_s)
         first = self._flatten.begin(order, _now())
         self._flatten.said.clear()  # that entries are refused: there is no strategy here
         self._start(first)

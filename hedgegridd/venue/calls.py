@@ -1,6 +1,7 @@
 """The venue calls we make, one method each: path, parameters, weight class; answers as Structs of `wire`."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 
@@ -82,6 +83,13 @@ class VenueCalls:
             if error.failure.status != NOT_SERVED:
                 raise
             return None
+
+    async def mark(self, symbol: str) -> Decimal:
+        """The mark price now."""
+        params: Params = {"symbol": symbol}
+        return (
+            await self.http.call("GET", "/fapi/v1/premiumIndex", params, kind=wire.PremiumIndex)
+        ).markPrice
 
     async def klines(
         self,
