@@ -21,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif not option.startswith("--socket="):
             general.append(option)
     if rest[:1] == ["panic"]:
-        _hurry()
+        if argv is None:  # the process is ours
+            _hurry()
         from hedgegridd.ctl import panic  # noqa: PLC0415  # each command imports only what it needs
 
         return panic.main([*rest[1:], *general], _BEGAN_MONO_NS)
