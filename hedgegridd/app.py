@@ -18,7 +18,14 @@ import structlog
 from anyio.abc import TaskStatus
 
 from hedgegridd import messages as m
-from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
+from hedgegridd.actors.machines import (
+    BootActor,
+    DeskActor,
+    FlattenActor,
+    KillSwitchActor,
+    ReconcilerActor,
+    RiskActor,
+)
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.panic import PanicActor
 from hedgegridd.actors.recent import RecentActor
@@ -40,6 +47,9 @@ from hedgegridd.journal.latch_watch import LatchWatch
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
+from hedgegridd.risk.machine import SOURCE as GUARDS
+from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.settings import settings
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe
@@ -57,6 +67,7 @@ COMPARISONS = 3  # at most, within RECONCILE_S
 SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
+HOLD_SOURCES = (GUARDS,)  # nothing is traded before each of them has said what it holds
 
 
 @dataclass
@@ -106,9 +117,10 @@ class Daemon:
             _log.warning("journal", note=note)
         symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
         self.machines = Machines(
-            Desk(config, self.folder.epoch),
-            KillSwitch(config.kill_switch),
+            Desk(config, self.folder.epoch, hold_sources=HOLD_SOURCES),
+            KillSwitch(config.kill_switch, HOLD_SOURCES),
             Flattener(symbols, self.folder.epoch),
+            RiskMachine(settings(config), symbols),
         )
         state = restored.snapshot.state if restored.snapshot else None
         replayed = self.machines.restore(state, restored.tail())
@@ -177,9 +189,10 @@ class Daemon:
                 self.waiter,
                 BootActor(self.boot),
                 KillSwitchActor(self.machines.kill_switch),
-                PanicActor(watch, self.folder.path, self._durable_now),
+                PanicActor(watch, self.folder.path, services.instruments, self._durable_now),
                 DeskActor(self.machines.desk),
                 FlattenActor(self.machines.flatten),
+                RiskActor(self.machines.risk),
                 self.metrics,
                 self.gateway,
                 ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),

@@ -4,7 +4,7 @@ From then on it is the kill switch's own trip, which survives restarts and is le
 latch stays: a daemon that ends in between finds it at its next start.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,13 +29,21 @@ class PanicActor(Actor):
     Args:
         watch: looks for it.
         folder: the state folder.
+        instruments: ids of those that are traded here.
         durable: returns when everything journaled so far is on disk; raises JournalError when it cannot be.
     """
 
     name = "panic"
 
-    def __init__(self, watch: LatchWatch, folder: Path, durable: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        watch: LatchWatch,
+        folder: Path,
+        instruments: Iterable[str],
+        durable: Callable[[], Awaitable[None]],
+    ) -> None:
         self._watch = watch
+        self._instruments = tuple(instruments)
         self._folder = folder
         self._durable = durable
 
@@ -58,7 +66,7 @@ class PanicActor(Actor):
 
     async def _tripped(self, latch: PanicLatch) -> bool:
         """Whether the kill switch has the trip, flat or not."""
-        for command in trips(latch):
+        for command in trips(latch, self._instruments):
             try:
                 answer = await self.bus.ask(command, TRIP_S + 1, actor=self.name)
             except HedgegridError as error:
@@ -89,12 +97,15 @@ async def _until(step: Callable[[], Awaitable[bool]]) -> None:
         await anyio.sleep(AGAIN_S)
 
 
-def trips(latch: PanicLatch) -> tuple[Command, ...]:
-    """What the latch asks of the kill switch."""
+def trips(latch: PanicLatch, instruments: Iterable[str]) -> tuple[Command, ...]:
+    """What the latch asks of the kill switch; one that names nothing that is traded here means the account."""
     at = (
         f"{datetime.fromtimestamp(latch.at_ns / 1e9, UTC):%Y-%m-%d %H:%M:%S} UTC"
         if latch.at_ns
         else "unknown time"
     )
     reason = f"panic by {latch.by}, {at}: {latch.reason or 'no reason given'}"
-    return (Kill(reason=reason, action="flatten", deadline_s=TRIP_S),)
+    known: list[str | None] = [name for name in instruments if name in latch.instruments]
+    return tuple(
+        Kill(reason=reason, action="flatten", deadline_s=TRIP_S, instrument=name) for name in known or [None]
+    )

@@ -21,6 +21,7 @@ from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.errors import ActorDown
 from hedgegridd.journal.snapshot import load
 from hedgegridd.model import Leg
+from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.state import DaemonState, Machines
 from hedgegridd.venue.rest import Credentials
 from tests.support.desk_rig import config as desk_config
@@ -153,9 +154,14 @@ async def test_a_stop_waits_for_the_venue_unless_it_was_never_reached_and_the_bo
 
 def test_books_are_empty_until_they_hold_an_order_or_inventory():
     venue = rig()
-    machines = Machines(venue.desk, KillSwitch(KillSwitchTable()), Flattener({}, "t1"))
+    machines = Machines(venue.desk, KillSwitch(KillSwitchTable()), Flattener({}, "t1"), RiskMachine((), ()))
     assert not machines.books_are_empty()
-    fresh = Machines(core_desk.Desk(desk_config(), "t1"), KillSwitch(KillSwitchTable()), Flattener({}, "t1"))
+    fresh = Machines(
+        core_desk.Desk(desk_config(), "t1"),
+        KillSwitch(KillSwitchTable()),
+        Flattener({}, "t1"),
+        RiskMachine((), ()),
+    )
     assert fresh.books_are_empty()
     state = fresh.desk.snapshot()
     state.ledger.legs[BTC][Leg.SHORT].qty = Decimal("0.1")

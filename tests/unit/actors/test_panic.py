@@ -57,7 +57,7 @@ async def play(folder: Path, disk: Disk, check) -> Switch:
     clock = RealClock()
     bus = Bus(clock, (m.Kill, m.Done))
     switch, watch = Switch(), LatchWatch(folder, clock.mono_ns)
-    supervisor = Supervisor(bus, [switch, PanicActor(watch, folder, disk.durable)])
+    supervisor = Supervisor(bus, [switch, PanicActor(watch, folder, (BTC,), disk.durable)])
     bus.start(asyncio.get_running_loop())
     try:
         with anyio.fail_after(WITHIN_S):
@@ -120,6 +120,16 @@ async def test_a_second_panic_trips_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("latch", [PanicLatch(), PanicLatch(by="ann", reason="")])
 def test_what_is_not_known_is_said_so(latch: PanicLatch) -> None:
-    (kill,) = trips(latch)
+    (kill,) = trips(latch, (BTC,))
     assert isinstance(kill, m.Kill)
     assert kill.reason == f"panic by {latch.by}, unknown time: no reason given"
+
+
+@pytest.mark.parametrize(
+    ("named", "tripped"), [((), [None]), ((BTC,), [BTC]), (("X", BTC), [BTC]), (("X",), [None])]
+)
+def test_named_instruments_trip_alone_and_what_is_not_known_here_trips_the_account(
+    named: tuple[str, ...], tripped: list[str | None]
+) -> None:
+    found = trips(PanicLatch(instruments=named), (BTC, "ETHUSDT-PERP.BINANCE"))
+    assert [kill.instrument for kill in found if isinstance(kill, m.Kill)] == tripped
