@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -212,6 +212,10 @@ class Market:
         """Ticks a second that are added to the exchange's own."""
         fetch(f"{self._tap}/tap/rate?per_s={per_s}", "POST")
 
+    def burst(self, count: int, every_ms: int = 1_000) -> None:
+        """So many ticks at once, every so often; 0: none."""
+        fetch(f"{self._tap}/tap/burst?count={count}&every_ms={every_ms}", "POST")
+
     def seen(self) -> list[Note]:
         """What has passed since the last call."""
         return [Note(*each) for each in json.loads(fetch(f"{self._tap}/tap/seen"))["notes"]]
@@ -260,8 +264,15 @@ class Bot:
 
 
 @contextmanager
-def bot(where: Market, levels: int, step_bps: int, **other: object) -> Iterator[Bot]:
-    """The daemon, READY, `2 * levels` entries resting; `other` fields of its grid."""
+def bot(
+    where: Market,
+    levels: int,
+    step_bps: int,
+    *,
+    tables: Mapping[str, Mapping[str, object]] | None = None,
+    **other: object,
+) -> Iterator[Bot]:
+    """The daemon, READY, `2 * levels` entries resting; `other` fields of its grid, further `tables` of its config."""
     tapped = _tapped(where)
     folder = where.folder / f"daemon-{time.monotonic_ns()}"
     folder.mkdir()
@@ -269,7 +280,7 @@ def bot(where: Market, levels: int, step_bps: int, **other: object) -> Iterator[
         folder,
         tapped,
         [{**grid(levels, step_bps), **other}],
-        tables={"[journal]": {"snapshot_every": 20_000}},
+        tables={"[journal]": {"snapshot_every": 20_000}, **(tables or {})},
     )
     with running(config) as daemon:
         made = Bot(where, daemon)
