@@ -14,6 +14,7 @@ the measured times beside; percentiles over all breaches, as each run has few.
 
 import argparse
 import asyncio
+import gc
 import os
 import statistics
 import time
@@ -147,6 +148,7 @@ class Desk:
         for _ in range(WARM):  # as a daemon has read some when one breaches
             self.bus.publish(figures(0))
         self.bus.publish(m.StartChecked())
+        await self.bus.ask(m.GetGuards(), 5.0)  # behind them in its mailbox
         answer = await self.bus.ask(m.GetKillSwitch(), 5.0)
         assert isinstance(answer, m.KillSwitchAnswer)
         assert answer.state is KillState.ARMED
@@ -203,6 +205,8 @@ async def under(load: str, desk: Desk | BareLoop, number: int) -> int:
 async def reactions(load: str, make: Callable[[], Desk | BareLoop], count: int) -> list[float]:
     """Milliseconds of each breach, net of waits for a core."""
     delay, times = RunDelay(os.getpid()), []
+    gc.collect()
+    gc.freeze()  # as the daemon does at READY
     for number in range(count):
         desk = make()
         await desk.armed()
