@@ -111,7 +111,8 @@ def _add(parser: argparse.ArgumentParser, kind: type[Operation], item: msgspec.s
     if item.name in kind.positional:
         if not item.required or kind.drill:
             options["nargs"] = "?"
-        parser.add_argument(item.name, default=argparse.SUPPRESS, **options)
+        # None: argparse would hold its own word for "left out" against the choices.
+        parser.add_argument(item.name, default=None, **options)
         return
     flag = "--" + item.name.replace("_", "-")
     parser.add_argument(flag, dest=item.name, required=item.required, default=argparse.SUPPRESS, **options)
@@ -161,4 +162,4 @@ def _truth(text: str) -> bool:
 def fields_of(kind: type[Operation], parsed: argparse.Namespace) -> dict[str, Any]:
     """The fields that were given on the command line."""
     given = vars(parsed)
-    return {name: given[name] for name in kind.__struct_fields__ if name in given}
+    return {name: given[name] for name in kind.__struct_fields__ if given.get(name) is not None}
