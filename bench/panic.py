@@ -64,10 +64,18 @@ def back(bot: rig.Bot) -> None:
         return bool(switch and switch["state"] == "HALTED" and "panic by" in switch["cause"])
 
     bot.wait(halted, "HALTED by panic", BACK_S)
-    bot.wait(lambda: rig.is_ready(bot.daemon), "ready", BACK_S)
+    bot.wait(lambda: bot.ask("status")["reconciled"], "reconciled", BACK_S)
     differences = bot.ask("reconcile")["differences"]
     assert not differences, differences
-    bot.ask("rearm", reason="bench")
+    bot.wait(lambda: rearmed(bot), "rearmed", BACK_S)
+
+
+def rearmed(bot: rig.Bot) -> bool:
+    try:
+        bot.ask("rearm", reason="bench")
+    except rig.ProgramError:
+        return False  # the guards have not spoken yet, or a feed is down
+    return bool(bot.ask("status")["kill_switch"]["state"] == "ARMED")
 
 
 @contextmanager

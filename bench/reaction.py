@@ -29,6 +29,7 @@ from bench.bus import TICK_COST_NS, TICKS, burn
 from bench.flatten import fill
 from bench.noise import RunDelay
 from bench.orders import Took, first
+from bench.panic import rearmed
 from bench.table import Row, p, text, verdict
 from hedgegridd import messages as m
 from hedgegridd.actors.machines import FlattenActor, KillSwitchActor, RiskActor
@@ -269,14 +270,6 @@ def breach(bot: rig.Bot, leg: str) -> tuple[Took, Took] | None:
     last = closes[-1]
     raw_ns = last.ns - filled.ns
     return cancel, Took(raw_ns / 1e6, max(0, raw_ns - (last.waited_ns - filled.waited_ns)) / 1e6)
-
-
-def rearmed(bot: rig.Bot) -> bool:
-    try:
-        bot.ask("rearm", reason="bench")
-    except rig.ProgramError:
-        return False  # the guard has not cleared yet
-    return bool(bot.ask("status")["kill_switch"]["state"] == "ARMED")
 
 
 def at_exchange(runs: int) -> list[Row]:

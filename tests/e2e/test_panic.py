@@ -7,7 +7,16 @@ import pytest
 
 from tests.e2e.test_restart import GRID, SYMBOL, agree, fill_both_legs, quantity, ready
 from tests.support.panic import panic
-from tests.support.programs import Daemon, Exchange, RunConfig, exchange, running, until, write_config
+from tests.support.programs import (
+    Daemon,
+    Exchange,
+    ProgramError,
+    RunConfig,
+    exchange,
+    running,
+    until,
+    write_config,
+)
 from tests.support.truth import LEGS, exchange_books, instrument_of
 
 pytestmark = pytest.mark.e2e
@@ -20,6 +29,14 @@ MARKET = ["--regime", "quiet", "--seed", "7", "--speed", str(SPEED), "--no-rate-
 def nothing_left(venue: Exchange) -> None:
     assert exchange_books(venue.truth(), SYMBOL).orders == {}
     assert [quantity(venue, leg) for leg in LEGS] == [0, 0]
+
+
+def rearmed(bot: Daemon) -> bool:
+    try:
+        bot.control.ask("rearm", reason="looked at the account")
+    except ProgramError:
+        return False  # the guards have not spoken yet, or a feed is down
+    return bool(bot.control.ask("status")["kill_switch"]["state"] == "ARMED")
 
 
 def comes_back_latched(venue: Exchange, bot: Daemon, name: str) -> None:
@@ -43,8 +60,7 @@ def comes_back_latched(venue: Exchange, bot: Daemon, name: str) -> None:
     state = bot.config.folder / "state"
     assert not (state / "panic.latch").exists()
     assert (state / "panic.latch.obeyed").exists()
-    until(lambda: bot.control.ask("ready")["ready"], "ready", 60, bot.program)
-    bot.control.ask("rearm", reason="looked at the account")
+    until(lambda: rearmed(bot), "rearm is accepted", 60, bot.program)
     until(lambda: exchange_books(venue.truth(), SYMBOL).orders, "it trades after rearm", 30, bot.program)
     agree(venue, bot)
 
