@@ -3,7 +3,8 @@
 A real daemon on a real exchange; both legs hold inventory with exits and stops, 100 rungs rest. From the start of
 panic's process to the first cancel as the exchange books it (its own clock, ms), and to the end of the process, which
 has verified that nothing is left; the exchange is asked as well. After each run the daemon comes back, latched, and is
-rearmed; where that does not happen the benchmark fails. Wall times: what else the machine does is in them.
+rearmed; where that does not happen the benchmark fails. Net of what panic's main thread and the exchange waited for a
+core (bench.noise), with the wall times beside.
 """
 
 import argparse
@@ -18,35 +19,53 @@ from typing import NamedTuple
 
 from bench import noise, rig
 from bench.flatten import LEVELS, STEP_BPS, prepare
+from bench.noise import RunDelay
 from bench.table import Row, p, text, verdict
-from tests.support.panic import Panicked, panic
+from tests.support.panic import Panicked, Panicking
 from tests.support.programs import running
 from tests.support.truth import LEGS
 
 FIRST_MS, VERIFIED_MS = 500.0, 2_000.0
 BACK_S = 60.0
 DEADLINE_S = "30"
+LOOK_S = 0.005
 
 
 class Took(NamedTuple):
-    """Milliseconds of wall time since the process was started."""
+    """Milliseconds since the process was started, to the first cancel and to the end: of wall time, and net."""
 
     first: float
+    first_net: float
     verified: float
+    verified_net: float
 
 
 def measured(bot: rig.Bot, since_ms: int) -> Took:
     """One panic; the exchange must agree that nothing is left."""
-    done = panic(bot.daemon.config, "--deadline-s", DEADLINE_S)
+    running = Panicking(bot.daemon.config, "--deadline-s", DEADLINE_S)
+    waits = waited(running, bot.market.venue.program.process.pid)
+    done = running.ended()
     assert done.passed, done
     venue = bot.market.venue
     truth = venue.truth()
     assert all(Decimal(truth["legs"][f"{rig.SYMBOL}:{leg}"]["qty"]) == 0 for leg in LEGS), done
     assert not truth["open_orders"], done
     assert not truth["algo_orders"], done
-    return Took(
-        1e3 * (first_cancel_s(bot, done, since_ms) - done.began_s), 1e3 * (done.ended_s - done.began_s)
-    )
+    cancelled_s = first_cancel_s(bot, done, since_ms)
+    first, whole = cancelled_s - done.began_s, done.ended_s - done.began_s
+    until_first = max((waits_s for at_s, waits_s in waits if at_s <= cancelled_s), default=0.0)
+    return Took(1e3 * first, 1e3 * (first - until_first), 1e3 * whole, 1e3 * (whole - waits[-1][1]))
+
+
+def waited(running: Panicking, exchange: int) -> list[tuple[float, float]]:
+    """Until it has ended: at which wall time it and the exchange had waited for a core for how long since, in seconds."""
+    delay = RunDelay(running.process.pid, exchange)
+    before, found = delay.ns(), [(running.began_s, 0.0)]
+    while not os.waitid(os.P_PID, running.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+        found.append((time.time(), (delay.ns() - before) / 1e9))
+        time.sleep(LOOK_S)
+    delay.close()
+    return found
 
 
 def first_cancel_s(bot: rig.Bot, done: Panicked, since_ms: int) -> float:
@@ -111,26 +130,18 @@ def alive(runs: int, how: Callable[[rig.Bot], AbstractContextManager[None]]) -> 
 
 
 def dead(runs: int) -> list[Took]:
-    """Runs past a daemon that was killed; each start is on the state of the last."""
+    """Runs past a daemon that was killed, each on a state of its own: the next start on it must be latched."""
     found = []
     with rig.market() as market:
-        with rig.bot(market, LEVELS, STEP_BPS) as first:
-            config = first.daemon.config
-            found.append(_killed(first, 0))
-        for turn in range(1, runs + 1):
-            with running(config, log=f"daemon-{turn}.log") as daemon:
-                bot = rig.Bot(market, daemon)
-                back(bot)
-                if turn < runs:  # the last start is there to see that it is latched
-                    found.append(_killed(bot, turn))
+        for turn in range(runs):
+            with rig.bot(market, LEVELS, STEP_BPS) as bot:
+                config, since_ms = bot.daemon.config, time.time_ns() // 1_000_000
+                prepare(bot, turn)
+                bot.daemon.program.kill()
+                found.append(measured(bot, since_ms))
+            with running(config, log="next.log") as daemon:
+                back(rig.Bot(market, daemon))
     return found
-
-
-def _killed(bot: rig.Bot, turn: int) -> Took:
-    since_ms = time.time_ns() // 1_000_000
-    prepare(bot, turn)
-    bot.daemon.program.kill()
-    return measured(bot, since_ms)
 
 
 SITUATIONS: dict[str, Callable[[int], list[Took]]] = {
@@ -140,8 +151,11 @@ SITUATIONS: dict[str, Callable[[int], list[Took]]] = {
 }
 
 
-def figures(times: Sequence[float]) -> str:
-    return f"median {median(times):.0f} ms, p95 {p(times, 0.95):.0f}, max {max(times):.0f}"
+def figures(net: Sequence[float], wall: Sequence[float]) -> str:
+    return (
+        f"median {median(net):.0f} ms, p95 {p(net, 0.95):.0f}, max {max(net):.0f} "
+        f"(wall {median(wall):.0f}, {p(wall, 0.95):.0f}, {max(wall):.0f})"
+    )
 
 
 def measure(runs: int) -> list[Row]:
@@ -151,18 +165,20 @@ def measure(runs: int) -> list[Row]:
         late, _ = noise.idle_us()
         found = situation(runs)
         beside = f"idle thread p99 {p(late, 0.99) / 1e3:.2f} ms, load {os.getloadavg()[0]:.1f}"
-        for what, target, times in (
-            ("first cancel at the exchange", FIRST_MS, [each.first for each in found]),
-            ("verified flat, process ended", VERIFIED_MS, [each.verified for each in found]),
+        first = [each.first_net for each in found], [each.first for each in found]
+        whole = [each.verified_net for each in found], [each.verified for each in found]
+        for what, target, (net, wall) in (
+            ("first cancel at the exchange", FIRST_MS, first),
+            ("verified flat, process ended", VERIFIED_MS, whole),
         ):
             rows.append(
                 Row(
                     bench="panic",
-                    what=f"panic -> {what}, {name} ({len(times)} runs)",
-                    measured=figures(times),
+                    what=f"panic -> {what}, {name} ({len(net)} runs)",
+                    measured=figures(net, wall),
                     peer=beside,
                     target=f"median {target:.0f} ms",
-                    verdict=verdict(median(times) <= target),
+                    verdict=verdict(median(net) <= target),
                 )
             )
     return rows

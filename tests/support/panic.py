@@ -29,25 +29,36 @@ class Panicked(msgspec.Struct, frozen=True):
         return self.code == 0 and self.facts["verdict"] == "PASS"
 
 
-def command(config: RunConfig, *options: str) -> list[str]:
-    """The command line, as installed it is `hedgegridctl panic ...`."""
-    return [
-        sys.executable, "-m", "hedgegridd.ctl.entry", "panic", "--config", str(config.path), "--yes", "--json",
-        *options,
-    ]  # fmt: skip
+class Panicking:
+    """It under way."""
+
+    def __init__(self, config: RunConfig, *options: str) -> None:
+        self.began_s = time.time()
+        self.process = subprocess.Popen(  # arguments are our own
+            [
+                sys.executable, "-m", "hedgegridd.ctl.entry", "panic", "--config", str(config.path),
+                "--yes", "--json", *options,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **config.environment},
+        )  # fmt: skip
+
+    def ended(self) -> Panicked:
+        """Its outcome, once it has ended."""
+        try:
+            said, errors = self.process.communicate(timeout=END_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.communicate()
+            raise
+        ended_s = time.time()
+        facts = json.loads(said) if said else {}
+        return Panicked(self.process.returncode, facts, errors.decode(), self.began_s, ended_s)
 
 
-def panic(config: RunConfig, *options: str, environment: dict[str, str] | None = None) -> Panicked:
+def panic(config: RunConfig, *options: str) -> Panicked:
     """Run it to its end."""
-    began_s = time.time()
-    done = subprocess.run(  # arguments are our own
-        command(config, *options),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **config.environment, **(environment or {})},
-        timeout=END_S,
-        check=False,
-    )
-    facts = json.loads(done.stdout) if done.stdout else {}
-    return Panicked(done.returncode, facts, done.stderr.decode(), began_s, time.time())
+    return Panicking(config, *options).ended()
