@@ -34,6 +34,7 @@ class VenueStats(Protocol):
     """What the venue's gateway counts while it works; its deques of nanoseconds are emptied at each scrape."""
 
     ticks_total: int
+    ticks_overtaken_total: int
     orders_submitted: Counts[str]
     tick_to_order_ns: deque[int]
     submit_to_ack_ns: deque[int]
@@ -171,6 +172,11 @@ class MetricsActor(Actor, Collector):
         ticks = CounterMetricFamily("hedgegrid_ticks", "Market data messages.")
         ticks.add_metric([], float(meters.venue.ticks_total))
         yield ticks
+        overtaken = CounterMetricFamily(
+            "hedgegrid_ticks_overtaken", "Quotes that a newer one replaced before they were handled."
+        )
+        overtaken.add_metric([], float(meters.venue.ticks_overtaken_total))
+        yield overtaken
         submitted = meters.venue.orders_submitted
         yield from counter("orders_submitted", "Orders sent to the venue.", "purpose", submitted)
         yield from counter(

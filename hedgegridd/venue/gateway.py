@@ -360,6 +360,11 @@ class Gateway(Actor, Listener):
         for event in self._feeds[instrument].on_book(bid, ask, market_ns):
             self._out_market(event)
 
+    def on_quote_overtaken(self) -> None:
+        """One more tick that came; the newer one is handled."""
+        self.stats.ticks_total += 1
+        self.stats.ticks_overtaken_total += 1
+
     def on_mark(
         self,
         instrument: str,

@@ -16,7 +16,6 @@ from nautilus_trader.adapters.binance import (
     BinanceAccountType,
     BinanceDataClientConfig,
     BinanceExecClientConfig,
-    BinanceLiveDataClientFactory,
 )
 from nautilus_trader.adapters.binance.common.enums import BinanceEnvironment
 from nautilus_trader.config import (
@@ -201,7 +200,9 @@ class NautilusTrading:
         )
         node = self._node = TradingNode(config=config, loop=loop)
         hooks.keep_for_ever(node.kernel.get_log_guard())
-        node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
+        node.add_data_client_factory(
+            BINANCE, hooks.data_factory(loop.call_soon, self._listener.on_quote_overtaken)
+        )
         node.add_exec_client_factory(BINANCE, hooks.exec_factory(self._hear, self._listener.on_user_renewed))
         strategy = GridStrategy(self._subscriptions, self._listener, on_started)
         node.trader.add_strategy(strategy)

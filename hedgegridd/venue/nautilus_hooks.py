@@ -6,6 +6,7 @@
     _stream_client     its socket: is it alive? and the flag that says the adapter has given up
     _on_resubscribe    the adapter's comparison after a new socket; we make ours after it
     _clients           of the execution engine: how the client is found
+    _ws_client, _ws_public_client   of the data client: quotes that were overtaken are not handled
 
 A test fails when one of them moves.
 """
@@ -16,14 +17,20 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from nautilus_trader.adapters.binance import BINANCE, BinanceLiveExecClientFactory
+from nautilus_trader.adapters.binance import (
+    BINANCE,
+    BinanceLiveDataClientFactory,
+    BinanceLiveExecClientFactory,
+)
+from nautilus_trader.adapters.binance.futures.data import BinanceFuturesDataClient
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
-from nautilus_trader.live.factories import LiveExecClientFactory
+from nautilus_trader.live.factories import LiveDataClientFactory, LiveExecClientFactory
 from nautilus_trader.model.identifiers import ClientId, ClientOrderId
 from nautilus_trader.system.kernel import NautilusKernel
 
 from hedgegridd.errors import VenueError
+from hedgegridd.venue.intake import Intake
 
 
 class AdapterMoved(VenueError):  # noqa: N818  # reads as the event it is
@@ -123,6 +130,40 @@ def exec_factory(hear: Callable[[bytes], None], renewed: Callable[[], None]) -> 
             return client
 
     return TappedFactory
+
+
+def conflate(
+    client: BinanceFuturesDataClient,
+    soon: Callable[[Callable[[], None]], object],
+    overtaken: Callable[[], None],
+) -> None:
+    """Let the newest quote of a symbol overtake older ones that the loop has not come to; `overtaken` hears of each.
+
+    Raises:
+        AdapterMoved: the adapter takes messages in another way.
+    """
+    _needs(client, "_ws_client", "_ws_public_client", "_handle_ws_message")
+    for stream in (client._ws_client, client._ws_public_client):  # noqa: SLF001  # checked above
+        _needs(stream, "_handler")
+        adapters = stream._handler  # noqa: SLF001  # checked above
+        if adapters != client._handle_ws_message:  # noqa: SLF001  # checked above
+            raise AdapterMoved("a market stream's handler is not the data client's")
+        stream._handler = Intake(adapters, soon, overtaken)  # noqa: SLF001  # checked above
+
+
+def data_factory(
+    soon: Callable[[Callable[[], None]], object], overtaken: Callable[[], None]
+) -> type[LiveDataClientFactory]:
+    """The adapter's own factory, its client's quotes conflated."""
+
+    class ConflatingFactory(LiveDataClientFactory):
+        @staticmethod
+        def create(**options: Any) -> BinanceFuturesDataClient:
+            client = BinanceLiveDataClientFactory.create(**options)
+            conflate(client, soon, overtaken)
+            return client
+
+    return ConflatingFactory
 
 
 def exec_client(kernel: NautilusKernel) -> BinanceFuturesExecutionClient:

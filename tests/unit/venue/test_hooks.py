@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 import structlog
+from nautilus_trader.adapters.binance.data import BinanceCommonDataClient
 from nautilus_trader.adapters.binance.execution import BinanceCommonExecutionClient
 from nautilus_trader.adapters.binance.futures.enums import BinanceFuturesEnumParser
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
 from nautilus_trader.adapters.binance.futures.schemas.user import BinanceFuturesAlgoUpdateMsg
+from nautilus_trader.adapters.binance.websocket.client import BinanceWebSocketClient
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
 from nautilus_trader.model.identifiers import AccountId, InstrumentId
 from nautilus_trader.system.kernel import NautilusKernel
@@ -195,3 +198,59 @@ async def test_the_log_pipe_turns_lines_into_events() -> None:
 def _write(path: Path, text: str) -> None:
     with path.open("w") as out:
         out.write(text)
+
+
+class MarketStream:
+    """A market stream of the adapter as far as we touch it."""
+
+    def __init__(self, handler: Callable[[bytes], None]) -> None:
+        self._handler = handler
+
+
+class DataClient:
+    """The data client as far as we touch it."""
+
+    def __init__(self) -> None:
+        self.handled: list[bytes] = []
+        self._ws_client = MarketStream(self._handle_ws_message)
+        self._ws_public_client = MarketStream(self._handle_ws_message)
+
+    def _handle_ws_message(self, raw: bytes) -> None:
+        self.handled.append(raw)
+
+
+def test_the_adapter_still_gives_its_sockets_the_handler_we_replace() -> None:
+    data = source(BinanceCommonDataClient)
+    assert data.count("handler=self._handle_ws_message") == 2
+    assert '"@bookTicker": self._handle_book_ticker' in data
+    assert "handler=self._handler" in source(BinanceWebSocketClient)
+
+
+def test_quotes_of_both_market_streams_are_conflated() -> None:
+    client: Any = DataClient()
+    turns: list[Callable[[], None]] = []
+    overtaken: list[None] = []
+    hooks.conflate(client, turns.append, lambda: overtaken.append(None))
+    for stream in (client._ws_client, client._ws_public_client):
+        for number in range(4):
+            stream._handler(b'{"stream":"btcusdt@bookTicker","data":%d}' % number)
+    assert len(client.handled) == 2
+    assert len(overtaken) == 4
+    while turns:
+        turns.pop()()
+    assert [raw[-2:-1] for raw in client.handled] == [b"0", b"0", b"3", b"3"]
+
+
+@pytest.mark.parametrize("name", ["_ws_client", "_ws_public_client"])
+def test_a_moved_data_client_is_noticed(name: str) -> None:
+    client: Any = DataClient()
+    delattr(client, name)
+    with pytest.raises(hooks.AdapterMoved, match=name):
+        hooks.conflate(client, print, print)
+
+
+def test_another_market_handler_is_noticed() -> None:
+    client: Any = DataClient()
+    client._ws_client._handler = print
+    with pytest.raises(hooks.AdapterMoved, match="handler"):
+        hooks.conflate(client, print, print)
