@@ -10,19 +10,23 @@ import asyncio
 import gc
 import signal
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import anyio
 import structlog
 from anyio.abc import TaskStatus
 
 from hedgegridd import messages as m
+from hedgegridd.actors.dead_man import DeadManActor
 from hedgegridd.actors.machines import (
     BootActor,
     DeskActor,
     FlattenActor,
     KillSwitchActor,
+    PausesActor,
     ReconcilerActor,
     RiskActor,
 )
@@ -34,7 +38,10 @@ from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.operation import Services
+from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
+from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
+from hedgegridd.core.dead_man import DeadMan
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
@@ -45,29 +52,29 @@ from hedgegridd.journal import snapshot
 from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.latch_watch import LatchWatch
 from hedgegridd.journal.writer import Journal, JournalHooks
-from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
 from hedgegridd.risk.machine import SOURCE as GUARDS
 from hedgegridd.risk.machine import RiskMachine
-from hedgegridd.risk.settings import settings
+from hedgegridd.risk.settings import references, settings
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
-from hedgegridd.runtime.lag import LagProbe
+from hedgegridd.runtime.lag import LagProbe, LagReport
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
+from hedgegridd.stopping import DEAD_MAN_S, OrderlyStop
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.nautilus import for_config
 from hedgegridd.venue.rest import Credentials
 
 EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
-ENTRIES_GONE_S = 15.0
-FLATTEN_S = 30.0
-RECONCILE_S = 5.0
-COMPARISONS = 3  # at most, within RECONCILE_S
 SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
-HOLD_SOURCES = (GUARDS,)  # nothing is traded before each of them has said what it holds
+HOLD_SOURCES = (
+    GUARDS,
+    pauses.SOURCE,
+    DEAD_MAN,
+)  # nothing is traded before each of them has said what it holds
 
 
 @dataclass
@@ -121,6 +128,7 @@ class Daemon:
             KillSwitch(config.kill_switch, HOLD_SOURCES),
             Flattener(symbols, self.folder.epoch),
             RiskMachine(settings(config), symbols),
+            DeadMan(config),
         )
         state = restored.snapshot.state if restored.snapshot else None
         replayed = self.machines.restore(state, restored.tail())
@@ -165,6 +173,8 @@ class Daemon:
             environment=config.venue.environment,
             account=config.venue.account,
             account_poll_s=float(config.venue.account_poll_s),
+            stopping=lambda: self._stop_reason,
+            troubles=self._troubles,
         )
         dispatcher = Dispatcher(REGISTRY, services)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
@@ -176,10 +186,12 @@ class Daemon:
             wall_ns=self.clock.wall_ns,
             mono_ns=self.clock.mono_ns,
             gate=watch,
+            references=references(settings(config)),
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
+        self.orderly_stop = self._stages_of_stop()
         self.supervisor = Supervisor(
             self.bus,
             [
@@ -192,13 +204,43 @@ class Daemon:
                 PanicActor(watch, self.folder.path, services.instruments, self._durable_now),
                 DeskActor(self.machines.desk),
                 FlattenActor(self.machines.flatten),
+                DeadManActor(self.machines.dead_man),
                 RiskActor(self.machines.risk),
                 self.metrics,
                 self.gateway,
+                PausesActor(self._planned_pauses()),
                 ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
             ],
             on_incident=self._incident,
         )
+
+    def _stages_of_stop(self) -> OrderlyStop:
+        return OrderlyStop(
+            self.bus,
+            self.waiter,
+            flatten=self.config.daemon.on_stop == "flatten",
+            disarm=self._disarm_dead_man,
+        )
+
+    async def _disarm_dead_man(self) -> bool:
+        """Whether the venue has confirmed that no countdown will strip the exits that stay."""
+        if not self.orderly_stop.confirmed.get("entries_gone"):
+            _log.error(
+                "dead_man_not_disarmed", effect="its countdown removes the entries that may still rest"
+            )
+            return False
+        answer = await self.bus.ask(m.DisarmDeadMan(reason="stopping"), DEAD_MAN_S, actor="app")
+        if isinstance(answer, m.Refused):
+            _log.error("dead_man_not_disarmed", error=answer.reason)
+        return isinstance(answer, m.Done)
+
+    def _troubles(self) -> tuple[str, ...]:
+        return self.supervisor.troubles()
+
+    def _planned_pauses(self) -> pauses.Pauses:
+        config = self.config
+        names = {grid.instrument: grid.instrument_id for grid in config.grid}
+        return pauses.Pauses(config.pause, ZoneInfo(config.daemon.timezone), names)
 
     async def _durable(self, timeout_s: float) -> None:
         """Return when everything recorded so far is on disk. Raises JournalError."""
@@ -219,7 +261,8 @@ class Daemon:
         code = EXIT_OK
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(LagProbe(self.clock, self.meters.loop_lag.observe).run)
+                lag = LagReport(self.clock, self.meters.loop_lag.observe, self._tell_lag)
+                group.start_soon(LagProbe(self.clock, lag.sample).run)
                 group.start_soon(self._keep_snapshots)
                 group.start_soon(self._announce)
                 group.start_soon(self._stop_in_order)
@@ -234,6 +277,9 @@ class Daemon:
         for name in self.supervisor.overruns:
             _log.error("stop_overrun", actor=name)
         return code if code or self.confirmed else EXIT_UNVERIFIED
+
+    def _tell_lag(self, lag_ms: Decimal) -> None:
+        self.bus.publish(m.LoopLagged(lag_ms=lag_ms), actor="app")
 
     @staticmethod
     def _say_broken(error: Exception) -> None:
@@ -269,6 +315,7 @@ class Daemon:
         if self._signals > 1:
             _log.warning("second_signal", signal=name, effect="straight to closing the journal")
             self.confirmed = False
+            self.gateway.hurry()
             self.supervisor.request_stop()
         self._stop_reason = self._stop_reason or name
         self._stop_asked.set()
@@ -289,7 +336,7 @@ class Daemon:
         )
 
     async def _stop_in_order(self) -> None:
-        """Entries gone, then inventory as configured, then books compared; each with its deadline."""
+        """The stages of `stopping.py`; the exit code says whether the venue confirmed them all."""
         await self._stop_asked.wait()
         _log.info("stopping", reason=self._stop_reason)
         if not self.boot.reached_venue and self.machines.books_are_empty():
@@ -300,45 +347,10 @@ class Daemon:
             )
             self.supervisor.request_stop()
             return
-        gone = self.waiter.expect(lambda x: isinstance(x, m.EntriesGone) and x.cause == "stopping")
-        self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
-        entries_gone = await gone.within(ENTRIES_GONE_S)
-        flat = await self._flatten_at_stop() if self.config.daemon.on_stop == "flatten" else None
-        agreed = await self._compared_at_stop()
-        self.confirmed = self.confirmed and entries_gone and flat is not False and agreed
-        _log.info(
-            "stopped",
-            reason=self._stop_reason,
-            entries_gone=entries_gone,
-            books_agree_with_venue=agreed,
-            **({} if flat is None else {"flat": flat}),
-        )
+        confirmed = await self.orderly_stop.run(self._stop_reason)
+        self.confirmed = self.confirmed and all(confirmed.values())
+        _log.info("stopped", reason=self._stop_reason, **confirmed)
         self.supervisor.request_stop()
-
-    async def _compared_at_stop(self) -> bool:
-        """Whether the venue's last word is what our books say.
-
-        A comparison takes over what it finds different; what is still different at the next one is a disagreement.
-        """
-        ours = "stopping"
-        agreed = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours and x.ok)
-        with anyio.move_on_after(RECONCILE_S):
-            for _ in range(COMPARISONS):
-                compared = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours)
-                self.bus.tell(m.Reconcile(cause=ours), actor="app")
-                await compared.within(RECONCILE_S)
-                if agreed.came:
-                    break
-        return agreed.came
-
-    async def _flatten_at_stop(self) -> bool:
-        command = m.Flatten(legs=LEGS, reason=f"stop: {self._stop_reason}", deadline_s=FLATTEN_S)
-        try:
-            answer = await self.bus.ask(command, FLATTEN_S + 1, actor="app")
-        except HedgegridError as error:
-            _log.error("flatten_at_stop", error=str(error))
-            return False
-        return isinstance(answer, m.FlattenAnswer) and answer.verified
 
     async def _keep_snapshots(self) -> None:
         """Write a snapshot whenever the journal has grown enough, so that a start need not read it all."""

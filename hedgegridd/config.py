@@ -46,12 +46,16 @@ class Venue(Table, frozen=True, kw_only=True):
     rest_url: str | None = None
     market_ws_url: str | None = None
     user_ws_url: str | None = None
+    account_url: str | None = (
+        None  # where the API key's permissions are told; futures addresses do not tell them
+    )
     api_key: str = "venue_api_key"  # names of credentials, never their values
     api_secret: str = "venue_api_secret"  # noqa: S105  # the name of a credential
     recv_window_ms: Annotated[int, between("100", "60000")] = 5000
     request_timeout_s: Annotated[Decimal, between("0.5", "60")] = Decimal(5)
     reconcile_interval_s: Annotated[Decimal, between("1", "600")] = Decimal(30)
     account_poll_s: Annotated[Decimal, between("0.2", "60")] = Decimal(5)
+    clock_poll_s: Annotated[Decimal, between("0.5", "600")] = Decimal(30)
 
 
 class Regime(Table, frozen=True, kw_only=True):
@@ -165,6 +169,21 @@ class Pretrade(Table, frozen=True, kw_only=True):
     duplicate_window_ms: Annotated[int, between("0", "60000")] = 1000
 
 
+class Pause(Table, frozen=True, kw_only=True):
+    """`[[pause]]`: a planned pause, every time `cron` says or once `at` a time; no new entries, exits and stops stay.
+
+    Both in the `timezone` of `[daemon]`; `at` is ISO 8601 and may carry an offset of its own.
+    """
+
+    name: str
+    cron: str | None = None
+    at: str | None = None
+    duration_min: Annotated[int, Meta(extra={"ge": "1", "le": "10080"})]
+    instruments: tuple[str, ...] = ()  # as in [[grid]]; none: all
+    flatten: bool = False  # when it begins
+    announce_min: Annotated[int, Meta(extra={"ge": "0", "le": "1440"})] = 15  # told so long before
+
+
 class Key(Table, frozen=True, kw_only=True):
     """`[[control.keys]]`: an API key as its hash (`hedgegridctl key new` makes one)."""
 
@@ -194,6 +213,14 @@ class Metrics(Table, frozen=True, kw_only=True):
     port: Annotated[int, between("0", "65535")] = 9090
 
 
+class DeadMan(Table, frozen=True, kw_only=True):
+    """`[dead_man]`: the venue cancels our ordinary orders when we fall silent (both stretched for many symbols)."""
+
+    enabled: bool = True
+    countdown_s: Annotated[Decimal, between("2", "600")] = Decimal(60)
+    renew_s: Annotated[Decimal, between("0.5", "200")] = Decimal(15)
+
+
 class Journal(Table, frozen=True, kw_only=True):
     """`[journal]`: bounds of the journal."""
 
@@ -216,6 +243,8 @@ class Config(Table, frozen=True, kw_only=True):
     grid: tuple[Grid, ...]
     kill_switch: KillSwitch = KillSwitch()
     pretrade: Pretrade = Pretrade()
+    dead_man: DeadMan = DeadMan()
+    pause: tuple[Pause, ...] = ()
     control: Control = Control()
     metrics: Metrics = Metrics()
     journal: Journal = Journal()

@@ -16,6 +16,7 @@ from hedgegridd import messages as m
 from hedgegridd.actors.metric_families import (
     counter,
     daemon_families,
+    dead_man_families,
     desk_families,
     gauge,
     guard_families,
@@ -141,6 +142,7 @@ class MetricsActor(Actor, Collector):
         venue = await self._ask(m.GetVenue())
         kill = await self._ask(m.GetKillSwitch())
         boot = await self._ask(m.GetBoot())
+        dead_man = await self._ask(m.GetDeadMan())
         guards = await self._ask(m.GetGuards())
         self._meters.drain()
         families: list[Metric] = []
@@ -148,6 +150,8 @@ class MetricsActor(Actor, Collector):
             families += desk_families(desk.view)
         if isinstance(venue, m.VenueAnswer):
             families += venue_families(venue)
+        if isinstance(dead_man, m.DeadManAnswer):
+            families += dead_man_families(dead_man, self.bus.clock.wall_ns())
         if isinstance(guards, m.GuardsAnswer):
             families += guard_families(guards)
         families += daemon_families(

@@ -8,12 +8,14 @@ fail, the account's figures are older than a few polls, or the last comparison t
 from dataclasses import dataclass
 from decimal import Decimal
 
+from hedgegridd.control import dead_man
 from hedgegridd.control.figures import counted, on_grid
 from hedgegridd.control.kept_away import holds_wrong, planned, trips_wrong, ways_out, whole_paused
 from hedgegridd.control.views import age_s
-from hedgegridd.core.entries import DISABLED
+from hedgegridd.core.scopes import DISABLED
 from hedgegridd.messages import (
     BootAnswer,
+    DeadManAnswer,
     DeskView,
     FlattensAnswer,
     FlattenView,
@@ -44,6 +46,8 @@ class Facts:
     now_ns: int
     account_poll_s: float = 5.0
     silent: tuple[str, ...] = ()
+    dead_man: DeadManAnswer | None = None
+    troubles: tuple[str, ...] = ()  # parts of the daemon that broke
 
     @property
     def removing(self) -> tuple[FlattenView, ...]:
@@ -196,6 +200,8 @@ def _why_yes(facts: Facts) -> str:
 
 def doing_of(facts: Facts, state: str) -> str:
     """The second answer: one line."""
+    if state == "STOPPING" and facts.boot is not None and facts.boot.stopping:
+        return f"stopping, stage {facts.boot.number} of {facts.boot.of}: {facts.boot.waits_for}"
     if state == "STARTING" and facts.boot is not None:
         waits = f", waits for {facts.boot.waits_for}" if facts.boot.waits_for else ""
         return f"stage {facts.boot.number} of {facts.boot.of}, {facts.boot.stage}{waits}"
@@ -229,7 +235,7 @@ def _doing_one(item: InstrumentView, venue: VenueAnswer | None) -> str:
 
 def wrong_of(facts: Facts) -> tuple[str, ...]:
     """The third answer: what is not as it should be, worst first."""
-    found = list(facts.silent)
+    found = [*facts.silent, *facts.troubles]
     if facts.kill is not None and facts.kill.state in (KillState.TRIPPED, KillState.HALTED):
         found.append(f"kill switch {facts.kill.state.value}: {facts.kill.cause or 'no cause given'}")
     if facts.kill is not None:
@@ -241,6 +247,7 @@ def wrong_of(facts: Facts) -> tuple[str, ...]:
     ]
     if facts.venue is not None and not facts.venue.connected:
         found.append("not connected to the venue")
+    found += dead_man.wrong(facts.dead_man)
     if facts.desk is not None:
         if not facts.desk.reconciled:
             found.append("not reconciled with the venue")

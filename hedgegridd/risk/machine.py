@@ -161,7 +161,7 @@ class RiskMachine:
                     instrument=scope.instrument,
                     legs=() if scope.leg is None else (scope.leg,),
                     guard=guard,
-                    cooldown_s=int(params.cooldown_s),
+                    cooldown_s=int(params.cooldown_s) or None,  # None: the kill switch's own
                 )
             )
             return f"{action.kind} {place(scope)}"

@@ -1,7 +1,7 @@
 """Which guards run, with which parameters: defaults, the preset over them, `[[guard]]` tables over both."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
 import msgspec
@@ -61,6 +61,12 @@ def settings(config: Config, guards: Mapping[str, Guard] = GUARDS) -> tuple[Sett
     return tuple(
         Setting(guard, _params(guard, config.preset, given.get(name, {}))) for name, guard in guards.items()
     )
+
+
+def references(chosen: Iterable[Setting]) -> tuple[str, ...]:
+    """The symbols whose prices the guards that run want to be told, beside those that are traded."""
+    wanted = [symbol for each in chosen if not each.off for symbol in getattr(each.params, "references", ())]
+    return tuple(dict.fromkeys(wanted))
 
 
 def _params(guard: Guard, preset: str, table: Mapping[str, object]) -> GuardTable:

@@ -13,6 +13,7 @@ from hedgegridd.venue import wire
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import CLOCK_SKEW
 from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.resolver import failed
 from hedgegridd.venue.rest import VenueCallError
 from hedgegridd.venue.safety import Safety
@@ -47,7 +48,14 @@ class RawVenue:
         self._symbols = symbols
         self._ids = {symbol: name for name, symbol in symbols.items()}
         self._safety = Safety(
-            calls, symbols, trading=_NoBooks(), inflight=InFlight(), mono_ns=time.monotonic_ns
+            calls,
+            symbols,
+            trading=_NoBooks(),
+            inflight=InFlight(),
+            # No entry leaves from here, and a countdown that the daemon has left running does no harm.
+            interlock=Interlock(symbols, enabled=False, wall_ns=time.time_ns, mono_ns=time.monotonic_ns),
+            wall_ns=time.time_ns,
+            mono_ns=time.monotonic_ns,
         )
 
     async def do(self, call: Call) -> m.Event:

@@ -13,18 +13,22 @@ from hedgegridd.errors import HedgegridError, VenueError
 from hedgegridd.model import Instrument, KillState
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.venue import patience, setup
+from hedgegridd.venue.account_watch import AccountWatch
 from hedgegridd.venue.bars import Bars
 from hedgegridd.venue.calls import REST_URLS, VenueCalls
 from hedgegridd.venue.causes import Causes
 from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.interlock import Interlock
+from hedgegridd.venue.key_rights import KeyReader
 from hedgegridd.venue.on_disk import OnDisk
 from hedgegridd.venue.orders import Gate, Orders
 from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
 from hedgegridd.venue.safety import Safety
+from hedgegridd.venue.sources import Sources
 from hedgegridd.venue.stats import Stats
 from hedgegridd.venue.stream_doubt import StreamDoubt
 from hedgegridd.venue.told import Teller
@@ -32,8 +36,11 @@ from hedgegridd.venue.truth import TruthReader
 from hedgegridd.venue.user_stream import UserDecoder
 from hedgegridd.venue.watch import Channels, Watch
 
-SWEEP_S = 5.0
+SWEEP_S = 5.0  # for all tries
+SWEEP_AGAIN_S = 0.5
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
+_PLACED = "POST /fapi/v1/order (adapter)"
+_CANCELLED = "DELETE /fapi/v1/order (adapter)"
 _NS_PER_S = 1_000_000_000
 _log = structlog.get_logger("venue")
 
@@ -48,6 +55,7 @@ class Gateway(Actor, Listener):
         durable: returns when everything journaled so far is on disk; raises JournalError when it cannot be.
         wall_ns, mono_ns: the clocks.
         gate: stands in the way of entries; None: nothing does.
+        references: symbols not traded here whose last price is told.
     """
 
     name: ClassVar[str] = "venue"
@@ -59,6 +67,8 @@ class Gateway(Actor, Listener):
         m.CancelRaw,
         m.CloseRaw,
         m.AskOrder,
+        m.SetCountdown,
+        m.SweepEntries,
     )
     queries: ClassVar = (m.GetVenue,)
     events: ClassVar = (
@@ -84,6 +94,7 @@ class Gateway(Actor, Listener):
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
         gate: Gate | None = None,
+        references: Sequence[str] = (),
     ) -> None:
         venue = config.venue
         self._config = config
@@ -98,6 +109,7 @@ class Gateway(Actor, Listener):
             timeout_s=float(venue.request_timeout_s),
         )
         self.stats = Stats()
+        self.stats.calls = self.http.stats.calls
         self._calls = VenueCalls(self.http)
         symbols = {grid.instrument_id: grid.symbol for grid in self._grids}
         self._inflight = InFlight()
@@ -115,25 +127,41 @@ class Gateway(Actor, Listener):
             self._calls, symbols, self._feeds,
             inflight=self._inflight, teller=self._teller, wall_ns=wall_ns, mono_ns=mono_ns,
         )  # fmt: skip
+        self._interlock = Interlock(
+            symbols, enabled=config.dead_man.enabled, wall_ns=wall_ns, mono_ns=mono_ns
+        )
         self._orders = Orders(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
-            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, gate=gate,
+            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=self._interlock,
+            gate=gate,
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
         self._safety = Safety(
-            self._calls, symbols, trading=self._trading, inflight=self._inflight, mono_ns=mono_ns
+            self._calls, symbols,
+            trading=self._trading, inflight=self._inflight, interlock=self._interlock,
+            wall_ns=wall_ns, mono_ns=mono_ns,
+        )  # fmt: skip
+        self._key = KeyReader(venue, credentials, self.http, wall_ns=wall_ns, mono_ns=mono_ns)
+        self._account_watch = AccountWatch(
+            self._calls, self._grids, self._key, wall_ns=wall_ns, publish=self._out
         )
         self._on_disk = OnDisk(durable)
         self._trip_id = ""  # of the account's trip that is being carried out
         self._scoped_trips: tuple[str, ...] = ()  # of instruments' and legs' trips that are being carried out
         self._channels = Channels(tuple(symbols))
+        self._sources = Sources(
+            self._calls, symbols, self._feeds,
+            references=references, user_age_s=self._channels.user_age_s,
+            mono_ns=mono_ns, publish=self._out,
+        )  # fmt: skip
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
         self._causes = Causes()
         self._polling_income = False
         self._connected = False
+        self._hurried = False
         self._closing = asyncio.Event()
         self._watch: Watch | None = None
 
@@ -145,14 +173,19 @@ class Gateway(Actor, Listener):
 
     async def stop(self) -> None:
         """Cancel what entries are left, then take the connection down, whatever its state."""
-        if self._connected:
+        if self._rules and not self._hurried:
             await self._sweep()
         self._connected = False
         self._closing.set()
         if self._watch is not None:
             self._watch.close()
         await self._trading.disconnect()
+        await self._key.close()
         await self.http.close()
+
+    def hurry(self) -> None:
+        """The next `stop` does not sweep: somebody wants us gone at once."""
+        self._hurried = True
 
     async def connect(self) -> None:
         """Bring the venue up, for as long as it takes; says what it waits for by `StageReached`.
@@ -164,7 +197,7 @@ class Gateway(Actor, Listener):
             attempt += 1
             self._out(m.StageReached(stage="venue", waits_for=f"the venue, try {attempt}"))
             try:
-                for rule in await setup.prepare(self._calls, self._grids):
+                for rule in await setup.prepare(self._calls, self._grids, self._key):
                     self._take_rule(rule)
                 await self._trading.connect(float(self._config.daemon.start_deadline_s))
             except (VenueError, VenueCallError) as error:
@@ -189,9 +222,9 @@ class Gateway(Actor, Listener):
             doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
-        for work in watch.loops():
+        for work in (*watch.loops(), *self._sources.loops(), self._account_watch.loop()):
             self._go(work)
-        self._out(m.VenueUp())
+        self._out(m.VenueUp(weight_per_minute=self.http.weight_limit))
 
     def _take_rule(self, rule: Instrument) -> Instrument | None:
         """Keep the rules of an instrument; returns those known before."""
@@ -236,6 +269,11 @@ class Gateway(Actor, Listener):
                 self._teller.caused(message.client_order_id, cause)
                 work = self._safety.close(message)
                 self._go(self._answer(self._once_on_disk(message, work), cause))
+            case m.SetCountdown():
+                self._go(self._answer(self._safety.countdown(message), cause))
+            case m.SweepEntries():
+                self._orders.withdraw("the dead-man switch withdraws the entries")
+                self._go(self._answer(self._safety.sweep(message), cause))
             case m.AskOrder():
                 self._go(self._answer(self._resolver.answer(message), cause))
             case m.LegsLatched():
@@ -265,6 +303,7 @@ class Gateway(Actor, Listener):
         self.bus.publish(event, cause, self.name)
         if isinstance(event, m.OrderAccepted) and not event.algo:
             self._truth.named(event.venue_order_id, event.client_order_id)
+            self._sources.by_connection(_PLACED, None)
 
     def _out_market(self, event: m.BarClosed | m.MarkPrice | m.PriceCrossed) -> None:
         now_ns = self._mono_ns()
@@ -331,6 +370,11 @@ class Gateway(Actor, Listener):
             self.stats.user_problems_total += 1
             _log.error("unreadable user message", kind=said.kind, problem=said.problem)
             self._gap("a message could not be read")
+        if said.doubt:
+            _log.error("the venue's truth is read", kind=said.kind, why=said.doubt)
+            self._gap(said.doubt)
+        if said.settings_moved and self._connected:
+            self._go(self._verify_account())
         if said.wallet_moved and not self._polling_income:
             self._polling_income = True
             self._go(self._poll_income())
@@ -384,16 +428,23 @@ class Gateway(Actor, Listener):
         if self._bars[bar.instrument].live(bar) and self._connected:
             self._go(self._bars[bar.instrument].fill())
 
+    def venue_ms(self) -> int:
+        """The venue's clock, for the connection's signatures."""
+        return self.http.now_ms()
+
     def on_order_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that an order was refused."""
-        self._orders.order_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+        failure = self._heeded(_PLACED, of_text(reason))
+        self._orders.order_failed(instrument, client_order_id, failure)
 
     def on_cancel_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that a cancel was refused."""
-        self._orders.cancel_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+        failure = self._heeded(_CANCELLED, of_text(reason))
+        self._orders.cancel_failed(instrument, client_order_id, failure)
 
-    def _heeded(self, failure: Failure) -> Failure:
+    def _heeded(self, endpoint: str, failure: Failure) -> Failure:
         """The adapter does not read `Retry-After`: after a limit it rests, and our own client asks for how long."""
+        self._sources.by_connection(endpoint, failure)
         if failure.kind is Kind.LIMITED:
             self._orders.limited(failure)
             self._go(self._sync_clock())
@@ -407,14 +458,25 @@ class Gateway(Actor, Listener):
 
     async def _sweep(self) -> None:
         """After an orderly stop there is nothing to find; after a broken part of ours this is what cancels."""
+        said = "no answer in time"
         try:
             async with asyncio.timeout(SWEEP_S):
-                found = await self._safety.sweep_entries()
-        except (VenueCallError, TimeoutError) as error:
-            _log.error("entries not swept", error=str(error) or "no answer in time")  # its text says all
+                while True:
+                    try:
+                        found = await self._safety.sweep_entries()
+                    except VenueCallError as error:
+                        said = str(error)  # its text says all
+                        await asyncio.sleep(SWEEP_AGAIN_S)
+                        continue
+                    break
+        except TimeoutError:
+            _log.error("entries not swept", error=said)
             return
         if found:
             _log.warning("entries swept", cancelled=found)
+
+    async def _verify_account(self) -> None:
+        await self._account_watch.look()
 
     async def _sync_clock(self) -> None:
         try:

@@ -33,6 +33,7 @@ from hedgegridd.model import ZERO, KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import CANCEL_REJECTED, CLOCK_SKEW, TOO_MANY_ORDERS, Failure, Kind
 from hedgegridd.venue.inflight import Flying, InFlight, TooManyInFlight
+from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.lanes import Lanes, stops_answered
 from hedgegridd.venue.on_disk import durable_within
 from hedgegridd.venue.port import Trading
@@ -90,6 +91,7 @@ class Orders:
         durable: Callable[[], Awaitable[None]],
         mono_ns: Callable[[], int],
         spawn: Spawn,
+        interlock: Interlock,
         gate: Gate | None = None,
         bounds: Bounds = BOUNDS,
     ) -> None:
@@ -104,6 +106,7 @@ class Orders:
         self._mono_ns = mono_ns
         self._spawn = spawn
         self._gate = gate
+        self._interlock = interlock
         self._bounds = bounds
         self._latched: set[tuple[str, Leg]] = set()
         self._kept_away = HoldState()
@@ -137,6 +140,14 @@ class Orders:
         """Entries leave while it is ARMED; in every other state they are refused, those that wait at once."""
         self._kill = state
         self._refuse_held()
+
+    def withdraw(self, reason: str) -> None:
+        """Refuse entries, those that wait included, until the dead-man switch is armed again."""
+        self._interlock.close(reason)
+        for lanes in self._lanes.values():
+            for waiting in list(lanes.entries.waiting.values()):
+                lanes.take(waiting.order.client_order_id)
+                self._refuse(waiting.order, reason)
 
     def trips(self, trips: tuple[Trip, ...]) -> None:
         """Refuse entries of the instruments and legs that these trips latch, and no longer of others."""
@@ -237,6 +248,8 @@ class Orders:
             while lane.waiting:
                 batch = tuple(lane.waiting.values())
                 problem = await durable_within(self._durable, self._bounds.entry_s)
+                if self._interlock.why(batch[0].order.instrument):
+                    await self._interlock.opened(batch[0].order.instrument, self._bounds.entry_s)
                 for waiting in batch:
                     if not problem and waiting.order.client_order_id in lane.waiting:
                         await stops_answered(waiting, self._bounds.stop_answer_s)
@@ -260,7 +273,10 @@ class Orders:
     def _leave(self, order: PlaceOrder, lanes: Lanes) -> bool:
         """Send it or refuse it; True when its answer comes to us (and is told to those who wait for it)."""
         coid = order.client_order_id
-        if reason := self._held(order) or self._refused_by_gate(order):
+        reason = self._held(order) or self._refused_by_gate(order)
+        if not reason and not order.purpose.reduces:
+            reason = self._interlock.why(order.instrument)
+        if reason:
             self._refuse(order, reason)
             return False
         raw = order.kind is OrderKind.STOP_MARKET or not self._trading.connected
@@ -270,12 +286,17 @@ class Orders:
         if not raw and (reason := self._wait(new_order=True)):
             self._refuse(order, reason)
             return False
+        now_ns = self._mono_ns()
+        if not order.purpose.reduces and (reason := self._calls.orders.refuses_entry(now_ns)):
+            self._refuse(order, reason)
+            return False
         try:
             algo = order.kind is OrderKind.STOP_MARKET
-            self._inflight.sent(order.instrument, coid, self._mono_ns(), algo=algo)
+            self._inflight.sent(order.instrument, coid, now_ns, algo=algo)
         except TooManyInFlight as error:
             self._refuse(order, str(error))
             return False
+        self._calls.orders.sent(now_ns)
         self._stats.orders_submitted[order.purpose.name.lower()] += 1
         if self.on_sent is not None:
             self.on_sent(order)

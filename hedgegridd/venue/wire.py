@@ -14,6 +14,7 @@ from hedgegridd.model import LEGS, Instrument, Leg, Side
 
 ZERO = Decimal(0)
 NS_PER_MS = 1_000_000
+_SECONDS = {"SECOND": 1, "MINUTE": 60}
 
 
 class Account(msgspec.Struct):
@@ -154,6 +155,24 @@ class MultiAssets(msgspec.Struct):
     multiAssetsMargin: bool
 
 
+class AccountConfig(msgspec.Struct):
+    """`GET /fapi/v1/accountConfig`. `canTrade` is of the account, not of the key; None: the venue does not tell."""
+
+    dualSidePosition: bool
+    multiAssetsMargin: bool
+    canTrade: bool | None = None
+
+
+class KeyRights(msgspec.Struct):
+    """`GET /sapi/v1/account/apiRestrictions`: what the API key may do; None: the venue does not tell."""
+
+    enableFutures: bool
+    enableWithdrawals: bool
+    ipRestrict: bool | None = None
+    enableInternalTransfer: bool | None = None
+    permitsUniversalTransfer: bool | None = None
+
+
 class SymbolConfig(msgspec.Struct):
     """A row of `GET /fapi/v1/symbolConfig`."""
 
@@ -168,6 +187,20 @@ class PremiumIndex(msgspec.Struct):
     symbol: str
     markPrice: Decimal
     time: int
+
+
+class Depth(msgspec.Struct):
+    """`GET /fapi/v1/depth`: (price, quantity), the best first."""
+
+    bids: list[tuple[Decimal, Decimal]]
+    asks: list[tuple[Decimal, Decimal]]
+
+
+class PriceTicker(msgspec.Struct):
+    """`GET /fapi/v1/ticker/price` of one symbol."""
+
+    symbol: str
+    price: Decimal
 
 
 class ListenKey(msgspec.Struct):
@@ -224,6 +257,14 @@ class ExchangeInfo(msgspec.Struct):
             ):
                 return limit.limit
         return None
+
+    def order_counts(self) -> tuple[tuple[int, int], ...]:
+        """Orders allowed in each window: (seconds, orders); empty where the venue does not tell."""
+        return tuple(
+            (limit.intervalNum * _SECONDS[limit.interval], limit.limit)
+            for limit in self.rateLimits
+            if limit.rateLimitType == "ORDERS" and limit.interval in _SECONDS and limit.limit > 0
+        )
 
 
 class Bracket(msgspec.Struct):

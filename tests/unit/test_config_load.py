@@ -29,12 +29,15 @@ TABLES: dict[str, type[config.Table]] = {
     "[grid.policy]": config.Policy,
     "[kill_switch]": config.KillSwitch,
     "[pretrade]": config.Pretrade,
+    "[dead_man]": config.DeadMan,
+    "[[pause]]": config.Pause,
     "[control]": config.Control,
     "[[control.keys]]": config.Key,
     "[metrics]": config.Metrics,
     "[journal]": config.Journal,
     "[panic]": config.Panic,
 }
+PAUSE = {"name": '"news"', "duration_min": "30"}
 KEY = {"name": '"desk"', "role": '"viewer"', "sha256": f'"{"a" * 64}"'}
 
 
@@ -43,8 +46,8 @@ def text_with(table: str, field: str, value: str) -> str:
     lines = ["[[grid]]"]
     if table != "[[grid]]":
         lines.append(table)
-    if table == "[[control.keys]]":
-        lines += [f"{name} = {given}" for name, given in KEY.items() if name != field]
+    required = {"[[control.keys]]": KEY, "[[pause]]": PAUSE}.get(table, {})
+    lines += [f"{name} = {given}" for name, given in required.items() if name != field]
     return "\n".join([*lines, f"{field} = {value}"])
 
 

@@ -67,7 +67,8 @@ class Willing:
         self.asked: list[m.Message] = []
 
     def publish(self, event: m.Event, cause: int = 0, actor: str = "") -> None:
-        self.asked.append(event)
+        if not isinstance(event, m.StageReached):
+            self.asked.append(event)
         self.feed(m.EntriesGone(cause="stopping"))
 
     def tell(self, command: m.Command, cause: int = 0, actor: str = "") -> int:
@@ -77,6 +78,8 @@ class Willing:
 
     async def ask(self, command: m.Command, timeout_s: float, actor: str = "") -> m.Answer:
         self.asked.append(command)
+        if isinstance(command, m.DisarmDeadMan):
+            return m.Done(to=1)
         return m.FlattenAnswer(
             to=1,
             flatten_id="f",
@@ -92,7 +95,10 @@ class Willing:
 
 @pytest.mark.parametrize(
     ("on_stop", "asked"),
-    [("keep", [m.Stopping, m.Reconcile]), ("flatten", [m.Stopping, m.Flatten, m.Reconcile])],
+    [
+        ("keep", [m.Stopping, m.DisarmDeadMan, m.Reconcile]),
+        ("flatten", [m.Stopping, m.Flatten, m.DisarmDeadMan, m.Reconcile]),
+    ],
 )
 async def test_on_stop_decides_whether_inventory_is_closed(
     tmp_path: Path, on_stop: Any, asked: list[type]
@@ -102,6 +108,7 @@ async def test_on_stop_decides_whether_inventory_is_closed(
     daemon.boot = SimpleNamespace(reached_venue=True)  # type: ignore[assignment]
     bus = Willing(daemon.waiter)
     daemon.bus = bus  # type: ignore[assignment]
+    daemon.orderly_stop = daemon._stages_of_stop()
     daemon.supervisor = SimpleNamespace(request_stop=lambda: None)  # type: ignore[assignment]
     daemon.boot = SimpleNamespace(reached_venue=True)  # type: ignore[assignment]
     daemon._signalled("SIGTERM")

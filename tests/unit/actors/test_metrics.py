@@ -11,7 +11,12 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from hedgegridd import messages as m
-from hedgegridd.actors.metric_families import daemon_families, desk_families, venue_families
+from hedgegridd.actors.metric_families import (
+    daemon_families,
+    dead_man_families,
+    desk_families,
+    venue_families,
+)
 from hedgegridd.actors.metrics import REASONS_MAX, Meters, MetricsActor
 from hedgegridd.config import Metrics
 from hedgegridd.model import KillState, Leg, LegMode, Regime
@@ -193,16 +198,40 @@ def test_the_venues_and_the_daemons_figures():
     assert "hedgegrid_trading_enabled" not in values(daemon_families(0, 1, None, BOOT))
 
 
+def countdown(name: str, until_ns: int | None, renewed_ns: int | None) -> m.CountdownView:
+    return m.CountdownView(instrument=name, until_ns=until_ns, renewed_ns=renewed_ns)
+
+
+DEAD_MAN = m.DeadManAnswer(
+    to=0,
+    enabled=True,
+    state="armed",
+    why=(),
+    countdown_s=Decimal(60),
+    renew_s=Decimal(15),
+    countdowns=(countdown(BTC, 70 * S, 10 * S),),
+)
+
+
+def test_the_dead_man_switch_has_an_age_while_it_runs_and_says_when_it_does_not():
+    got = values(dead_man_families(DEAD_MAN, 14 * S))
+    assert got[f"hedgegrid_dead_man_age_seconds/{BTC}"] == 4
+    assert got["hedgegrid_dead_man_armed"] == 1
+    gone = structs_replace(DEAD_MAN, state="withdrawn", countdowns=(countdown(BTC, None, 10 * S),))
+    assert values(dead_man_families(gone, 14 * S)) == {"hedgegrid_dead_man_armed": 0}
+    assert values(dead_man_families(structs_replace(gone, enabled=False), 14 * S)) == {}
+
+
 class Bench:
     """The actor on a real bus, with parts that answer."""
 
     def __init__(self, *, silent: tuple[type, ...] = ()):
         self.actor = MetricsActor(Metrics(port=0), Meters(Stats(), Counter()), started_ns=0)
-        vocabulary = (*self.actor.events, m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot)
+        vocabulary = (*self.actor.events, m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot, m.GetDeadMan)
         self.bus = Bus(RealClock(), vocabulary + m.ANSWERS)
         self.actor.register(self.bus)
         self.silent = silent
-        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot)
+        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot, m.GetDeadMan)
         self.bus.register("parts", handler=self._answer, queries=queries)
 
     def _answer(self, env):
@@ -215,6 +244,8 @@ class Bench:
                 return [structs_replace(venue(), to=env.seq)]
             case m.GetKillSwitch():
                 return [structs_replace(KILL, to=env.seq)]
+            case m.GetDeadMan():
+                return [structs_replace(DEAD_MAN, to=env.seq)]
             case _:
                 return [structs_replace(BOOT, to=env.seq)]
 

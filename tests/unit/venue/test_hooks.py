@@ -7,22 +7,28 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
 import structlog
+from nautilus_trader.adapters.binance.common.enums import BinanceAccountType
 from nautilus_trader.adapters.binance.data import BinanceCommonDataClient
 from nautilus_trader.adapters.binance.execution import BinanceCommonExecutionClient
 from nautilus_trader.adapters.binance.futures.enums import BinanceFuturesEnumParser
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
+from nautilus_trader.adapters.binance.futures.http.account import BinanceFuturesAccountHttpAPI
 from nautilus_trader.adapters.binance.futures.schemas.user import BinanceFuturesAlgoUpdateMsg
+from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
 from nautilus_trader.adapters.binance.websocket.client import BinanceWebSocketClient
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
+from nautilus_trader.common.component import LiveClock
 from nautilus_trader.model.identifiers import AccountId, InstrumentId
 from nautilus_trader.system.kernel import NautilusKernel
 
 from hedgegridd.venue import nautilus_hooks as hooks
 from hedgegridd.venue.nautilus_log import FIFO_NAME, LogPipe
+from hedgegridd.venue.rest import sign
 
 
 def source(thing: Any) -> str:
@@ -144,6 +150,49 @@ def test_the_adapter_itself_cannot_model_a_stop_without_a_quantity() -> None:
     assert not said
 
 
+def test_the_adapter_still_signs_where_we_stamp() -> None:
+    signing = source(BinanceHttpClient.sign_request)
+    assert "self._prepare_params(payload)" in signing
+    assert "payload=payload" in signing, "what was signed is what is sent"
+    for client in (BinanceCommonExecutionClient, BinanceCommonDataClient):
+        assert "self._http_client = client" in source(client)
+
+
+async def test_a_signed_call_carries_the_venues_time_and_its_signature_covers_it() -> None:
+    http = BinanceHttpClient(LiveClock(), "k", "secret", "http://127.0.0.1:9")
+    sent: list[dict[str, str]] = []
+
+    async def send(_method: Any, _path: str, payload: dict[str, str], **_options: Any) -> bytes:
+        sent.append(payload)
+        return b'{"dualSidePosition":true}'
+
+    http.send_request = send
+    client: Any = SimpleNamespace(_http_client=http)
+    now_ms = [1_700_000_000_123]
+    hooks.stamp(client, lambda: now_ms[0])
+    hooks.stamp(client, lambda: now_ms[0])
+    calls = BinanceFuturesAccountHttpAPI(http, LiveClock(), BinanceAccountType.USDT_FUTURES)
+    await calls.query_futures_hedge_mode()
+    now_ms[0] += 5
+    await calls.query_futures_hedge_mode()
+    assert [payload["timestamp"] for payload in sent] == ["1700000000123", "1700000000128"]
+    for payload in sent:
+        signature = payload.pop("signature")
+        assert signature == sign(urlencode(payload), "secret")
+
+
+async def test_a_call_that_needs_no_time_gets_none() -> None:
+    http = BinanceHttpClient(LiveClock(), "k", "secret", "http://127.0.0.1:9")
+    hooks.stamp(SimpleNamespace(_http_client=http), lambda: 1)  # type: ignore[arg-type]
+    assert http._prepare_params({"symbol": "BTCUSDT"}) == "symbol=BTCUSDT"
+
+
+@pytest.mark.parametrize("client", [SimpleNamespace(), SimpleNamespace(_http_client=SimpleNamespace())])
+def test_an_adapter_that_signs_elsewhere_is_noticed(client: Any) -> None:
+    with pytest.raises(hooks.AdapterMoved, match=r"_http_client|_prepare_params"):
+        hooks.stamp(client, lambda: 1)
+
+
 @pytest.mark.parametrize("name", ["_handler", "_on_resubscribe"])
 def test_a_moved_adapter_is_noticed(name: str) -> None:
     client: Any = Client()
@@ -160,14 +209,21 @@ def test_another_handler_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("socket", "failed", "up"),
-    [(None, False, False), (True, False, True), (True, True, False), (False, False, False)],
+    ("socket", "returning", "failed", "up"),
+    [
+        (None, False, False, False),
+        (True, False, False, True),
+        (True, True, False, False),  # what the adapter's socket says of itself while it tries to come back
+        (True, False, True, False),
+        (False, False, False, False),
+    ],
 )
 def test_a_stream_is_up_when_its_socket_works_and_the_adapter_has_not_given_up(
-    socket: bool | None, *, failed: bool, up: bool
+    socket: bool | None, *, returning: bool, failed: bool, up: bool
 ) -> None:
     client: Any = Client()
-    client._ws_client._stream_client = None if socket is None else SimpleNamespace(is_active=lambda: socket)
+    states = SimpleNamespace(is_active=lambda: socket, is_reconnecting=lambda: returning)
+    client._ws_client._stream_client = None if socket is None else states
     client._ws_client._is_recovery_failed = failed
     assert hooks.stream_up(client) is up
 
