@@ -277,7 +277,7 @@ def at_exchange(runs: int) -> list[Row]:
     rows = []
     with (
         rig.market() as market,
-        rig.bot(market, LEVELS, STEP_BPS, tables={"[[guard]]": GUARD}, recenter_trigger_bps=2_000) as bot,
+        rig.bot(market, LEVELS, STEP_BPS, guards=[GUARD], recenter_trigger_bps=2_000) as bot,
     ):
         market.watch(bot.pid)
         for load in LOADS:

@@ -32,6 +32,10 @@ from tests.support.programs import (
 SYMBOL = "BTCUSDT"
 START_S = 60.0
 TICKS_PER_S = 15_000
+# What a benchmark does on purpose and a trader does not: a hundred orders, again and again, on a machine that others use.
+OFF = tuple(
+    {"type": name, "enabled": False} for name in ("call_quota", "rate_budget", "loop_lag", "slippage")
+)
 EXCHANGE = ["--regime", "quiet", "--seed", "4", "--tick-rate", "50", "--no-rate-limits"]
 
 
@@ -269,10 +273,10 @@ def bot(
     levels: int,
     step_bps: int,
     *,
-    tables: Mapping[str, Mapping[str, object]] | None = None,
+    guards: Sequence[Mapping[str, object]] = (),
     **other: object,
 ) -> Iterator[Bot]:
-    """The daemon, READY, `2 * levels` entries resting; `other` fields of its grid, further `tables` of its config."""
+    """The daemon, READY, `2 * levels` entries resting; `other` fields of its grid, further `guards` of its config."""
     tapped = _tapped(where)
     folder = where.folder / f"daemon-{time.monotonic_ns()}"
     folder.mkdir()
@@ -280,7 +284,8 @@ def bot(
         folder,
         tapped,
         [{**grid(levels, step_bps), **other}],
-        tables={"[journal]": {"snapshot_every": 20_000}, **(tables or {})},
+        tables={"[journal]": {"snapshot_every": 20_000}},
+        guards=[*OFF, *guards],
     )
     with running(config) as daemon:
         made = Bot(where, daemon)
