@@ -72,8 +72,9 @@ class Machines:
             dead_man=self.dead_man.snapshot(),
             risk=self.risk.snapshot(),
         )
-        # Keys such as levels and prices become text first: sorting takes no others.
-        return msgspec.json.encode(msgspec.to_builtins(state, str_keys=True), order="deterministic")
+        # In the order the dicts are in, which is a part of the state: the oldest goes first when a memory is full, and
+        # the orders and lots of a leg are gone through as they came.
+        return msgspec.json.encode(state)
 
     def books_are_empty(self) -> bool:
         """Whether we know of no order and no inventory of ours."""
