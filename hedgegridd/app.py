@@ -8,16 +8,20 @@ journal closed. Exit code 0 only when the venue confirmed.
 
 import asyncio
 import gc
+import os
 import signal
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import anyio
+import msgspec
 import structlog
 from anyio.abc import TaskStatus
 
+from hedgegridd import __version__
 from hedgegridd import messages as m
+from hedgegridd.actors.decisions import DecisionsActor
 from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.recent import RecentActor
@@ -27,22 +31,22 @@ from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.operation import Services
 from hedgegridd.core.boot import Boot
-from hedgegridd.core.desk import Desk
-from hedgegridd.core.flatten import Flattener
-from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.core.reconciler import Reconciler
 from hedgegridd.errors import ActorFault, HedgegridError
 from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal import snapshot
 from hedgegridd.journal.folder import StateFolder
+from hedgegridd.journal.record import SESSION, STATE
+from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
+from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe
 from hedgegridd.runtime.supervisor import Incident, Supervisor
-from hedgegridd.state import Machines
+from hedgegridd.state import Machines, config_for_replay
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.nautilus import for_config
 from hedgegridd.venue.rest import Credentials
@@ -55,6 +59,9 @@ COMPARISONS = 3  # at most, within RECONCILE_S
 SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
+JOURNAL_CHECK_S = 0.2
+BUSY_SNAPSHOTS = 5  # a removal may hold a snapshot up for so many times its distance
+JOURNAL_HOLD = "journal"
 
 
 @dataclass
@@ -91,7 +98,7 @@ class Daemon:
         self.journal = Journal(
             self.folder.journal,
             self.clock,
-            hooks=JournalHooks(on_failure=self._journal_failed),
+            hooks=JournalHooks(on_failure=self._journal_failed, on_recovered=self._journal_recovered),
             segment_bytes=config.journal.segment_mb << 20,
         )
         restored = journal_restore.restore(
@@ -102,12 +109,7 @@ class Daemon:
         )
         for note in restored.notes:
             _log.warning("journal", note=note)
-        symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
-        self.machines = Machines(
-            Desk(config, self.folder.epoch),
-            KillSwitch(config.kill_switch),
-            Flattener(symbols, self.folder.epoch),
-        )
+        self.machines = Machines.of(config, self.folder.epoch)
         state = restored.snapshot.state if restored.snapshot else None
         replayed = self.machines.restore(state, restored.tail())
         self._snapshot_position = restored.snapshot.position if restored.snapshot else 0
@@ -116,16 +118,44 @@ class Daemon:
         self._begin_session(restored.opened.last_position)
 
     def _begin_session(self, position: int) -> None:
-        """Keep the state with which this process begins.
+        """Keep the state with which this process begins, and write it down with its config.
 
         The next start replays this process's records on it: on the state in which the one before was killed the
         machines would decide otherwise than they did here.
         """
+        state = self.machines.snapshot()
+        self._write_down(
+            SESSION,
+            m.SessionBegan(
+                version=__version__,
+                pid=os.getpid(),
+                epoch=self.folder.epoch,
+                config=config_for_replay(self.config),
+                state=msgspec.Raw(state),
+            ),
+        )
         try:
-            self._save(self.machines.snapshot(), position)
+            self._save(state, position)
             self._snapshot_position = position
         except OSError as error:
             _log.error("snapshot_failed", error=str(error))
+
+    def _keep_state(self, state: bytes, lost: int = 0) -> None:
+        config = config_for_replay(self.config)
+        kept = m.StateKept(lost=lost, epoch=self.folder.epoch, config=config, state=msgspec.Raw(state))
+        self._write_down(STATE, kept)
+
+    def _write_down(self, kind: str, message: m.Message) -> None:
+        """A record of ourselves; like every other it stands between two messages, never inside one."""
+        envelope = m.Envelope(
+            seq=self.bus.take_seq(),
+            time_ns=self.clock.wall_ns(),
+            mono_ns=self.clock.mono_ns(),
+            cause=0,
+            actor="app",
+            message=message,
+        )
+        self.journal.append(kind, envelope)
 
     def _save(self, state: bytes, position: int) -> None:
         snapshot.save(
@@ -139,7 +169,10 @@ class Daemon:
     def _join(self, next_seq: int) -> None:
         config = self.config
         self.boot = Boot()
-        self.bus = Bus(self.clock, m.ALL, recorder=self.journal.append, first_seq=next_seq)
+        recorder = Recorder(self.journal)
+        self.bus = Bus(
+            self.clock, m.ALL, recorder=recorder.handed, returned=recorder.returned, first_seq=next_seq
+        )
         self.waiter = WaiterActor()
         recent = RecentActor()
         services = Services(
@@ -164,21 +197,22 @@ class Daemon:
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
+        actors: list[Actor] = [
+            # The first to start is the last to stop: control and metrics answer all the while.
+            self.control,
+            recent,
+            self.waiter,
+            BootActor(self.boot),
+            KillSwitchActor(self.machines.kill_switch),
+            DeskActor(self.machines.desk),
+            FlattenActor(self.machines.flatten),
+            self.metrics,
+            self.gateway,
+            ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
+        ]
         self.supervisor = Supervisor(
             self.bus,
-            [
-                # The first to start is the last to stop: control and metrics answer all the while.
-                self.control,
-                recent,
-                self.waiter,
-                BootActor(self.boot),
-                KillSwitchActor(self.machines.kill_switch),
-                DeskActor(self.machines.desk),
-                FlattenActor(self.machines.flatten),
-                self.metrics,
-                self.gateway,
-                ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
-            ],
+            [*actors, DecisionsActor(actors)],
             on_incident=self._incident,
         )
 
@@ -203,6 +237,7 @@ class Daemon:
             async with anyio.create_task_group() as group:
                 group.start_soon(LagProbe(self.clock, self.meters.loop_lag.observe).run)
                 group.start_soon(self._keep_snapshots)
+                group.start_soon(self._watch_journal)
                 group.start_soon(self._announce)
                 group.start_soon(self._stop_in_order)
                 await group.start(self._supervise, group.cancel_scope)
@@ -327,10 +362,14 @@ class Daemon:
         while True:
             await anyio.sleep(SNAPSHOT_CHECK_S)
             position = self.journal.position
-            if position - self._snapshot_position < self.config.journal.snapshot_every:
+            grown = position - self._snapshot_position
+            every = self.config.journal.snapshot_every
+            if grown < every or (grown < every * BUSY_SNAPSHOTS and not self.machines.at_rest()):
                 continue
-            # All of it as of one position: no handler runs between these three lines.
-            state, next_seq, time_ns = self.machines.snapshot(), self.bus.next_seq, self.clock.wall_ns()
+            # All of it as of one position: no handler runs between these lines.
+            state = self.machines.snapshot()
+            self._keep_state(state)
+            position, next_seq, time_ns = self.journal.position, self.bus.next_seq, self.clock.wall_ns()
             try:
                 await self.journal.durable(position, JOURNAL_S)
                 write = partial(
@@ -348,16 +387,42 @@ class Daemon:
 
     # --------------------------------------------------------------------------------------------------- incidents
 
+    async def _watch_journal(self) -> None:
+        while True:
+            await anyio.sleep(JOURNAL_CHECK_S)
+            self.journal.check()
+
     def _journal_failed(self, error: Exception) -> None:
         """New entries are refused by themselves (their intents cannot get durable); those that rest must go as well.
 
-        Exits and flatten go on. The pause is what `status` and `health` show until the restart that the disk needs.
+        Exits and flatten go on.
         """
-        _log.critical("journal_failed", error=str(error))
+        _log.critical(
+            "journal_failed",
+            error=str(error),
+            effect="no entries; exits and flatten go on; nothing is said to be durable",
+            do="free the disk of the state folder: the journal goes on by itself",
+        )
+        hold = m.Hold(
+            key=JOURNAL_HOLD,
+            action="pause",
+            cause=f"the journal has failed: {error}",
+            since_ns=self.clock.wall_ns(),
+        )
+        self._hold_for_journal((hold,))
+
+    def _journal_recovered(self, lost: int) -> None:
+        """The disk takes records again: the hold goes; when some were lost the state is written down first."""
+        if lost:
+            self._keep_state(self.machines.snapshot(), lost)
+        _log.warning("journal_recovered", records_lost=lost)
+        self._hold_for_journal(())
+
+    def _hold_for_journal(self, holds: tuple[m.Hold, ...]) -> None:
         try:
-            self.bus.tell(m.PauseEntries(reason=f"the journal has failed: {error}"), actor="app")
+            self.bus.publish(m.HoldsChanged(source="journal", holds=holds), actor="app")
         except HedgegridError as down:
-            _log.error("entries_not_paused", error=str(down))
+            _log.error("journal_hold_not_told", error=str(down))
 
     def _incident(self, incident: Incident) -> None:
         fault = incident.fault

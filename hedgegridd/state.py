@@ -10,12 +10,14 @@ from typing import Protocol
 import msgspec
 
 from hedgegridd import messages as m
+from hedgegridd.config import Config
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener, FlattenState
 from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
 from hedgegridd.core.state import DeskState
 from hedgegridd.errors import JournalBroken
-from hedgegridd.journal.record import Record
+from hedgegridd.journal.record import SESSION, STATE, Record
+from hedgegridd.model import KillState
 
 
 class DaemonState(msgspec.Struct, kw_only=True):
@@ -26,10 +28,15 @@ class DaemonState(msgspec.Struct, kw_only=True):
     flatten: FlattenState
 
 
-class _Handler(Protocol):
-    def handle(self, env: m.Envelope) -> list[m.Message]: ...
+class Machine(Protocol):
+    """A pure part: an envelope in, messages out."""
+
+    def handle(self, env: m.Envelope) -> list[m.Message]:
+        """Take one message and return what follows from it."""
+        ...
 
 
+_configs = msgspec.json.Encoder(decimal_format="string")
 _messages = msgspec.json.Decoder(m.Journaled)
 
 
@@ -40,7 +47,13 @@ class Machines:
         self.desk = desk
         self.kill_switch = kill_switch
         self.flatten = flatten
-        self._by_name: dict[str, _Handler] = {"desk": desk, "kill_switch": kill_switch, "flatten": flatten}
+        self.by_name: dict[str, Machine] = {"desk": desk, "kill_switch": kill_switch, "flatten": flatten}
+
+    @classmethod
+    def of(cls, config: Config, epoch: str) -> "Machines":
+        """The machines of a config, as a daemon and a replay make them; `epoch` of the state folder."""
+        symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
+        return cls(Desk(config, epoch), KillSwitch(config.kill_switch), Flattener(symbols, epoch))
 
     def snapshot(self) -> bytes:
         """The state as JSON; all of it as of now, since nothing runs in between."""
@@ -49,8 +62,13 @@ class Machines:
             kill_switch=self.kill_switch.snapshot(),
             flatten=self.flatten.snapshot(),
         )
-        # Keys such as levels and prices become text first: sorting takes no others.
-        return msgspec.json.encode(msgspec.to_builtins(state, str_keys=True), order="deterministic")
+        # Not sorted: the order in which orders stand is the order in which they are looked at, after a restore too.
+        return msgspec.json.encode(state)
+
+    def at_rest(self) -> bool:
+        """Whether nobody is in the middle of a removal or a rearm: a state kept then restores without doing it again."""
+        busy = self.kill_switch.snapshot().state in (KillState.TRIPPED, KillState.REARMING)
+        return not busy and not self.flatten.snapshot().running
 
     def books_are_empty(self) -> bool:
         """Whether we know of no order and no inventory of ours."""
@@ -65,24 +83,64 @@ class Machines:
             JournalBroken: a record that a machine consumed cannot be read by this version.
         """
         if state is not None:
-            kept = msgspec.json.decode(state, type=DaemonState)
-            self.desk.restore(kept.desk)
-            self.kill_switch.restore(kept.kill_switch)
-            self.flatten.restore(kept.flatten)
+            self.load(state)
         count = 0
         for record in tail:
-            machine = self._by_name.get(record.to)
+            if record.to in (SESSION, STATE):
+                self._keep_up(record)
+                continue
+            machine = self.by_name.get(record.to)
             if machine is None:
                 continue
-            machine.handle(_envelope(record))
+            machine.handle(envelope_of(record))
             count += 1
+        self.new_session()
+        return count
+
+    def new_session(self) -> None:
+        """A new process begins: each machine settles what that means to it."""
         self.desk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
-        return count
+
+    def load(self, state: bytes | msgspec.Raw) -> None:
+        """Take up a state that `snapshot` gave."""
+        kept = msgspec.json.decode(state, type=DaemonState)
+        self.desk.restore(kept.desk)
+        self.kill_switch.restore(kept.kill_switch)
+        self.flatten.restore(kept.flatten)
+
+    def _keep_up(self, record: Record) -> None:
+        """What does not follow from the records before it: a process began in between, or records were lost."""
+        message = envelope_of(record).message
+        if isinstance(message, m.SessionBegan) or (isinstance(message, m.StateKept) and message.lost):
+            self.load(message.state)
 
 
-def _envelope(record: Record) -> m.Envelope:
+def config_for_replay(config: Config) -> msgspec.Raw:
+    """The config as the journal keeps it, without the hashes of keys."""
+    bare = msgspec.structs.replace(config, control=msgspec.structs.replace(config.control, keys=()))
+    return msgspec.Raw(_configs.encode(bare))
+
+
+def config_of(kept: msgspec.Raw) -> Config:
+    """The config of a session.
+
+    Raises:
+        JournalBroken: it is not of this version's vocabulary.
+    """
+    try:
+        return msgspec.json.decode(kept, type=Config)
+    except msgspec.DecodeError as error:
+        raise JournalBroken(f"the session's config is not of this version's vocabulary: {error}") from error
+
+
+def envelope_of(record: Record) -> m.Envelope:
+    """The envelope of a record that an actor consumed, as it was.
+
+    Raises:
+        JournalBroken: its message is not of this version's vocabulary.
+    """
     try:
         message = _messages.decode(record.message)
     except msgspec.DecodeError as error:

@@ -1,8 +1,11 @@
 """Reads the journal's segments and checks their chain; never writes."""
 
+import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.record import (
@@ -16,16 +19,41 @@ from hedgegridd.journal.record import (
 )
 
 _NAME = "journal-{:012d}.jsonl"
-_GLOB = "journal-*.jsonl"
+PACKED = ".gz"
 _TAIL_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One file; `first_position` is in its name, so that a position is found without reading."""
+    """One file, compressed or not; `first_position` is in its name, so that a position is found without reading."""
 
     path: Path
     first_position: int
+
+    @property
+    def compressed(self) -> bool:
+        """Whether it is closed and compressed."""
+        return self.path.suffix == PACKED
+
+    def open(self) -> BinaryIO:
+        """Its lines; also when it has been compressed since its name was read."""
+        if not self.compressed:
+            try:
+                return self.path.open("rb")
+            except FileNotFoundError:
+                return cast(BinaryIO, gzip.open(self.path.with_name(self.path.name + PACKED), "rb"))
+        return cast(BinaryIO, gzip.open(self.path, "rb"))
+
+    def last_line(self) -> bytes | None:
+        """Its last complete line without the newline, None when there is none."""
+        if not self.compressed:
+            return last_line(self.path)
+        line = None
+        with self.open() as file:
+            for raw in file:
+                if raw.endswith(b"\n"):
+                    line = raw[:-1]
+        return line
 
 
 def segment_path(folder: Path, first_position: int) -> Path:
@@ -34,18 +62,19 @@ def segment_path(folder: Path, first_position: int) -> Path:
 
 
 def segments(folder: Path) -> list[Segment]:
-    """All segments in order.
+    """All segments in order; of one that is there in both forms, the plain one.
 
     Raises:
         JournalBroken: a file is named like a segment but has no position in its name.
     """
-    found = []
-    for path in folder.glob(_GLOB):
-        digits = path.name.removeprefix("journal-").removesuffix(".jsonl")
-        if not digits.isdecimal():
-            raise JournalBroken(f"{path}: no segment of the journal is named so")
-        found.append(Segment(path, int(digits)))
-    return sorted(found, key=lambda segment: segment.first_position)
+    found: dict[int, Segment] = {}
+    for suffix in (PACKED, ""):
+        for path in folder.glob(f"journal-*.jsonl{suffix}"):
+            digits = path.name.removeprefix("journal-").removesuffix(suffix).removesuffix(".jsonl")
+            if not digits.isdecimal():
+                raise JournalBroken(f"{path}: no segment of the journal is named so")
+            found[int(digits)] = Segment(path, int(digits))
+    return [found[position] for position in sorted(found)]
 
 
 def torn_bytes(path: Path) -> int:
@@ -108,7 +137,7 @@ class Walk:
             if segment.first_position <= self.from_position:
                 first = index
         if first:
-            self.hash = _last_hash(todo[first - 1].path)
+            self.hash = _last_hash(todo[first - 1])
             self.position = todo[first].first_position - 1
         elif todo:
             # The beginning may have been retired; what is there must follow from its own header.
@@ -118,22 +147,21 @@ class Walk:
                 yield from self._segment(todo[index], first=index == 0, last=index == len(todo) - 1)
             except JournalBroken as error:
                 # Only a break that a later header accepts may be passed over.
-                if not any(_accepts_break(later.path) for later in todo[index + 1 :]):
+                if not any(_accepts_break(later) for later in todo[index + 1 :]):
                     raise
                 self.accepted.append(str(error))
 
     def _segment(self, segment: Segment, *, first: bool, last: bool) -> Iterator[Record]:
-        with segment.path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                if last and not raw.endswith(b"\n"):
-                    self.torn = len(raw)
-                    return
-                try:
-                    record = self._line(segment, number, raw, first=first)
-                except JournalBroken as error:
-                    raise JournalBroken(f"{segment.path}:{number}: {error}") from error
-                if record is not None and record.position >= self.from_position:
-                    yield record
+        for number, raw in _lines_of(segment):
+            if last and not raw.endswith(b"\n") and not segment.compressed:
+                self.torn = len(raw)
+                return
+            try:
+                record = self._line(segment, number, raw, first=first)
+            except JournalBroken as error:
+                raise JournalBroken(f"{segment.path}:{number}: {error}") from error
+            if record is not None and record.position >= self.from_position:
+                yield record
 
     def _line(self, segment: Segment, number: int, raw: bytes, *, first: bool) -> Record | None:
         """Check one line and move on to it; None for the header."""
@@ -191,21 +219,45 @@ def verify(folder: Path) -> Verdict:
     return Verdict(records, walk.position, walk.hash, walk.torn, tuple(walk.accepted), broken)
 
 
-def _last_hash(path: Path) -> str:
+def _lines_of(segment: Segment) -> Iterator[tuple[int, bytes]]:
+    """Its lines with their numbers, from 1.
+
+    Raises:
+        JournalBroken: what is compressed cannot be read.
+    """
+    number = 0
+    with segment.open() as file:
+        try:
+            for number, raw in enumerate(file, start=1):  # noqa: B007  # told when the next cannot be read
+                yield number, raw
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise JournalBroken(f"{segment.path}:{number + 1}: the compressed file is damaged: {error}") from error
+
+
+def header_of(segment: Segment) -> Header:
+    """The checked header of a segment.
+
+    Raises:
+        JournalBroken: there is none.
+    """
+    for _, raw in _lines_of(segment):
+        header = decode_header(raw.rstrip(b"\n"))
+        check_line(raw.rstrip(b"\n"), header.previous_hash)
+        return header
+    raise JournalBroken(f"{segment.path}: it is empty")
+
+
+def _last_hash(segment: Segment) -> str:
     """The hash the next segment must follow from; empty, which nothing follows from, when there is none."""
-    line = last_line(path)
+    line = segment.last_line()
     try:
         return unseal(line)[1] if line is not None else ""
     except JournalBroken:
         return ""
 
 
-def _accepts_break(path: Path) -> bool:
-    with path.open("rb") as file:
-        line = file.readline()
+def _accepts_break(segment: Segment) -> bool:
     try:
-        header = decode_header(line.rstrip(b"\n"))
-        check_line(line.rstrip(b"\n"), header.previous_hash)
+        return header_of(segment).accepts_break
     except JournalBroken:
         return False
-    return header.accepts_break

@@ -34,6 +34,7 @@ from hedgegridd.messages.commands import (
     StartTrading,
     StopTrading,
 )
+from hedgegridd.messages.keeping import SessionBegan, StateKept
 from hedgegridd.messages.lifecycle import (
     FeedChanged,
     InstrumentReady,
@@ -222,12 +223,14 @@ __all__ = [
     "Rung",
     "RungDropped",
     "Scope",
+    "SessionBegan",
     "SetMode",
     "SetThrottle",
     "StageChanged",
     "StageReached",
     "StartChecked",
     "StartTrading",
+    "StateKept",
     "StatusAnswer",
     "StopTrading",
     "Stopping",

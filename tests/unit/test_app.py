@@ -35,10 +35,10 @@ class Desk:
         self.told: list[m.Message] = []
         self._gone = gone
 
-    def tell(self, command: m.Message, cause: int = 0, actor: str = "") -> int:
+    def publish(self, event: m.Message, cause: int = 0, actor: str = "") -> int:
         if self._gone:
             raise ActorDown("desk is out of service")
-        self.told.append(command)
+        self.told.append(event)
         return 1
 
 
@@ -48,13 +48,17 @@ def daemon(bus: Desk) -> Daemon:
     return made
 
 
-def test_a_failed_journal_takes_resting_entries_away():
+def test_a_failed_journal_holds_entries_until_the_disk_is_back():
     bus = Desk()
-    daemon(bus)._journal_failed(OSError("no space left"))
-    (pause,) = bus.told
-    assert isinstance(pause, m.PauseEntries)
-    assert pause.instrument is None
-    assert "no space left" in pause.reason
+    made = daemon(bus)
+    made._journal_failed(OSError("no space left"))
+    made._journal_recovered(0)
+    failed, back = bus.told
+    assert isinstance(failed, m.HoldsChanged)
+    (hold,) = failed.holds
+    assert (failed.source, hold.action, hold.scope) == ("journal", "pause", m.Scope())
+    assert "no space left" in hold.cause
+    assert back == m.HoldsChanged(source="journal", holds=())
 
 
 def test_a_journal_that_fails_after_the_desk_has_gone_breaks_nothing():

@@ -155,8 +155,8 @@ def head(**changes: object) -> Header:
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    chained(tmp_path, head(schema=2))
-    with pytest.raises(JournalBroken, match="schema 2 is newer"):
+    chained(tmp_path, head(schema=3))
+    with pytest.raises(JournalBroken, match="schema 3 is newer"):
         records(tmp_path)
 
 

@@ -1,0 +1,30 @@
+"""What the journal keeps of ourselves: with what a process began, and the state now and then, so that it replays."""
+
+import msgspec
+
+from hedgegridd.messages.base import Event
+
+
+class SessionBegan(Event, frozen=True, kw_only=True):
+    """A process has taken up the state; everything after it, up to the next, it did with this config and this state.
+
+    `config` is the config file as decoded (keys' hashes left out), `state` as `Machines.snapshot` gives it.
+    """
+
+    version: str
+    pid: int
+    epoch: str
+    config: msgspec.Raw
+    state: msgspec.Raw
+
+
+class StateKept(Event, frozen=True, kw_only=True):
+    """The state and the config as of this record: a replay may begin here, and one that comes here must have the same.
+
+    `lost`: so many records before it never reached the disk, so the state does not follow from what is written.
+    """
+
+    lost: int = 0
+    epoch: str
+    config: msgspec.Raw
+    state: msgspec.Raw
