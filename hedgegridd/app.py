@@ -38,6 +38,7 @@ from hedgegridd.journal import snapshot
 from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.record import SESSION, STATE
 from hedgegridd.journal.recorder import Recorder
+from hedgegridd.journal.retention import Bounds, sweep
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
@@ -60,6 +61,7 @@ SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
 JOURNAL_CHECK_S = 0.2
+SWEEP_S = 60.0
 BUSY_SNAPSHOTS = 5  # a removal may hold a snapshot up for so many times its distance
 JOURNAL_HOLD = "journal"
 
@@ -238,6 +240,7 @@ class Daemon:
                 group.start_soon(LagProbe(self.clock, self.meters.loop_lag.observe).run)
                 group.start_soon(self._keep_snapshots)
                 group.start_soon(self._watch_journal)
+                group.start_soon(self._keep_in_bounds)
                 group.start_soon(self._announce)
                 group.start_soon(self._stop_in_order)
                 await group.start(self._supervise, group.cancel_scope)
@@ -391,6 +394,25 @@ class Daemon:
         while True:
             await anyio.sleep(JOURNAL_CHECK_S)
             self.journal.check()
+
+    async def _keep_in_bounds(self) -> None:
+        """Compress and remove old segments, off the loop."""
+        kept = self.config.journal
+        bounds = Bounds(keep_days=kept.keep_days, keep_bytes=int(kept.keep_gb * 1_000_000_000))
+        while True:
+            await anyio.sleep(SWEEP_S)
+            work = partial(
+                sweep, self.folder.journal, self.folder.snapshots, bounds, now_ns=self.clock.wall_ns()
+            )
+            try:
+                swept = await anyio.to_thread.run_sync(work)
+            except (HedgegridError, OSError) as error:
+                _log.error("retention_failed", error=str(error))
+                continue
+            if swept.compressed or swept.removed:
+                _log.info(
+                    "retention", compressed=swept.compressed, removed=swept.removed, gone_to=swept.through
+                )
 
     def _journal_failed(self, error: Exception) -> None:
         """New entries are refused by themselves (their intents cannot get durable); those that rest must go as well.

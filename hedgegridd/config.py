@@ -200,6 +200,8 @@ class Journal(Table, frozen=True, kw_only=True):
 
     segment_mb: Annotated[int, _between("1", "1024")] = 64
     snapshot_every: Annotated[int, _between("100", "10000000")] = 20000  # records
+    keep_days: Annotated[int, _between("1", "3650")] = 90  # closed segments and history
+    keep_gb: Annotated[Decimal, _above("0", "10000")] = Decimal(5)  # of the journal
 
 
 class Config(Table, frozen=True, kw_only=True):

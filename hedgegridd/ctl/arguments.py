@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from hedgegridd.control.operation import Operation, Registry, summary
+from hedgegridd.ctl import journal_arguments
 
 DEFAULT_SOCKET = "/run/hedgegridd/control.sock"
 
@@ -71,6 +72,7 @@ def _local(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     new.add_argument("name", help="whose key it is; kept in the journal with every command")
     new.add_argument("--role", choices=("viewer", "operator", "admin"), default="viewer")
+    journal_arguments.add(commands, common)
     top = commands.add_parser("top", help="A live screen of what the daemon does.", parents=[common])
     top.add_argument(
         "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default 1)"

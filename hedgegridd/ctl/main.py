@@ -31,6 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return keys.new(parsed.name, parsed.role, as_json=parsed.json)
     client = Client(path)
     try:
+        if parsed.command == "journal":
+            from hedgegridd.ctl import journal  # noqa: PLC0415  # reading config and journal is slow to import
+
+            return journal.run(parsed, path)
         if parsed.command == "top":
             from hedgegridd.ctl.top import top  # noqa: PLC0415  # rich and asyncio are slow to import
 

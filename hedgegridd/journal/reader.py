@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from hedgegridd.errors import JournalBroken
+from hedgegridd.journal import retired
 from hedgegridd.journal.record import (
     GENESIS,
     Header,
@@ -197,7 +198,10 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an offline check found: how many records hold, how they end, and what is wrong (empty: nothing)."""
+    """What an offline check found: how many records hold, how they end, and what is wrong (empty: nothing).
+
+    Records up to position `retired` were removed in order.
+    """
 
     records: int
     last_position: int
@@ -205,18 +209,39 @@ class Verdict:
     torn: int
     accepted: tuple[str, ...]
     broken: str
+    retired: int = 0
 
 
 def verify(folder: Path) -> Verdict:
-    """Check the whole chain without changing anything."""
+    """Check the whole chain without changing anything; what is missing at the front must have been retired."""
     walk = Walk(folder)
-    records, broken = 0, ""
+    records, gone, broken = 0, 0, ""
     try:
+        gone = _front(folder)
         for _ in walk:
             records += 1
     except JournalBroken as error:
         broken = str(error)
-    return Verdict(records, walk.position, walk.hash, walk.torn, tuple(walk.accepted), broken)
+    return Verdict(records, walk.position, walk.hash, walk.torn, tuple(walk.accepted), broken, gone)
+
+
+def _front(folder: Path) -> int:
+    """How many records were retired at the front.
+
+    Raises:
+        JournalBroken: records are missing there that were not, or what is left does not follow from them.
+    """
+    found = segments(folder)
+    note = retired.read(folder)
+    if not found or found[0].first_position == 1:
+        return 0
+    first = found[0].first_position
+    if note is None or note.through < first - 1:
+        known = note.through if note is not None else 0
+        raise JournalBroken(f"{folder}: records {known + 1} to {first - 1} are missing and were not retired")
+    if note.through == first - 1 and header_of(found[0]).previous_hash != note.hash:
+        raise JournalBroken(f"{found[0].path}:1: its header does not follow from what was retired before it")
+    return first - 1
 
 
 def _lines_of(segment: Segment) -> Iterator[tuple[int, bytes]]:
@@ -228,10 +253,12 @@ def _lines_of(segment: Segment) -> Iterator[tuple[int, bytes]]:
     number = 0
     with segment.open() as file:
         try:
-            for number, raw in enumerate(file, start=1):  # noqa: B007  # told when the next cannot be read
+            for number, raw in enumerate(file, start=1):
                 yield number, raw
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise JournalBroken(f"{segment.path}:{number + 1}: the compressed file is damaged: {error}") from error
+            raise JournalBroken(
+                f"{segment.path}:{number + 1}: the compressed file is damaged: {error}"
+            ) from error
 
 
 def header_of(segment: Segment) -> Header:

@@ -23,7 +23,9 @@ class Opened:
     cut_bytes: int
     broken: str
     newest: Segment | None
-    appendable: bool = True  # False: the newest segment is compressed or of an older schema, a new one must begin
+    appendable: bool = (
+        True  # False: the newest segment is compressed or of an older schema, a new one must begin
+    )
 
 
 WAY_OUT = (

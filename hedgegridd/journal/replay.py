@@ -155,7 +155,9 @@ class Replay:
         now = machines.snapshot()
         if now == bytes(then):
             return
-        parts_now, parts_then = (msgspec.json.decode(text, type=dict[str, msgspec.Raw]) for text in (now, then))
+        parts_now, parts_then = (
+            msgspec.json.decode(text, type=dict[str, msgspec.Raw]) for text in (now, then)
+        )
         for name in names or tuple(dict.fromkeys((*parts_now, *parts_then))):
             if bytes(parts_now.get(name, b"")) != bytes(parts_then.get(name, b"")):
                 self._differs(Difference(record.position, name, "has come to another state"))

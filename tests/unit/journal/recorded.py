@@ -11,14 +11,15 @@ from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.writer import Journal
 from hedgegridd.runtime.clock import VirtualClock
 from hedgegridd.state import Machines, config_for_replay
-from tests.support.desk_rig import EPOCH, config
+from tests.support.desk_rig import EPOCH
+from tests.support.desk_rig import config as default_config
 
 
 class RecordedDesk:
     """Takes the desk's place in a venue of the tests; `begin` it in the place of a process."""
 
     def __init__(self, folder: Path, *, config: Config | None = None, **kwargs: object) -> None:
-        self.config = config or globals()["config"]()
+        self.config = config or default_config()
         self.journal = Journal(folder, VirtualClock(start_wall_ns=5), **kwargs)  # type: ignore[arg-type]
         self.journal.open()
         self.recorder = Recorder(self.journal)

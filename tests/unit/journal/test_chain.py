@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hedgegridd.errors import JournalBroken
-from hedgegridd.journal.reader import Walk, last_line, segment_path, segments, torn_bytes, verify
+from hedgegridd.journal import retired
+from hedgegridd.journal.reader import Walk, header_of, last_line, segment_path, segments, torn_bytes, verify
 from hedgegridd.journal.record import (
     GENESIS,
     Header,
@@ -83,7 +84,13 @@ def test_retired_segments_may_be_missing_at_the_front_only(tmp_path: Path) -> No
         written(tmp_path, 2, segment_bytes=1)
     found = segments(tmp_path)
     found[0].path.unlink()
-    assert verify(tmp_path).broken == ""
+    assert "records 1 to 2 are missing and were not retired" in verify(tmp_path).broken
+    head = header_of(found[1])
+    retired.write(tmp_path, retired.Retired(through=2, hash=head.previous_hash, time_ns=0))
+    assert (verify(tmp_path).broken, verify(tmp_path).retired) == ("", 2)
+    retired.write(tmp_path, retired.Retired(through=2, hash="0" * 32, time_ns=0))
+    assert "does not follow from what was retired" in verify(tmp_path).broken
+    retired.write(tmp_path, retired.Retired(through=2, hash=head.previous_hash, time_ns=0))
     assert [record.position for record in records(tmp_path)] == list(range(3, 9))
     found[2].path.unlink()
     assert "does not follow from the segment before" in verify(tmp_path).broken
