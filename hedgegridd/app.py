@@ -8,24 +8,28 @@ journal closed. Exit code 0 only when the venue confirmed.
 
 import asyncio
 import gc
-import os
 import signal
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import anyio
-import msgspec
 import structlog
 from anyio.abc import TaskStatus
 
-from hedgegridd import __version__
 from hedgegridd import messages as m
 from hedgegridd.actors.decisions import DecisionsActor
-from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
+from hedgegridd.actors.machines import (
+    BootActor,
+    DeskActor,
+    FlattenActor,
+    KillSwitchActor,
+    ReconcilerActor,
+    RiskActor,
+)
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.recent import RecentActor
 from hedgegridd.actors.waiter import WaiterActor
+from hedgegridd.archive import Archive
 from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
@@ -34,20 +38,19 @@ from hedgegridd.core.boot import Boot
 from hedgegridd.core.reconciler import Reconciler
 from hedgegridd.errors import ActorFault, HedgegridError
 from hedgegridd.journal import restore as journal_restore
-from hedgegridd.journal import snapshot
 from hedgegridd.journal.folder import StateFolder
-from hedgegridd.journal.record import SESSION, STATE
 from hedgegridd.journal.recorder import Recorder
-from hedgegridd.journal.retention import Bounds, sweep
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
+from hedgegridd.risk.machine import SOURCE as GUARDS
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe
 from hedgegridd.runtime.supervisor import Incident, Supervisor
-from hedgegridd.state import Machines, config_for_replay
+from hedgegridd.keeper import Keeper
+from hedgegridd.state import Machines
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.nautilus import for_config
 from hedgegridd.venue.rest import Credentials
@@ -57,13 +60,9 @@ ENTRIES_GONE_S = 15.0
 FLATTEN_S = 30.0
 RECONCILE_S = 5.0
 COMPARISONS = 3  # at most, within RECONCILE_S
-SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
-JOURNAL_CHECK_S = 0.2
-SWEEP_S = 60.0
-BUSY_SNAPSHOTS = 5  # a removal may hold a snapshot up for so many times its distance
-JOURNAL_HOLD = "journal"
+HOLD_SOURCES = (GUARDS,)  # nothing is traded before each of them has said what it holds
 
 
 @dataclass
@@ -74,6 +73,7 @@ class Daemon:
     credentials: Credentials
     clock: RealClock = field(default_factory=RealClock)
     accept_broken_journal: bool = False
+    config_file: Path | None = None  # goes into backups
 
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
@@ -83,7 +83,6 @@ class Daemon:
         self._stop_asked = anyio.Event()
         self._stop_reason = ""
         self._signals = 0
-        self._snapshot_position = 0
 
     # ------------------------------------------------------------------------------------------------- assembly
 
@@ -100,7 +99,10 @@ class Daemon:
         self.journal = Journal(
             self.folder.journal,
             self.clock,
-            hooks=JournalHooks(on_failure=self._journal_failed, on_recovered=self._journal_recovered),
+            hooks=JournalHooks(
+                on_failure=lambda error: self.keeper.failed(error),
+                on_recovered=lambda lost: self.keeper.recovered(lost),
+            ),
             segment_bytes=config.journal.segment_mb << 20,
         )
         restored = journal_restore.restore(
@@ -111,62 +113,12 @@ class Daemon:
         )
         for note in restored.notes:
             _log.warning("journal", note=note)
-        self.machines = Machines.of(config, self.folder.epoch)
+        self.machines = Machines.of(config, self.folder.epoch, HOLD_SOURCES)
         state = restored.snapshot.state if restored.snapshot else None
         replayed = self.machines.restore(state, restored.tail())
-        self._snapshot_position = restored.snapshot.position if restored.snapshot else 0
         _log.info("state", snapshot=state is not None, records_replayed=replayed, epoch=self.folder.epoch)
         self._join(restored.next_seq)
-        self._begin_session(restored.opened.last_position)
-
-    def _begin_session(self, position: int) -> None:
-        """Keep the state with which this process begins, and write it down with its config.
-
-        The next start replays this process's records on it: on the state in which the one before was killed the
-        machines would decide otherwise than they did here.
-        """
-        state = self.machines.snapshot()
-        self._write_down(
-            SESSION,
-            m.SessionBegan(
-                version=__version__,
-                pid=os.getpid(),
-                epoch=self.folder.epoch,
-                config=config_for_replay(self.config),
-                state=msgspec.Raw(state),
-            ),
-        )
-        try:
-            self._save(state, position)
-            self._snapshot_position = position
-        except OSError as error:
-            _log.error("snapshot_failed", error=str(error))
-
-    def _keep_state(self, state: bytes, lost: int = 0) -> None:
-        config = config_for_replay(self.config)
-        kept = m.StateKept(lost=lost, epoch=self.folder.epoch, config=config, state=msgspec.Raw(state))
-        self._write_down(STATE, kept)
-
-    def _write_down(self, kind: str, message: m.Message) -> None:
-        """A record of ourselves; like every other it stands between two messages, never inside one."""
-        envelope = m.Envelope(
-            seq=self.bus.take_seq(),
-            time_ns=self.clock.wall_ns(),
-            mono_ns=self.clock.mono_ns(),
-            cause=0,
-            actor="app",
-            message=message,
-        )
-        self.journal.append(kind, envelope)
-
-    def _save(self, state: bytes, position: int) -> None:
-        snapshot.save(
-            self.folder.snapshots,
-            state,
-            position=position,
-            next_seq=self.bus.next_seq,
-            time_ns=self.clock.wall_ns(),
-        )
+        self.keeper.begin_session(restored.opened.last_position)
 
     def _join(self, next_seq: int) -> None:
         config = self.config
@@ -174,6 +126,16 @@ class Daemon:
         recorder = Recorder(self.journal)
         self.bus = Bus(
             self.clock, m.ALL, recorder=recorder.handed, returned=recorder.returned, first_seq=next_seq
+        )
+        archive = Archive(config, self.folder.path, self.clock.wall_ns, self.config_file)
+        self.keeper = Keeper(
+            config,
+            folder=self.folder,
+            journal=self.journal,
+            machines=self.machines,
+            bus=self.bus,
+            clock=self.clock,
+            archive=archive,
         )
         self.waiter = WaiterActor()
         recent = RecentActor()
@@ -186,6 +148,7 @@ class Daemon:
             environment=config.venue.environment,
             account=config.venue.account,
             account_poll_s=float(config.venue.account_poll_s),
+            archive=archive,
         )
         dispatcher = Dispatcher(REGISTRY, services)
         self.gateway = Gateway(
@@ -208,6 +171,7 @@ class Daemon:
             KillSwitchActor(self.machines.kill_switch),
             DeskActor(self.machines.desk),
             FlattenActor(self.machines.flatten),
+            RiskActor(self.machines.risk),
             self.metrics,
             self.gateway,
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
@@ -238,9 +202,7 @@ class Daemon:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(LagProbe(self.clock, self.meters.loop_lag.observe).run)
-                group.start_soon(self._keep_snapshots)
-                group.start_soon(self._watch_journal)
-                group.start_soon(self._keep_in_bounds)
+                group.start_soon(self.keeper.run)
                 group.start_soon(self._announce)
                 group.start_soon(self._stop_in_order)
                 await group.start(self._supervise, group.cancel_scope)
@@ -271,18 +233,10 @@ class Daemon:
 
     def close(self) -> bool:
         """Last snapshot, journal closed, folder released; False when something did not reach the disk."""
-        durable = False
         try:
-            state = self.machines.snapshot()
-            position = self.journal.position
-            durable = self.journal.close()
-            if durable:
-                self._save(state, position)
-        except OSError as error:
-            _log.error("snapshot_failed", error=str(error))
+            return self.keeper.close()
         finally:
             self.folder.close()
-        return durable
 
     def _signalled(self, name: str) -> None:
         self._signals += 1
@@ -360,91 +314,7 @@ class Daemon:
             return False
         return isinstance(answer, m.FlattenAnswer) and answer.verified
 
-    async def _keep_snapshots(self) -> None:
-        """Write a snapshot whenever the journal has grown enough, so that a start need not read it all."""
-        while True:
-            await anyio.sleep(SNAPSHOT_CHECK_S)
-            position = self.journal.position
-            grown = position - self._snapshot_position
-            every = self.config.journal.snapshot_every
-            if grown < every or (grown < every * BUSY_SNAPSHOTS and not self.machines.at_rest()):
-                continue
-            # All of it as of one position: no handler runs between these lines.
-            state = self.machines.snapshot()
-            self._keep_state(state)
-            position, next_seq, time_ns = self.journal.position, self.bus.next_seq, self.clock.wall_ns()
-            try:
-                await self.journal.durable(position, JOURNAL_S)
-                write = partial(
-                    snapshot.save,
-                    self.folder.snapshots,
-                    state,
-                    position=position,
-                    next_seq=next_seq,
-                    time_ns=time_ns,
-                )
-                await anyio.to_thread.run_sync(write)
-                self._snapshot_position = position
-            except (HedgegridError, OSError) as error:
-                _log.error("snapshot_failed", error=str(error))
-
     # --------------------------------------------------------------------------------------------------- incidents
-
-    async def _watch_journal(self) -> None:
-        while True:
-            await anyio.sleep(JOURNAL_CHECK_S)
-            self.journal.check()
-
-    async def _keep_in_bounds(self) -> None:
-        """Compress and remove old segments, off the loop."""
-        kept = self.config.journal
-        bounds = Bounds(keep_days=kept.keep_days, keep_bytes=int(kept.keep_gb * 1_000_000_000))
-        while True:
-            await anyio.sleep(SWEEP_S)
-            work = partial(
-                sweep, self.folder.journal, self.folder.snapshots, bounds, now_ns=self.clock.wall_ns()
-            )
-            try:
-                swept = await anyio.to_thread.run_sync(work)
-            except (HedgegridError, OSError) as error:
-                _log.error("retention_failed", error=str(error))
-                continue
-            if swept.compressed or swept.removed:
-                _log.info(
-                    "retention", compressed=swept.compressed, removed=swept.removed, gone_to=swept.through
-                )
-
-    def _journal_failed(self, error: Exception) -> None:
-        """New entries are refused by themselves (their intents cannot get durable); those that rest must go as well.
-
-        Exits and flatten go on.
-        """
-        _log.critical(
-            "journal_failed",
-            error=str(error),
-            effect="no entries; exits and flatten go on; nothing is said to be durable",
-            do="free the disk of the state folder: the journal goes on by itself",
-        )
-        hold = m.Hold(
-            key=JOURNAL_HOLD,
-            action="pause",
-            cause=f"the journal has failed: {error}",
-            since_ns=self.clock.wall_ns(),
-        )
-        self._hold_for_journal((hold,))
-
-    def _journal_recovered(self, lost: int) -> None:
-        """The disk takes records again: the hold goes; when some were lost the state is written down first."""
-        if lost:
-            self._keep_state(self.machines.snapshot(), lost)
-        _log.warning("journal_recovered", records_lost=lost)
-        self._hold_for_journal(())
-
-    def _hold_for_journal(self, holds: tuple[m.Hold, ...]) -> None:
-        try:
-            self.bus.publish(m.HoldsChanged(source="journal", holds=holds), actor="app")
-        except HedgegridError as down:
-            _log.error("journal_hold_not_told", error=str(down))
 
     def _incident(self, incident: Incident) -> None:
         fault = incident.fault

@@ -18,6 +18,9 @@ from hedgegridd.core.state import DeskState
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.record import SESSION, STATE, Record
 from hedgegridd.model import KillState
+from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.settings import settings
+from hedgegridd.risk.state import RiskState
 
 
 class DaemonState(msgspec.Struct, kw_only=True):
@@ -26,6 +29,7 @@ class DaemonState(msgspec.Struct, kw_only=True):
     desk: DeskState
     kill_switch: KillSwitchState
     flatten: FlattenState
+    risk: RiskState = msgspec.field(default_factory=RiskState)  # older snapshots have none
 
 
 class Machine(Protocol):
@@ -43,17 +47,34 @@ _messages = msgspec.json.Decoder(m.Journaled)
 class Machines:
     """The machines whose state is kept; the names are their actors'."""
 
-    def __init__(self, desk: Desk, kill_switch: KillSwitch, flatten: Flattener) -> None:
+    def __init__(self, desk: Desk, kill_switch: KillSwitch, flatten: Flattener, risk: RiskMachine) -> None:
         self.desk = desk
         self.kill_switch = kill_switch
         self.flatten = flatten
-        self.by_name: dict[str, Machine] = {"desk": desk, "kill_switch": kill_switch, "flatten": flatten}
+        self.risk = risk
+        self.hold_sources: tuple[str, ...] = ()
+        self.by_name: dict[str, Machine] = {
+            "desk": desk,
+            "kill_switch": kill_switch,
+            "flatten": flatten,
+            "risk": risk,
+        }
 
     @classmethod
-    def of(cls, config: Config, epoch: str) -> "Machines":
-        """The machines of a config, as a daemon and a replay make them; `epoch` of the state folder."""
+    def of(cls, config: Config, epoch: str, hold_sources: tuple[str, ...] = ()) -> "Machines":
+        """The machines of a config, as a daemon and a replay make them; `epoch` of the state folder.
+
+        Nothing is traded before each of `hold_sources` has said what it holds.
+        """
         symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
-        return cls(Desk(config, epoch), KillSwitch(config.kill_switch), Flattener(symbols, epoch))
+        made = cls(
+            Desk(config, epoch, hold_sources=hold_sources),
+            KillSwitch(config.kill_switch, hold_sources),
+            Flattener(symbols, epoch),
+            RiskMachine(settings(config), symbols),
+        )
+        made.hold_sources = hold_sources
+        return made
 
     def snapshot(self) -> bytes:
         """The state as JSON; all of it as of now, since nothing runs in between."""
@@ -61,6 +82,7 @@ class Machines:
             desk=self.desk.snapshot(),
             kill_switch=self.kill_switch.snapshot(),
             flatten=self.flatten.snapshot(),
+            risk=self.risk.snapshot(),
         )
         # Not sorted: the order in which orders stand is the order in which they are looked at, after a restore too.
         return msgspec.json.encode(state)
@@ -100,6 +122,7 @@ class Machines:
     def new_session(self) -> None:
         """A new process begins: each machine settles what that means to it."""
         self.desk.new_session()
+        self.risk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
 
@@ -109,6 +132,7 @@ class Machines:
         self.desk.restore(kept.desk)
         self.kill_switch.restore(kept.kill_switch)
         self.flatten.restore(kept.flatten)
+        self.risk.restore(kept.risk)
 
     def _keep_up(self, record: Record) -> None:
         """What does not follow from the records before it: a process began in between, or records were lost."""

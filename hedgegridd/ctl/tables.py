@@ -8,6 +8,7 @@ import msgspec
 from hedgegridd.control.figures import counted
 from hedgegridd.ctl.text import (
     DASH,
+    LEVEL_COLOURS,
     MARKS,
     SAFE_COLOURS,
     STATE_COLOURS,
@@ -46,6 +47,11 @@ def status(body: Body, paint: Paint) -> list[str]:
         lines.append(
             f"kill   {paint(kill['state'], STATE_COLOURS['HALTED'])} {since}: {kill['cause'] or DASH}"
         )
+    for limit in body["limits"] or []:
+        was = limit["configured"] or "not set"
+        lines.append(
+            f"limit  {limit['name']} {limit['value']} (config: {was}) {limit['reason'] or ''}".rstrip()
+        )
     return lines
 
 
@@ -76,7 +82,11 @@ def leg_line(item: Body, leg: Body, paint: Paint, *, compared: bool) -> str:
             f"liq {liquidation(leg['liquidation_price'], item['mark_price'], item['tick'])}"
         )
     notes = [leg["mode"]] if leg["mode"] != "normal" else []
-    notes += ["latched: no entries until resume"] if leg["latched"] else []
+    latch = leg.get("trip_id") or ""
+    until = (
+        "resume" if not latch else f"{latch} is over" if latch.startswith("pause:") else f"rearm ({latch})"
+    )
+    notes += [f"latched: no entries until {until}"] if leg["latched"] else []
     notes += [] if compared else ["by our books alone: not compared with the venue yet"]
     return text + (f"  [{', '.join(notes)}]" if notes else "")
 
@@ -168,6 +178,38 @@ def orders(body: Body, _paint: Paint) -> list[str]:
     ]
     head = ("order", "leg", "purpose", "side", "price", "qty", "filled", "status", "age")
     return [*columns(head, rows), counted(body["count"], "order", "orders")] if rows else ["No open orders."]
+
+
+def guards(body: Body, paint: Paint) -> list[str]:
+    """Each guard with value, limit and verdict, the worst first; last how many are OK, and which are off."""
+    rows = [
+        [
+            item["guard"],
+            f"{short(item['instrument'] or '') or 'account'} {item['leg'] or ''}".rstrip(),
+            _measure(item["value"]),
+            _measure(item["limit"]),
+            item["unit"],
+            item["level"],
+            age(item["age_s"]),
+            item["message"],
+        ]
+        for item in body["guards"]
+    ]
+    head = ("guard", "of", "value", "limit", "unit", "verdict", "since", "why")
+    calm = sum(1 for item in body["guards"] if item["level"] == "OK")
+    title, *table = columns(head, rows) if rows else [""]
+    levels = [item["level"] for item in body["guards"]]
+    lines = [title, *(paint(text, LEVEL_COLOURS.get(at)) for text, at in zip(table, levels, strict=True))]
+    lines += [f"holds  {item['key']}: {item['action']}, {item['cause']}" for item in body["holds"]]
+    return [*lines, f"{calm} of {len(rows)} OK; off: {', '.join(body['off']) or 'none'}"]
+
+
+def _measure(value: str | None) -> str:
+    """A figure with at most four digits behind the point."""
+    if value is None:
+        return DASH
+    text = f"{float(value):.4f}".rstrip("0").rstrip(".")
+    return text or "0"
 
 
 def positions(body: Body, _paint: Paint) -> list[str]:
@@ -288,6 +330,7 @@ TABLES: dict[str, Callable[[Body, Paint], list[str]]] = {
     "status": status,
     "ladders": ladders,
     "orders": orders,
+    "guards": guards,
     "positions": positions,
     "flatten": flatten,
     "throttle": throttle,

@@ -116,7 +116,7 @@ class Replay:
         self.outcome.sessions += 1
         self.outcome.first_position = self.outcome.first_position or record.position
         config = config_of(began.config)
-        before, self._kept = self._kept, Machines.of(config, began.epoch)
+        before, self._kept = self._kept, Machines.of(config, began.epoch, began.hold_sources)
         if before is not None and check:
             self._kept.restore(before.snapshot(), ())
             self._same_state(record, self._kept, began.state)
@@ -144,7 +144,7 @@ class Replay:
 
     def _begin_in_between(self, record: Record, kept: m.StateKept) -> None:
         self.outcome.first_position = record.position
-        self._kept = Machines.of(config_of(kept.config), kept.epoch)
+        self._kept = Machines.of(config_of(kept.config), kept.epoch, kept.hold_sources)
         self._kept.load(kept.state)
         self._machines = {name: self._kept.by_name[name] for name in CONTINUES}
 

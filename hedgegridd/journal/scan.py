@@ -1,5 +1,6 @@
 """Reads the journal for people and for the history: line by line, without checking the chain, also while it grows."""
 
+import os
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -94,11 +95,30 @@ def last(folder: Path, count: int) -> list[Line]:
     """The newest `count` records, oldest first."""
     kept: list[Line] = []
     for segment in reversed(segments(folder)):
-        newest = deque(_records(segment), maxlen=count - len(kept))
+        missing = count - len(kept)
+        newest = deque(_records(segment), maxlen=missing) if segment.compressed else _from_end(segment, missing)
         kept = [*newest, *kept]
         if len(kept) >= count:
             break
     return kept
+
+
+def _from_end(segment: Segment, count: int) -> list[Line]:
+    """The last records of a plain segment, without reading what stands before them."""
+    try:
+        file = segment.path.open("rb")
+    except FileNotFoundError:  # compressed since its name was read
+        return list(deque(_records(segment), maxlen=count))
+    with file:
+        at = file.seek(0, os.SEEK_END)
+        tail = b""
+        while at > 0 and tail.count(b"\n") <= count + 1:  # a torn tail and the header are no records
+            step = min(_READ, at)
+            at -= step
+            file.seek(at)
+            tail = file.read(step) + tail
+    whole = tail.split(b"\n")[1 if at else 0 : -1]
+    return [line for raw in whole if (line := parse(raw))][-count:]
 
 
 class Follower:

@@ -90,6 +90,11 @@ def load(folder: Path) -> Snapshot | None:
     return None
 
 
+def name_of(position: int) -> str:
+    """The file name of the snapshot as of a position."""
+    return _NAME.format(position)
+
+
 def positions(folder: Path) -> list[int]:
     """Journal positions of the snapshots that are kept, oldest first."""
     found = [path.name.removeprefix("snapshot-").removesuffix(".json") for path in folder.glob(_GLOB)]

@@ -14,6 +14,7 @@ class SessionBegan(Event, frozen=True, kw_only=True):
     version: str
     pid: int
     epoch: str
+    hold_sources: tuple[str, ...] = ()  # who must have spoken before anything is traded
     config: msgspec.Raw
     state: msgspec.Raw
 
@@ -26,5 +27,6 @@ class StateKept(Event, frozen=True, kw_only=True):
 
     lost: int = 0
     epoch: str
+    hold_sources: tuple[str, ...] = ()  # who must have spoken before anything is traded
     config: msgspec.Raw
     state: msgspec.Raw

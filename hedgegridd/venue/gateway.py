@@ -61,7 +61,15 @@ class Gateway(Actor, Listener):
         m.AskOrder,
     )
     queries: ClassVar = (m.GetVenue,)
-    events: ClassVar = (m.LegsLatched, m.LegsUnlatched, m.KillStateChanged, m.Reconciled, m.Stopping)
+    events: ClassVar = (
+        m.LegsLatched,
+        m.LegsUnlatched,
+        m.KillStateChanged,
+        m.TripsChanged,
+        m.HoldsChanged,
+        m.Reconciled,
+        m.Stopping,
+    )
     essential: ClassVar[bool] = True
     tasks_max: ClassVar[int] = 4_096
     stop_deadline_s: ClassVar[float] = 15.0
@@ -117,7 +125,8 @@ class Gateway(Actor, Listener):
             self._calls, symbols, trading=self._trading, inflight=self._inflight, mono_ns=mono_ns
         )
         self._on_disk = OnDisk(durable)
-        self._trip_id = ""  # of the trip that is being carried out
+        self._trip_id = ""  # of the account's trip that is being carried out
+        self._scoped_trips: tuple[str, ...] = ()  # of instruments' and legs' trips that are being carried out
         self._channels = Channels(tuple(symbols))
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
@@ -177,7 +186,7 @@ class Gateway(Actor, Listener):
             self._config, self._calls,
             channels=self._channels, trading=self._trading, orders=self._orders, stats=self.stats,
             doubt=self._doubt, on_silent=self._compare,
-            mono_ns=self._mono_ns, publish=self._out, on_account=self._take_account, on_rules=self._take_rule,
+            mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
         for work in watch.loops():
             self._go(work)
@@ -196,6 +205,10 @@ class Gateway(Actor, Listener):
     def _take_account(self, account: m.VenueAccount) -> None:
         self._account, self._account_ns = account, self._mono_ns()
 
+    def _polled(self, account: m.VenueAccount) -> None:
+        self._take_account(account)
+        self._out(m.AccountRead(account=account))
+
     # --- bus ----------------------------------------------------------------------------------
 
     def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
@@ -206,7 +219,8 @@ class Gateway(Actor, Listener):
                 self._causes.taken(message.client_order_id, envelope.cause)
                 self._orders.place(message, cause)
             case m.CancelOrder():
-                if self._trip_id and not self._on_disk.passed(self._trip_id):
+                trips = self._trips()
+                if trips and not self._on_disk.passed(trips):
                     self._go(self._cancel_once_on_disk(message))
                 else:
                     self._orders.cancel(message)
@@ -234,6 +248,12 @@ class Gateway(Actor, Listener):
             case m.KillStateChanged():
                 self._trip_id = message.trip_id if message.state is KillState.TRIPPED else ""
                 self._orders.kill_switch(message.state)
+            case m.TripsChanged():
+                running = (trip for trip in message.trips if trip.state is KillState.TRIPPED)
+                self._scoped_trips = tuple(trip.trip_id for trip in running)
+                self._orders.trips(message.trips)
+            case m.HoldsChanged():
+                self._orders.holds(message.source, message.holds)
             case m.GetVenue():
                 return (self._view(cause),)
             case _:
@@ -262,15 +282,21 @@ class Gateway(Actor, Listener):
         flatten_id = command.token.partition("|")[0]
         try:
             # A trip may join a flatten that runs: then its own record is waited for as well.
-            await self._wait_on_disk(f"{self._trip_id}|{flatten_id}", flatten_id)
+            await self._wait_on_disk(f"{self._trips()}|{flatten_id}", flatten_id)
         except BaseException:
             work.close()
             raise
         return await work
 
     async def _cancel_once_on_disk(self, command: m.CancelOrder) -> None:
-        await self._wait_on_disk(self._trip_id, self._trip_id)
+        trips = self._trips()
+        if trips:
+            await self._wait_on_disk(trips, trips)
         self._orders.cancel(command)
+
+    def _trips(self) -> str:
+        """The trips that are being carried out, whose records must be on disk before anything is cancelled for them."""
+        return "|".join(filter(None, (self._trip_id, *self._scoped_trips)))
 
     async def _wait_on_disk(self, key: str, action_id: str) -> None:
         if why := await self._on_disk.before(key):

@@ -18,51 +18,14 @@ from hedgegridd.core import desk as core_desk
 from hedgegridd.core.desk import LOST_ORDERS
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
-from hedgegridd.errors import ActorDown
 from hedgegridd.journal.snapshot import load
 from hedgegridd.model import Leg
+from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.state import DaemonState, Machines
 from hedgegridd.venue.rest import Credentials
 from tests.support.desk_rig import config as desk_config
 from tests.support.desk_rig import rig
 from tests.support.fake_venue import BTC
-
-
-class Desk:
-    """A bus with nobody but the desk on it, who may have gone."""
-
-    def __init__(self, *, gone: bool = False) -> None:
-        self.told: list[m.Message] = []
-        self._gone = gone
-
-    def publish(self, event: m.Message, cause: int = 0, actor: str = "") -> int:
-        if self._gone:
-            raise ActorDown("desk is out of service")
-        self.told.append(event)
-        return 1
-
-
-def daemon(bus: Desk) -> Daemon:
-    made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
-    made.bus = bus
-    return made
-
-
-def test_a_failed_journal_holds_entries_until_the_disk_is_back():
-    bus = Desk()
-    made = daemon(bus)
-    made._journal_failed(OSError("no space left"))
-    made._journal_recovered(0)
-    failed, back = bus.told
-    assert isinstance(failed, m.HoldsChanged)
-    (hold,) = failed.holds
-    assert (failed.source, hold.action, hold.scope) == ("journal", "pause", m.Scope())
-    assert "no space left" in hold.cause
-    assert back == m.HoldsChanged(source="journal", holds=())
-
-
-def test_a_journal_that_fails_after_the_desk_has_gone_breaks_nothing():
-    daemon(Desk(gone=True))._journal_failed(OSError("no space left"))
 
 
 def test_every_process_begins_with_a_snapshot_so_that_the_next_replays_its_records_alone(tmp_path):
@@ -157,9 +120,14 @@ async def test_a_stop_waits_for_the_venue_unless_it_was_never_reached_and_the_bo
 
 def test_books_are_empty_until_they_hold_an_order_or_inventory():
     venue = rig()
-    machines = Machines(venue.desk, KillSwitch(KillSwitchTable()), Flattener({}, "t1"))
+    machines = Machines(venue.desk, KillSwitch(KillSwitchTable()), Flattener({}, "t1"), RiskMachine((), ()))
     assert not machines.books_are_empty()
-    fresh = Machines(core_desk.Desk(desk_config(), "t1"), KillSwitch(KillSwitchTable()), Flattener({}, "t1"))
+    fresh = Machines(
+        core_desk.Desk(desk_config(), "t1"),
+        KillSwitch(KillSwitchTable()),
+        Flattener({}, "t1"),
+        RiskMachine((), ()),
+    )
     assert fresh.books_are_empty()
     state = fresh.desk.snapshot()
     state.ledger.legs[BTC][Leg.SHORT].qty = Decimal("0.1")

@@ -26,7 +26,7 @@ def test_a_line_says_what_its_record_says(tmp_path: Path) -> None:
     assert (first.position, first.time_ns, first.seq, first.cause) == (1, 8, 7, 3)
     assert (first.actor, first.to, first.kind) == (ODD, "desk", "Rearm")
     assert (second.actor, second.cause) == ("desk", 7)
-    assert first.message() == {"type": "Rearm", "reason": message.reason}
+    assert first.message()["reason"] == message.reason
 
 
 def test_fields_in_another_order_and_unknown_ones_are_read() -> None:
