@@ -41,6 +41,7 @@ from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.writer import Journal, JournalHooks
+from hedgegridd.keeper import Keeper
 from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
 from hedgegridd.risk.machine import SOURCE as GUARDS
@@ -49,7 +50,6 @@ from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe
 from hedgegridd.runtime.supervisor import Incident, Supervisor
-from hedgegridd.keeper import Keeper
 from hedgegridd.state import Machines
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.nautilus import for_config
@@ -100,8 +100,8 @@ class Daemon:
             self.folder.journal,
             self.clock,
             hooks=JournalHooks(
-                on_failure=lambda error: self.keeper.failed(error),
-                on_recovered=lambda lost: self.keeper.recovered(lost),
+                on_failure=self._journal_failed,
+                on_recovered=self._journal_recovered,
             ),
             segment_bytes=config.journal.segment_mb << 20,
         )
@@ -315,6 +315,12 @@ class Daemon:
         return isinstance(answer, m.FlattenAnswer) and answer.verified
 
     # --------------------------------------------------------------------------------------------------- incidents
+
+    def _journal_failed(self, error: Exception) -> None:
+        self.keeper.failed(error)
+
+    def _journal_recovered(self, lost: int) -> None:
+        self.keeper.recovered(lost)
 
     def _incident(self, incident: Incident) -> None:
         fault = incident.fault

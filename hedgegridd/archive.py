@@ -204,10 +204,16 @@ async def _run(command: list[str], limit_s: float) -> tuple[int, str, str]:
         async with asyncio.timeout(limit_s):
             out, err = await process.communicate()
     except TimeoutError:
-        raise BackupError(f"{Path(command[0]).name} did not end within {limit_s:g} s and was killed") from None
+        raise BackupError(
+            f"{Path(command[0]).name} did not end within {limit_s:g} s and was killed"
+        ) from None
     finally:
         if process.returncode is None:
             os.killpg(process.pid, 9)
             await process.wait()
     assert process.returncode is not None, "it has ended"
-    return process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace").strip()[-HOOK_WORDS_MAX:]
+    return (
+        process.returncode,
+        out.decode("utf-8", "replace"),
+        err.decode("utf-8", "replace").strip()[-HOOK_WORDS_MAX:],
+    )

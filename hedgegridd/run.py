@@ -38,9 +38,7 @@ def _run(
     accept_broken_journal: bool,
     config_file: Path | None = None,
 ) -> int:
-    daemon = Daemon(
-        config, credentials, accept_broken_journal=accept_broken_journal, config_file=config_file
-    )
+    daemon = Daemon(config, credentials, accept_broken_journal=accept_broken_journal, config_file=config_file)
 
     async def live() -> int:
         try:

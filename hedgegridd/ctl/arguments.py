@@ -5,6 +5,7 @@ import types
 import typing
 from decimal import Decimal, InvalidOperation
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -73,6 +74,14 @@ def _local(commands: Any, common: argparse.ArgumentParser) -> None:
     new.add_argument("name", help="whose key it is; kept in the journal with every command")
     new.add_argument("--role", choices=("viewer", "operator", "admin"), default="viewer")
     journal_arguments.add(commands, common)
+    restore = commands.add_parser(
+        "restore",
+        help="Unpack a backup into an empty folder and check it.",
+        description="Needs no daemon. The folder gets an epoch of its own: order ids stay unique.",
+        parents=[common],
+    )
+    restore.add_argument("archive", type=Path, help="the file that `hedgegridctl backup` wrote")
+    restore.add_argument("folder", type=Path, help="an empty folder, or one that is not there yet")
     top = commands.add_parser("top", help="A live screen of what the daemon does.", parents=[common])
     top.add_argument(
         "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default 1)"

@@ -15,6 +15,7 @@ import msgspec
 from hedgegridd.config_load import load
 from hedgegridd.ctl.client import Client
 from hedgegridd.ctl.journal_arguments import DEFAULT_STATE, STEPS
+from hedgegridd.ctl.tables_history import record_line
 from hedgegridd.errors import HedgegridError
 from hedgegridd.journal import causes, story
 from hedgegridd.journal.reader import Verdict, Walk, segments, verify
@@ -104,10 +105,16 @@ def _print_lines(lines: Iterable[Line], *, as_json: bool) -> None:
 
 def human(line: Line) -> str:
     """One record on one line: when, its sequence and cause, from whom to whom, in words."""
-    number = f"#{line.seq}" if line.seq else ""
-    cause = f"<#{line.cause}" if line.cause else ""
-    who = f"{line.actor or '-'} > {line.to}"
-    return f"{clock(line.time_ns)}  {number:>9} {cause:<10} {who:<24} {words(line.kind, line.message())}"
+    return record_line(
+        {
+            "time_ns": line.time_ns,
+            "seq": line.seq,
+            "cause": line.cause,
+            "actor": line.actor,
+            "to": line.to,
+            "words": words(line.kind, line.message()),
+        }
+    )
 
 
 def _tail_by_socket(parsed: argparse.Namespace, socket: str) -> int:
@@ -124,10 +131,7 @@ def _tail_by_socket(parsed: argparse.Namespace, socket: str) -> int:
         if parsed.json:
             print(msgspec.json.encode(item).decode())
         else:
-            number = f"#{item['seq']}" if item["seq"] else ""
-            cause = f"<#{item['cause']}" if item["cause"] else ""
-            who = f"{item['actor'] or '-'} > {item['to']}"
-            print(f"{clock(item['time_ns'])}  {number:>9} {cause:<10} {who:<24} {item['words']}")
+            print(record_line(item))
     return DONE
 
 

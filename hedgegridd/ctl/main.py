@@ -35,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from hedgegridd.ctl import journal  # noqa: PLC0415  # reading config and journal is slow to import
 
             return journal.run(parsed, path)
+        if parsed.command == "restore":
+            from hedgegridd.ctl import restore  # noqa: PLC0415  # as above
+
+            return restore.run(parsed)
         if parsed.command == "top":
             from hedgegridd.ctl.top import top  # noqa: PLC0415  # rich and asyncio are slow to import
 

@@ -141,7 +141,10 @@ def _copy(state: Path, staging: Path, config: Path | None) -> None:
     (staging / "snapshots").mkdir()
     for segment in segments(state / "journal"):
         to = staging / "journal" / segment.path.name
-        with segment.open() if not segment.compressed else segment.path.open("rb") as source, to.open("wb") as out:
+        with (
+            segment.open() if not segment.compressed else segment.path.open("rb") as source,
+            to.open("wb") as out,
+        ):
             shutil.copyfileobj(source, out, _CHUNK)
         if not segment.compressed:
             _whole_lines(to)
@@ -186,7 +189,9 @@ def _checked(staging: Path, position: int) -> tuple[Manifest, int]:
     if verdict.broken:
         raise BackupError(f"the journal is broken: {verdict.broken}")
     if verdict.last_position < position:
-        raise BackupError(f"the copy ends at {verdict.last_position}, the journal had {position} when it began")
+        raise BackupError(
+            f"the copy ends at {verdict.last_position}, the journal had {position} when it began"
+        )
     for newer in snapshot.positions(staging / "snapshots"):
         if newer > verdict.last_position:  # taken while the journal was copied
             (staging / "snapshots" / snapshot.name_of(newer)).unlink()
@@ -267,7 +272,9 @@ def restore(archive: Path, folder: Path, wall_ns: int) -> Made:
         manifest = _unpack(archive, folder)
         verdict = verify(folder / "journal")
         if verdict.broken or verdict.last_position != manifest.last_position:
-            raise BackupError(f"{archive}: the journal does not hold: {verdict.broken or verdict.last_position}")
+            raise BackupError(
+                f"{archive}: the journal does not hold: {verdict.broken or verdict.last_position}"
+            )
         snapshot.load(folder / "snapshots")
         write_file(RealDisk(), folder / "epoch", (base36(wall_ns // 1_000_000_000) + "\n").encode())
     except (HedgegridError, tarfile.TarError, msgspec.DecodeError, EOFError, OSError) as error:

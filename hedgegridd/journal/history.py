@@ -6,7 +6,7 @@ sequence, so that a record that is read twice changes nothing.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,15 @@ CREATE TABLE alerts (seq INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, kind TEX
 """
 TABLES = ("orders", "fills", "legs", "equity", "funding", "alerts")
 _ALERTS = frozenset(
-    {"GuardChanged", "KillStateChanged", "HoldsChanged", "VenueAction", "FeedChanged", "JournalLate", "LegFlat"}
+    {
+        "GuardChanged",
+        "KillStateChanged",
+        "HoldsChanged",
+        "VenueAction",
+        "FeedChanged",
+        "JournalLate",
+        "LegFlat",
+    }
     | {"FlattenFinished", "StateKept", "SessionBegan", "Stopping", "DeadManChanged", "ExternalSignal"}
 )
 
@@ -119,7 +127,11 @@ class History:
         self._last_legs = {
             (name, leg): (qty, price) for name, leg, qty, price, _ in self._cursor().execute(newest)
         }
-        row = self._cursor().execute("SELECT time_ns, wallet_usdt FROM equity ORDER BY seq DESC LIMIT 1").fetchone()
+        row = (
+            self._cursor()
+            .execute("SELECT time_ns, wallet_usdt FROM equity ORDER BY seq DESC LIMIT 1")
+            .fetchone()
+        )
         self._last_equity = row or (0, "")
 
     def close(self) -> None:
@@ -142,11 +154,8 @@ class History:
                 for line in lines:
                     count += 1
                     position = line.position
-                    made = _MADE.get((line.kind, line.to)) or (_alert if line.kind in _ALERTS else None)
-                    if made is None:
-                        continue
                     try:
-                        made(self, line, line.message())
+                        self._take(line)
                     except (KeyError, TypeError, ValueError):
                         self.left_out += 1
                 if count:
@@ -183,6 +192,36 @@ class History:
     def _insert(self, table: str, values: tuple[object, ...]) -> None:
         places = ", ".join("?" * len(values))
         self._cursor().execute(f"INSERT OR IGNORE INTO {table} VALUES ({places})", values)  # noqa: S608  # our own names
+
+    def _take(self, line: Line) -> None:
+        """The rows of one record; nothing for one of no interest."""
+        match line.kind, line.to:
+            case "PlaceOrder" | "CloseRaw", "venue":
+                self._intent(line, line.message())
+            case (
+                "OrderAccepted"
+                | "OrderRejected"
+                | "OrderRefused"
+                | "OrderUnknown"
+                | "OrderTriggered"
+                | "OrderClosed",
+                "desk",
+            ):
+                self._order(line, line.message())
+            case "Fill", "desk":
+                self._fill(line, line.message())
+            case "IncomeBooked", "desk":
+                self._income(line, line.message())
+            case "VenueTruth", "desk":
+                self._truth(line, line.message())
+            case kind, _ if kind in _ALERTS:
+                self._alert(line, line.message())
+            case _:
+                pass
+
+    def _alert(self, line: Line, f: dict[str, Any]) -> None:
+        if line.kind != "StateKept" or f.get("lost"):
+            self._insert("alerts", (line.seq, line.time_ns, line.kind, words(line.kind, f)))
 
     def _intent(self, line: Line, f: dict[str, Any]) -> None:
         purpose, level, side, kind = (
@@ -241,7 +280,9 @@ class History:
             key, now = (leg["instrument"], leg["leg"]), (leg["qty"], leg["entry_price"])
             if self._last_legs.get(key) != now:
                 self._last_legs[key] = now
-                self._insert("legs", (line.seq, line.time_ns, *key, *now, leg["mark"], leg["unrealized_usdt"]))
+                self._insert(
+                    "legs", (line.seq, line.time_ns, *key, *now, leg["mark"], leg["unrealized_usdt"])
+                )
         account = f["account"]
         since_ns, wallet = self._last_equity
         if account["wallet_usdt"] != wallet or line.time_ns - since_ns >= EQUITY_NS:
@@ -253,27 +294,6 @@ class History:
                     account["unrealized_usdt"], account["maint_margin_usdt"],
                 ),
             )  # fmt: skip
-
-
-def _alert(history: History, line: Line, f: dict[str, Any]) -> None:
-    if line.kind == "StateKept" and not f.get("lost"):
-        return
-    history._insert("alerts", (line.seq, line.time_ns, line.kind, words(line.kind, f)))  # noqa: SLF001  # its own table
-
-
-_MADE: dict[tuple[str, str], Callable[[History, Line, dict[str, Any]], None]] = {
-    ("PlaceOrder", "venue"): History._intent,
-    ("CloseRaw", "venue"): History._intent,
-    ("OrderAccepted", "desk"): History._order,
-    ("OrderRejected", "desk"): History._order,
-    ("OrderRefused", "desk"): History._order,
-    ("OrderUnknown", "desk"): History._order,
-    ("OrderTriggered", "desk"): History._order,
-    ("OrderClosed", "desk"): History._order,
-    ("Fill", "desk"): History._fill,
-    ("IncomeBooked", "desk"): History._income,
-    ("VenueTruth", "desk"): History._truth,
-}
 
 
 def copy(path: Path, target: Path) -> None:

@@ -11,8 +11,9 @@ from hedgegridd.journal.repair import Opened
 from hedgegridd.journal.snapshot import Snapshot, load
 from hedgegridd.journal.writer import Journal
 
-
-LOST_SEQ = 100_000  # a killed process may have used so many that no record has: trips and closes are named by them
+LOST_SEQ = (
+    100_000  # a killed process may have used so many that no record has: trips and closes are named by them
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,9 @@ def last(folder: Path, count: int) -> list[Line]:
     kept: list[Line] = []
     for segment in reversed(segments(folder)):
         missing = count - len(kept)
-        newest = deque(_records(segment), maxlen=missing) if segment.compressed else _from_end(segment, missing)
+        newest = (
+            deque(_records(segment), maxlen=missing) if segment.compressed else _from_end(segment, missing)
+        )
         kept = [*newest, *kept]
         if len(kept) >= count:
             break

@@ -20,7 +20,8 @@ class Positions(Reading, frozen=True, kw_only=True):
     paths: ClassVar[tuple[str, ...]] = ("/positions",)
 
     history: Annotated[
-        int, Meta(ge=0, le=1000, description="rows of the legs' changes as the venue reported them, newest first")
+        int,
+        Meta(ge=0, le=1000, description="rows of the legs' changes as the venue reported them, newest first"),
     ] = 0
     before: Annotated[int | None, Meta(ge=1, description="only changes before this sequence")] = None
 
@@ -39,7 +40,7 @@ class Positions(Reading, frozen=True, kw_only=True):
                     _position(item, leg, now_ns)
                     for item in self.wanted(context, answer.view.instruments)
                     for leg in item.legs
-                ]
+                ],
             }
         )
 

@@ -45,7 +45,9 @@ class Bus:
 class Kept:
     """A keeper with a real journal on a disk of the test's."""
 
-    def __init__(self, tmp_path: Path, disk: FailingDisk | None = None, *, gone: bool = False, queue_max: int = 100) -> None:
+    def __init__(
+        self, tmp_path: Path, disk: FailingDisk | None = None, *, gone: bool = False, queue_max: int = 100
+    ) -> None:
         self.folder = StateFolder(tmp_path / "state")
         self.folder.open(wall_ns=10**18)
         self.bus = Bus(gone=gone)
@@ -53,9 +55,7 @@ class Kept:
         self.journal = Journal(
             self.folder.journal,
             RealClock(),
-            hooks=JournalHooks(
-                on_failure=lambda error: self.keeper.failed(error), on_recovered=self._recovered
-            ),
+            hooks=JournalHooks(on_failure=self._failed, on_recovered=self._recovered),
             disk=disk,
             queue_max=queue_max,
             retry_s=0.01,
@@ -73,6 +73,9 @@ class Kept:
             clock=RealClock(),
             archive=Archive(CONFIG, self.folder.path, RealClock.wall_ns),
         )
+
+    def _failed(self, error: Exception) -> None:
+        self.keeper.failed(error)
 
     def _recovered(self, lost: int) -> None:
         self.keeper.recovered(lost)
@@ -131,7 +134,9 @@ async def test_a_hung_disk_is_noticed_and_forgiven(tmp_path: Path) -> None:
     kept.folder.close()
 
 
-async def test_records_that_were_lost_are_told_with_the_state_and_the_rest_still_replays(tmp_path: Path) -> None:
+async def test_records_that_were_lost_are_told_with_the_state_and_the_rest_still_replays(
+    tmp_path: Path,
+) -> None:
     disk = FailingDisk()
     kept = Kept(tmp_path, disk, queue_max=5)
     kept.keeper.begin_session(0)
