@@ -45,9 +45,9 @@ class Paged(Operation, frozen=True, kw_only=True):
     role: ClassVar[Role] = Role.VIEWER
 
     limit: Annotated[int, Meta(ge=1, le=1000, description="rows of a page, 1 to 1000")] = 100
-    before: Annotated[
-        int | None, Meta(ge=1, description="only rows before this sequence: `next` of a page")
-    ] = None
+    before: (
+        Annotated[int, Meta(ge=1, description="only rows before this sequence: `next` of a page")] | None
+    ) = None
 
     async def page(self, context: Context, table: str, instrument: str | None) -> Outcome:
         """The page as `count`, its rows under the table's name, and `next`: null on the last page."""

@@ -23,7 +23,7 @@ class Positions(Reading, frozen=True, kw_only=True):
         int,
         Meta(ge=0, le=1000, description="rows of the legs' changes as the venue reported them, newest first"),
     ] = 0
-    before: Annotated[int | None, Meta(ge=1, description="only changes before this sequence")] = None
+    before: Annotated[int, Meta(ge=1, description="only changes before this sequence")] | None = None
 
     async def run(self, context: Context) -> Outcome:
         """Ask the desk."""
