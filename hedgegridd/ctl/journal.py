@@ -26,7 +26,7 @@ DONE, WRONG, NO_FOLDER = 0, 1, 3
 FOLLOW_S = 0.2
 FOLLOW_BATCH = 1_000
 COLUMNS = ("position", "time", "seq", "cause", "actor", "to", "type", "words", "message")
-_QUIET = frozenset({"Woke", "MarkPrice", "WatchPrices", "ReadTruth", "StateKept"})
+_QUIET = frozenset({"Woke", "MarkPrice", "WatchPrices", "ReadTruth", "StateKept", "RiskFigures"})
 
 
 def run(parsed: argparse.Namespace, socket: str) -> int:
@@ -248,7 +248,7 @@ def _replay(folder: Path, parsed: argparse.Namespace) -> int:
     print(f"compared  {found.outputs_compared} outputs, {found.states_compared} states")
     if found.skipped:
         others = ", ".join(f"{name} {count}" for name, count in sorted(found.skipped.items()))
-        print(f"no machine to feed: {others}")
+        print(f"apart     {others}: for no machine, or for one whose state is not known from there on")
     for difference in found.differences:
         print(f"DIFFERS   @{difference.position} {difference.machine}: {difference.what}")
     if found.more_differences:

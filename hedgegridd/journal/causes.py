@@ -15,6 +15,7 @@ from hedgegridd.journal.scan import Line, scan
 
 ANCESTORS_MAX = 32
 EFFECTS_MAX = 20_000
+DECISIONS = ("GuardChanged", "HoldsChanged", "ExternalSignal", "RegimeChanged", "Recentred")
 _SEQUENCE = re.compile(r"^(?:[A-Za-z]-|#)?(\d+)$")
 _TEXT = re.compile(r"^[ -~]{1,80}$")
 
@@ -23,7 +24,7 @@ _TEXT = re.compile(r"^[ -~]{1,80}$")
 class Incident:
     """What an id stands for: its own records, those that led to them (oldest first) and those that followed.
 
-    `beside` are the records with the same cause (the guard's verdict beside its trip). Each has one line per consumer.
+    `beside` are decisions with the same cause (the guard's verdict beside its trip). Each has one line per consumer.
     `cut` is true when there are more effects than `EFFECTS_MAX`.
     """
 
@@ -87,14 +88,13 @@ def explain(folder: Path, name: str) -> Incident:
     found = Incident(name=name, own=own)
     seen = {root.seq}
     tokens = _tokens(name, root)
-    last_beside = root.cause
     for line in scan(folder):
         if line.seq == root.seq and line.seq:
             continue
-        if last_beside and line.cause == last_beside and line.to != "asker":
+        if root.cause and line.cause == root.cause and line.kind in DECISIONS:
             found.beside.append(line)
         if line.kind in ("SessionBegan", "StateKept"):
-            continue
+            continue  # they hold every id there is
         caused = line.cause in seen and line.cause
         if caused or line.seq in seen or (tokens and any(token in line.raw for token in tokens)):
             if len(found.effects) >= EFFECTS_MAX:

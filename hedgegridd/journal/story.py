@@ -24,7 +24,8 @@ _NOISE = frozenset(
         "RiskFigures",
     }
 )
-_CANCELLED = ("CANCELED",)
+# In a removal its progress and its proof say this already.
+_SAID = frozenset({"VenueDone", "VenueTruth", "LegFlat", "FlattenFinished", "OrderAccepted"})
 _TRIPS = ("Kill", "Flatten")
 
 
@@ -66,8 +67,9 @@ def tell(incident: Incident, *, limit: int = 0) -> Story:
     ]
     # Verdicts say why; what moved them stands before them.
     because.sort(key=lambda step: (step.kind in _GUARD_FIRST, step.seqs))
-    told = [line for line in _once(incident.effects) if line.kind not in _NOISE or _matters(line)]
-    steps = _merged([(line, line.message()) for line in told], start_ns)
+    told = sorted(_once(incident.effects), key=lambda line: (line.time_ns, line.seq or line.cause))
+    left_out = _NOISE | _SAID if root.kind in _TRIPS else _NOISE
+    steps = _merged([(line, line.message()) for line in told if line.kind not in left_out], start_ns)
     end, proof = _end(root, told)
     shown = steps if not limit or len(steps) <= limit else steps[:limit]
     return Story(
@@ -94,11 +96,6 @@ def _once(lines: Iterable[Line]) -> list[Line]:
         seen.add(line.seq)
         found.append(line)
     return found
-
-
-def _matters(line: Line) -> bool:
-    """A process that began in the middle of it is part of the story."""
-    return line.kind == "SessionBegan"
 
 
 def _merged(told: list[tuple[Line, dict[str, Any]]], start_ns: int) -> list[Step]:

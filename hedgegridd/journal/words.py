@@ -151,6 +151,21 @@ def _flatten_answer(f: Fields) -> str:
     return f"answered: NOT VERIFIED after {f['after_s']} s; left: {left}, {f['residual_orders']} orders"
 
 
+def _figures(f: Fields) -> str:
+    def told(name: str) -> str:
+        return "not known" if f.get(name) is None else f"{f[name]}"
+
+    held = [
+        f"{short(item['instrument'])} {leg['leg']} {leg['qty']}"
+        for item in f["instruments"]
+        for leg in item["legs"]
+    ]
+    return (
+        f"equity {told('equity_usdt')}, peak of the session {told('session_peak_usdt')}, "
+        f"session {told('session_usdt')}, day {told('day_usdt')} USDT; {', '.join(held)}"
+    )
+
+
 def _session(f: Fields) -> str:
     return f"a process began: version {f['version']}, pid {f['pid']}, epoch {f['epoch']}"
 
@@ -213,9 +228,8 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
     "HaltEntries": lambda f: f"{f['trip_id']}: entries off, exits stay{_why(f, 'cause')}",
     "LegsLatched": lambda f: f"entries of {_legs(f)}{_of(f)} refused from here on ({f['flatten_id']})",
     "LegsUnlatched": lambda f: f"entries of {_legs(f)}{_of(f)} allowed again",
-    "FlattenProgress": lambda f: (
-        f"{f['after_s']} s  {(f.get('leg') or '') + ' ' if f.get('leg') else ''}{f['what']}"
-    ),
+    "FlattenProgress": lambda f: f["what"],
+    "RiskFigures": _figures,
     "LegFlat": lambda f: f"{f['leg']}{_of(f)} flat, verified: {'; '.join(f['proof'])}",
     "FlattenFinished": lambda f: (
         f"{f['flatten_id']} finished after {f['after_s']} s: all its legs verified flat"
