@@ -108,6 +108,8 @@ class History:
             if facts.get("schema") != str(SCHEMA):
                 return f"it has schema {facts.get('schema')}, not {SCHEMA}"
             self._position = int(facts["position"])
+            for table in TABLES:
+                self._db.execute(f"SELECT 1 FROM {table} LIMIT 1")  # noqa: S608  # our own names
             self._remember()
         except (sqlite3.Error, KeyError, ValueError) as error:
             return f"it cannot be read: {error}"

@@ -33,11 +33,15 @@ class Writer:
         self.book.open()
         self.seq = 0
 
-    def say(self, message: m.Message, *, cause: int = 0, ms: int = 0, actor: str = "", to: str = "desk") -> int:
+    def say(
+        self, message: m.Message, *, cause: int = 0, ms: int = 0, actor: str = "", to: str = "desk"
+    ) -> int:
         self.seq += to != "asker"
         seq = 0 if to == "asker" else self.seq
         at_ns = START_NS + ms * MS
-        envelope = m.Envelope(seq=seq, time_ns=at_ns, mono_ns=at_ns, cause=cause, actor=actor, message=message)
+        envelope = m.Envelope(
+            seq=seq, time_ns=at_ns, mono_ns=at_ns, cause=cause, actor=actor, message=message
+        )
         for one in to.split():
             self.book.append(one, envelope)
         return seq
@@ -66,26 +70,51 @@ def incident(folder: Path, *, restart: bool = False, finished: bool = True) -> i
         cause=seen, ms=-1, actor="desk", to="risk",
     )  # fmt: skip
     verdict = m.GuardVerdict(
-        guard="session_drawdown", level="CRITICAL", value=D("10"), limit=D(5), unit="%", message="equity 9000, peak 10000"
+        guard="session_drawdown",
+        level="CRITICAL",
+        value=D("10"),
+        limit=D(5),
+        unit="%",
+        message="equity 9000, peak 10000",
     )
-    w.say(m.GuardChanged(verdict=verdict, previous="OK", did="flatten"), cause=figures, actor="risk", to="journal")
+    w.say(
+        m.GuardChanged(verdict=verdict, previous="OK", did="flatten"),
+        cause=figures,
+        actor="risk",
+        to="journal",
+    )
     kill = w.say(m.Kill(reason="session_drawdown 10 % > 5 %"), cause=figures, actor="risk", to="kill_switch")
     trip = f"T-{kill}"
     w.say(
         m.KillStateChanged(state=KillState.TRIPPED, previous=KillState.ARMED, trip_id=trip, cause="session_drawdown"),
         cause=kill, ms=1, actor="kill_switch", to="desk boot",
     )  # fmt: skip
-    flatten = w.say(m.Flatten(legs=LEGS, reason="x", origin=trip), cause=kill, ms=1, actor="kill_switch", to="flatten")
+    flatten = w.say(
+        m.Flatten(legs=LEGS, reason="x", origin=trip), cause=kill, ms=1, actor="kill_switch", to="flatten"
+    )
     name = f"F-{flatten}"
-    w.say(m.LegsLatched(instrument=BTC, legs=LEGS, flatten_id=name, origin=trip), cause=flatten, ms=2, actor="flatten")
+    w.say(
+        m.LegsLatched(instrument=BTC, legs=LEGS, flatten_id=name, origin=trip),
+        cause=flatten,
+        ms=2,
+        actor="flatten",
+    )
     cause = flatten
     if restart:
-        w.say(m.SessionBegan(version="0", pid=2, epoch="k", config=_raw(), state=_raw(trip)), to="session", ms=3_000)
+        w.say(
+            m.SessionBegan(version="0", pid=2, epoch="k", config=_raw(), state=_raw(trip)),
+            to="session",
+            ms=3_000,
+        )
         up = w.say(m.VenueUp(), ms=4_000, actor="venue", to="flatten kill_switch")
-        cause = w.say(m.LegsLatched(instrument=BTC, legs=LEGS, flatten_id=name, origin=trip), cause=up, ms=4_001)
+        cause = w.say(
+            m.LegsLatched(instrument=BTC, legs=LEGS, flatten_id=name, origin=trip), cause=up, ms=4_001
+        )
     for n in range(3):
         w.say(m.CancelOrder(instrument=BTC, client_order_id=f"c{n}"), cause=cause, ms=5_000 + n, to="venue")
-    close = m.CloseRaw(token=f"{name}|{BTC}|C1", instrument=BTC, leg=Leg.LONG, qty=D("0.01"), client_order_id=CLOSED)
+    close = m.CloseRaw(
+        token=f"{name}|{BTC}|C1", instrument=BTC, leg=Leg.LONG, qty=D("0.01"), client_order_id=CLOSED
+    )
     closed = w.say(close, cause=cause, ms=5_010, actor="flatten", to="venue")
     w.say(mark("1"), actor="venue", ms=5_011)
     w.say(
@@ -104,9 +133,13 @@ def incident(folder: Path, *, restart: bool = False, finished: bool = True) -> i
             actor="flatten", to="kill_switch",
         )  # fmt: skip
         w.say(
-            m.KillStateChanged(state=KillState.HALTED, previous=KillState.TRIPPED, trip_id=trip), cause=done, ms=5_601
+            m.KillStateChanged(state=KillState.HALTED, previous=KillState.TRIPPED, trip_id=trip),
+            cause=done,
+            ms=5_601,
         )
-        w.say(m.Done(to=kill, detail={"verified": True}), cause=kill, ms=5_601, actor="kill_switch", to="asker")
+        w.say(
+            m.Done(to=kill, detail={"verified": True}), cause=kill, ms=5_601, actor="kill_switch", to="asker"
+        )
     w.say(mark("2"), actor="venue", ms=9_000)
     assert w.book.close()
     return kill
@@ -122,7 +155,9 @@ def test_a_trip_is_told_from_its_cause_to_its_proof(tmp_path: Path, restart: boo
     story = tell(explain(tmp_path, f"T-{kill}"))
     text = as_text(story)
     whole = "\n".join(text)
-    assert text[0].startswith(f"T-{kill}  kill: session_drawdown 10 % > 5 %  by risk  2023-11-14 22:13:20.000 UTC")
+    assert text[0].startswith(
+        f"T-{kill}  kill: session_drawdown 10 % > 5 %  by risk  2023-11-14 22:13:20.000 UTC"
+    )
     because = [step.text for step in story.because]
     assert because[0] == "mark of BTCUSDT 40000.5"
     assert because[1].startswith("equity 9000, peak of the session 10000")
@@ -163,7 +198,9 @@ def test_ids_of_every_form_are_found(tmp_path: Path) -> None:
     assert [line.kind for line in find(tmp_path, CLOSED)] == ["CloseRaw"]
     (state,) = {line.kind for line in find(tmp_path, f"F-{kill + 2}")}
     assert state == "Flatten"
-    assert [line.to for line in find(tmp_path, f"#{kill + 1}")] == ["desk", "boot"], "one record for each consumer"
+    assert [line.to for line in find(tmp_path, f"#{kill + 1}")] == ["desk", "boot"], (
+        "one record for each consumer"
+    )
 
 
 @pytest.mark.parametrize("name", ["T-999", "@999", "BTCUSDT-L009E-k3f9a-1", "", 'a"b', "x" * 100, "\n"])
