@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from hedgegridd import messages as m
 from hedgegridd.runtime.actor import Actor
 
-
 # They are told many times a minute, and judged by machines; what is judged of them is a decision.
 FIGURES = (m.RiskFigures, m.VenueHealth, m.LoopLagged, m.BookDepth, m.ReferencePrice)
 OWN = (m.Woke, m.SessionBegan, m.StateKept)  # recorded where they happen

@@ -7,6 +7,7 @@ sequence, so that a record that is read twice changes nothing.
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,12 @@ class History:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, check_same_thread=False, timeout=5.0)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")  # what a crash takes is made again from the journal
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")  # what a crash takes is made again from the journal
+        except sqlite3.Error:
+            db.close()
+            raise
         return db
 
     def _remember(self) -> None:
@@ -305,12 +310,11 @@ def copy(path: Path, target: Path) -> None:
         HistoryError: it cannot be made.
     """
     try:
-        source, made = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0), sqlite3.connect(target)
-        try:
+        with (
+            closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5.0)) as source,
+            closing(sqlite3.connect(target)) as made,
+        ):
             source.backup(made)
-        finally:
-            source.close()
-            made.close()
     except sqlite3.Error as error:
         raise HistoryError(f"{target}: {error}") from error
 
@@ -332,11 +336,8 @@ def page(
         arguments.append(instrument)
     query = f"SELECT * FROM {table} WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"  # noqa: S608  # our own names
     try:
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)
-        try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=2.0)) as db:
             db.row_factory = sqlite3.Row
             return [dict(row) for row in db.execute(query, (*arguments, limit))]
-        finally:
-            db.close()
     except sqlite3.Error as error:
         raise HistoryError(f"{path}: {error}") from error
