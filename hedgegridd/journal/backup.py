@@ -278,7 +278,7 @@ def restore(archive: Path, folder: Path, wall_ns: int) -> Made:
             )
         snapshot.load(folder / "snapshots")
         write_file(RealDisk(), folder / "epoch", (base36(wall_ns // 1_000_000_000) + "\n").encode())
-    except (HedgegridError, tarfile.TarError, zlib.error, msgspec.DecodeError, EOFError, OSError) as error:
+    except (HedgegridError, tarfile.TarError, zlib.error, ValueError, EOFError, OSError) as error:
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         if not existed:
