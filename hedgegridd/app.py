@@ -118,7 +118,8 @@ class Daemon:
         replayed = self.machines.restore(state, restored.tail())
         _log.info("state", snapshot=state is not None, records_replayed=replayed, epoch=self.folder.epoch)
         self._join(restored.next_seq)
-        self.keeper.begin_session(restored.opened.last_position)
+        known = restored.snapshot.position if restored.snapshot else 0
+        self.keeper.begin_session(restored.opened.last_position, known)
 
     def _join(self, next_seq: int) -> None:
         config = self.config

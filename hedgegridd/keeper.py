@@ -61,8 +61,10 @@ class Keeper:
 
     # ------------------------------------------------------------------------------------------------------- life
 
-    def begin_session(self, position: int) -> None:
-        """Keep the state with which this process begins, and write it down with its config.
+    def begin_session(self, position: int, snapshot_position: int = 0) -> None:
+        """Keep the state with which this process begins, as of `position`, and write it down with its config.
+
+        It was made from the snapshot as of `snapshot_position`.
 
         The next start replays this process's records on it: on the state in which the one before was killed the
         machines would decide otherwise than they did here.
@@ -71,6 +73,7 @@ class Keeper:
         began = m.SessionBegan(
             version=__version__,
             pid=os.getpid(),
+            snapshot_position=snapshot_position,
             epoch=self._folder.epoch,
             hold_sources=self._machines.hold_sources,
             config=config_for_replay(self._config),

@@ -19,6 +19,9 @@ from hedgegridd.journal.record import SESSION, STATE, Record, digest_of
 from hedgegridd.state import Machine, Machines, config_of, envelope_of
 
 DIFFERENCES_MAX = 20
+TEXT_MAX = 120
+TAIL_MAX = 200_000  # records that may follow a state before a replay forgets it
+_NONE = "not there"
 CONTINUES = ("desk",)  # machines whose kept state is all of their state, whoever waits for them included
 
 
@@ -45,6 +48,7 @@ class Outcome:
     skipped: Counter[str] = field(default_factory=Counter)
     differences: list[Difference] = field(default_factory=list)
     more_differences: int = 0
+    taken_on_trust: int = 0  # sessions that began from a state which this replay does not know
 
     @property
     def equal(self) -> bool:
@@ -60,6 +64,8 @@ class Replay:
         self._kept: Machines | None = None
         self._machines: dict[str, Machine] = {}
         self._last: tuple[Record, list[m.Message]] | None = None  # what waits for its digest
+        # The two newest states, as a start may find them in its snapshots, each with the records after it.
+        self._known: list[tuple[int, bytes, list[Record]]] = []
         self._position = 0
 
     def run(self, records: Iterable[Record]) -> Outcome:
@@ -85,6 +91,7 @@ class Replay:
         if record.to == STATE:
             self._keep(record)
             return
+        self._remember(record)
         machine = self._machines.get(record.to)
         if machine is None:
             self.outcome.skipped[record.to] += 1
@@ -98,6 +105,14 @@ class Replay:
             return
         self.outcome.handled[record.to] += 1
         self._last = (record, list(outputs))
+
+    def _remember(self, record: Record) -> None:
+        if self._known:
+            tail = self._known[-1][2]
+            if len(tail) < TAIL_MAX:
+                tail.append(record)
+            else:
+                self._known.clear()
 
     def _compare(self, following: Record) -> None:
         if self._last is None:
@@ -118,15 +133,30 @@ class Replay:
         config = config_of(began.config)
         before, self._kept = self._kept, Machines.of(config, began.epoch, began.hold_sources)
         if before is not None and check:
-            self._kept.restore(before.snapshot(), ())
-            self._same_state(record, self._kept, began.state)
+            self._check_restart(record, began, before)
         self._kept.load(began.state)
+        self._known = [*self._known[-1:], (record.position - 1, bytes(began.state), [record])]
         self._machines = {
             **self._kept.by_name,
             # Nothing of theirs outlives a process.
             "boot": Boot(),
             "reconciler": Reconciler(config.venue.reconcile_interval_s),
         }
+
+    def _check_restart(self, record: Record, began: m.SessionBegan, before: Machines) -> None:
+        """A start does not know what the process before knew, but its snapshot and the records after it: do the same."""
+        assert self._kept is not None, "made for the new process"
+        if began.snapshot_position == record.position - 1:  # it ended in order
+            self._kept.restore(before.snapshot(), ())
+        else:
+            for at, (position, state, _) in enumerate(self._known):
+                if position == began.snapshot_position:
+                    self._kept.restore(state, [r for _, _, tail in self._known[at:] for r in tail])
+                    break
+            else:
+                self.outcome.taken_on_trust += 1
+                return
+        self._same_state(record, self._kept, began.state)
 
     def _keep(self, record: Record) -> None:
         kept = envelope_of(record).message
@@ -141,6 +171,7 @@ class Replay:
             self._same_state(record, self._kept, kept.state)
         else:
             self._same_state(record, self._kept, kept.state, CONTINUES)
+        self._known = [*self._known[-1:], (record.position, bytes(kept.state), [])]
 
     def _begin_in_between(self, record: Record, kept: m.StateKept) -> None:
         self.outcome.first_position = record.position
@@ -159,14 +190,30 @@ class Replay:
             msgspec.json.decode(text, type=dict[str, msgspec.Raw]) for text in (now, then)
         )
         for name in names or tuple(dict.fromkeys((*parts_now, *parts_then))):
-            if bytes(parts_now.get(name, b"")) != bytes(parts_then.get(name, b"")):
-                self._differs(Difference(record.position, name, "has come to another state"))
+            one, other = bytes(parts_now.get(name, b"null")), bytes(parts_then.get(name, b"null"))
+            if one != other:
+                where = _first_difference(msgspec.json.decode(one), msgspec.json.decode(other), name)
+                self._differs(Difference(record.position, name, f"has come to another state: {where}"))
 
     def _differs(self, difference: Difference) -> None:
         if len(self.outcome.differences) < DIFFERENCES_MAX:
             self.outcome.differences.append(difference)
         else:
             self.outcome.more_differences += 1
+
+
+def _first_difference(now: object, then: object, path: str) -> str:
+    """Where two states part, in words."""
+    if isinstance(now, dict) and isinstance(then, dict):
+        for key in dict.fromkeys((*then, *now)):
+            if now.get(key, _NONE) != then.get(key, _NONE):
+                return _first_difference(now.get(key, _NONE), then.get(key, _NONE), f"{path}.{key}")
+        return f"{path}: the same, in another order"
+    if isinstance(now, list) and isinstance(then, list) and len(now) == len(then):
+        for at, (one, other) in enumerate(zip(now, then, strict=True)):
+            if one != other:
+                return _first_difference(one, other, f"{path}[{at}]")
+    return f"{path} is {str(now)[:TEXT_MAX]}, was {str(then)[:TEXT_MAX]}"
 
 
 def _name(record: Record) -> str:

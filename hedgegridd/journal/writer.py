@@ -272,7 +272,9 @@ class Journal:
         if self._dropped and left:
             return  # nothing more comes in: all of it is on disk in a moment
         lost, self._dropped = self._dropped, 0
-        self._state, self._error, self._after = JournalState.OPEN, None, ()
+        self._state, self._error = JournalState.OPEN, None
+        if lost:
+            self._after = ()  # of a record that is not there
         self._wake_waiters()
         self._hooks.on_recovered(lost)
 

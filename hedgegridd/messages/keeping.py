@@ -8,11 +8,12 @@ from hedgegridd.messages.base import Event
 class SessionBegan(Event, frozen=True, kw_only=True):
     """A process has taken up the state; everything after it, up to the next, it did with this config and this state.
 
-    `config` is the config file as decoded (keys' hashes left out), `state` as `Machines.snapshot` gives it.
+    The state comes from the snapshot as of `snapshot_position` (0: there was none) and the records after it. `config` is the config file as decoded (keys' hashes left out), `state` as `Machines.snapshot` gives it.
     """
 
     version: str
     pid: int
+    snapshot_position: int = 0
     epoch: str
     hold_sources: tuple[str, ...] = ()  # who must have spoken before anything is traded
     config: msgspec.Raw

@@ -32,7 +32,12 @@ class RecordedDesk:
         self.machines = Machines.of(self.config, EPOCH)
         self.machines.restore(state, ())
         began = m.SessionBegan(
-            version="0", pid=1, epoch=EPOCH, config=config_for_replay(self.config), state=self.state()
+            version="0",
+            pid=1,
+            snapshot_position=self.journal.position,
+            epoch=EPOCH,
+            config=config_for_replay(self.config),
+            state=self.state(),
         )
         self.write(SESSION, began)
 

@@ -102,7 +102,8 @@ def test_a_state_that_is_not_what_was_kept_is_found(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Desk, "new_session", other)
     found = replayed(tmp_path)
-    assert {difference.what for difference in found.differences} == {"has come to another state"}
+    what = {difference.what for difference in found.differences}
+    assert what == {"has come to another state: desk.grids.BTCUSDT-PERP.BINANCE.throttle is 0, was 1"}
     assert {difference.machine for difference in found.differences} == {"desk"}
 
 
