@@ -198,7 +198,7 @@ class Journal(Table, frozen=True, kw_only=True):
     """`[journal]`: bounds of the journal."""
 
     segment_mb: Annotated[int, between("1", "1024")] = 64
-    snapshot_every: Annotated[int, between("100", "10000000")] = 20000  # records
+    snapshot_every: Annotated[int, between("100", "10000000")] = 10000  # records
     keep_days: Annotated[int, between("1", "3650")] = 90  # closed segments and history
     keep_gb: Annotated[Decimal, above("0", "10000")] = Decimal(5)  # of the journal
 
