@@ -36,6 +36,7 @@ from hedgegridd.state import Machines, config_for_replay
 from tests.support.desk_rig import config as small_config
 from tests.support.desk_rig import operator, path
 from tests.support.fake_venue import FakeVenue, Faults
+from tests.support.programs import exchange, running, until, write_config
 
 RECORDS = 1_000_000
 TARGET_S = 5.0
@@ -80,9 +81,7 @@ class _Book:
     def _write(self, kind: str, message: m.Message) -> None:
         self.seq += 1
         now_ns = time.time_ns()
-        envelope = m.Envelope(
-            seq=self.seq, time_ns=now_ns, mono_ns=0, cause=0, actor="app", message=message
-        )
+        envelope = m.Envelope(seq=self.seq, time_ns=now_ns, mono_ns=0, cause=0, actor="app", message=message)
         self._journal.append(kind, envelope)
 
     def _wait(self) -> None:
@@ -186,10 +185,10 @@ def in_a_process(folder: Path) -> tuple[float, float, int]:
 
 def ready(folder: Path) -> tuple[float, float]:
     """Seconds from the process's start to READY on that state and on an empty one, the same exchange, one after the other."""
-    from tests.support.programs import exchange, running, until, write_config
-
     took = []
-    with exchange(["--regime", "quiet", "--seed", "7", "--speed", "10", "--no-rate-limits"], folder / "exchange.log") as venue:
+    with exchange(
+        ["--regime", "quiet", "--seed", "7", "--speed", "10", "--no-rate-limits"], folder / "exchange.log"
+    ) as venue:
         for number, state in enumerate((folder / "state", folder / "empty")):
             where = folder / f"run{number}"
             where.mkdir()

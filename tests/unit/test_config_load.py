@@ -33,6 +33,7 @@ TABLES: dict[str, type[config.Table]] = {
     "[[control.keys]]": config.Key,
     "[metrics]": config.Metrics,
     "[journal]": config.Journal,
+    "[backup]": config.Backup,
 }
 KEY = {"name": '"desk"', "role": '"viewer"', "sha256": f'"{"a" * 64}"'}
 

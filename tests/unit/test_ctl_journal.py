@@ -140,7 +140,9 @@ def test_without_folder_and_daemon_tail_says_so(tmp_path: Path, capsys: pytest.C
     assert "not running" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [("tail", "-n", "0"), ("show",), ("export",), ("replay", "--from", "x"), ("what",)])
+@pytest.mark.parametrize(
+    "argv", [("tail", "-n", "0"), ("show",), ("export",), ("replay", "--from", "x"), ("what",)]
+)
 def test_usage(state: Path, argv: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit) as ended:
         ctl(state, *argv)

@@ -455,8 +455,7 @@ async def test_a_write_that_hangs_is_noticed_by_looking(tmp_path: Path) -> None:
     book.open()
     disk.gate.clear()
     book.append("desk", envelope(1))
-    while not book._busy_ns:
-        await asyncio.sleep(0)
+    assert await asyncio.to_thread(disk.writing.wait, 5)
     book.check()
     assert errors == []
     clock.advance(1_000_000_001)
