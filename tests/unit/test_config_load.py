@@ -36,6 +36,7 @@ TABLES: dict[str, type[config.Table]] = {
     "[metrics]": config.Metrics,
     "[journal]": config.Journal,
     "[panic]": config.Panic,
+    "[backup]": config.Backup,
 }
 PAUSE = {"name": '"news"', "duration_min": "30"}
 KEY = {"name": '"desk"', "role": '"viewer"', "sha256": f'"{"a" * 64}"'}
