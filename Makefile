@@ -26,7 +26,7 @@ $(VENV)/.run: requirements.txt
 	{ $(PIP) -r requirements.txt || { $(NO_PIP); }; } && \
 	$(PY) -m compileall -q hedgegridd
 	@pwd > "$$($(PY) -c 'import site; print(site.getsitepackages()[0])')/hedgegridd.pth"
-	@for p in hedgegridd:hedgegridd.__main__ hedgegridctl:hedgegridd.ctl.main; do \
+	@for p in hedgegridd:hedgegridd.__main__ hedgegridctl:hedgegridd.ctl.entry; do \
 	  printf '%s\n' '#!/bin/sh' "'''exec' \"$$(pwd)/$(PY)\" \"\$$0\" \"\$$@\"" "' '''" 'import sys' '' \
 	    "from $${p#*:} import main" '' 'sys.exit(main())' > "$(VENV)/bin/$${p%%:*}"; \
 	  chmod +x "$(VENV)/bin/$${p%%:*}"; done  # by way of sh: a "#!" line takes no path with a space

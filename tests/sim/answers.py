@@ -21,7 +21,9 @@ class Answers:
             "GET /fapi/v1/exchangeInfo": self._info,
             "GET /fapi/v1/leverageBracket": self._brackets,
             "GET /fapi/v1/accountConfig": lambda _p: {
-                "dualSidePosition": True, "multiAssetsMargin": False, "canTrade": True
+                "dualSidePosition": True,
+                "multiAssetsMargin": False,
+                "canTrade": True,
             },
             "GET /fapi/v1/positionSide/dual": lambda _p: {"dualSidePosition": True},
             "GET /fapi/v1/multiAssetsMargin": lambda _p: {"multiAssetsMargin": False},
@@ -265,5 +267,3 @@ def trade_json(trade: Trade) -> dict:
         "maker": trade.maker,
         "time": trade.ms,
     }
-
-

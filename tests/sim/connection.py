@@ -26,7 +26,9 @@ QUOTES_EVERY = 4 * SECOND
 class Connection:
     """`port.Trading` over the wire."""
 
-    def __init__(self, listener: Listener, wire: Wire, stream: Stream, process: Any, rng: random.Random) -> None:
+    def __init__(
+        self, listener: Listener, wire: Wire, stream: Stream, process: Any, rng: random.Random
+    ) -> None:
         self.listener, self.wire, self.stream, self.process, self.rng = listener, wire, stream, process, rng
         self.connected = False
         self._cache: dict[str, str] = {}  # client order id -> submitted, accepted, cancelling, closed
@@ -196,5 +198,3 @@ def _text(body: bytes) -> str:
 
 def _silence(_error: Exception) -> None:
     """The adapter says nothing of a broken connection."""
-
-

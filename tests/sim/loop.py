@@ -36,7 +36,7 @@ class Time:
         """Call it then (now, when that is past); the entry is cancelled by emptying it."""
         self._order += 1
         entry = [call, args]
-        heapq.heappush(self._heap, (at if at > self.now else self.now, self._order, entry))
+        heapq.heappush(self._heap, (max(self.now, at), self._order, entry))
         return entry
 
     def after(self, delay: int, call: Callable[..., None], *args: object) -> list:
@@ -111,7 +111,9 @@ class ProcessLoop(asyncio.AbstractEventLoop):
             self.ready.append(handle)
         return handle
 
-    def call_at(self, when: float, callback: Callable, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._time.at(round(when * SECOND), self._due, handle)
         return handle

@@ -21,7 +21,13 @@ class Market:
     """One symbol's price. `bars` go to the klines as they close."""
 
     def __init__(
-        self, world: "object", rng: random.Random, *, symbol: str, volatility_bps: int, busy: tuple[tuple[int, int], ...]
+        self,
+        world: "object",
+        rng: random.Random,
+        *,
+        symbol: str,
+        volatility_bps: int,
+        busy: tuple[tuple[int, int], ...],
     ) -> None:
         self.world = world
         self._rng = rng

@@ -80,7 +80,9 @@ MUTANTS = (
             Change("hedgegridd/core/entries.py", "if each.latched:", "if False:"),
             Change("hedgegridd/core/pretrade.py", "if leg.latched:", "if False:"),
             Change(
-                "hedgegridd/venue/orders.py", "if (order.instrument, order.leg) in self._latched:", "if False:"
+                "hedgegridd/venue/orders.py",
+                "if (order.instrument, order.leg) in self._latched:",
+                "if False:",
             ),
         ),
     ),
@@ -223,7 +225,11 @@ MUTANTS = (
         "no cap",
         "the cap of a leg counts neither what is being cancelled nor what is held",
         (
-            Change("hedgegridd/core/placing.py", "        return over_qty or worth", "        return False and worth"),
+            Change(
+                "hedgegridd/core/placing.py",
+                "        return over_qty or worth",
+                "        return False and worth",
+            ),
             Change("hedgegridd/core/entries.py", "cap(", "(lambda rungs, *a, **k: (rungs, ()))("),
         ),
     ),

@@ -155,7 +155,9 @@ type Reply = Callable[[int, bytes, dict[str, str]], None]
 class Wire:
     """All calls of one process, those of our client and those of the trading connection."""
 
-    def __init__(self, time: Time, rng: random.Random, weather: Weather, answers: Answers, process: Any) -> None:
+    def __init__(
+        self, time: Time, rng: random.Random, weather: Weather, answers: Answers, process: Any
+    ) -> None:
         self.time, self.rng, self.weather, self.answers = time, rng, weather, answers
         self.process = process
         self.banned_until = 0
@@ -203,7 +205,9 @@ class Wire:
                 else:
                     self.process.lost(endpoint, params)
             case "late":
-                after(there + self.rng.randint(SECOND, 9 * SECOND), self._arrive, endpoint, params, reply, fail)
+                after(
+                    there + self.rng.randint(SECOND, 9 * SECOND), self._arrive, endpoint, params, reply, fail
+                )
             case _:
                 after(there, self._arrive, endpoint, params, reply, fail, fate)
 

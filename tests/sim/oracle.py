@@ -46,7 +46,9 @@ class Oracle:
         self.world = world
         self.sent_ids: set[str] = set()
         self.closes: dict[str, tuple[tuple[str, str], bool, int]] = {}  # leg, whether the venue had it, when
-        self.legs_were: deque[tuple[int, tuple[str, str], Decimal]] = deque(maxlen=20)  # until when, leg, quantity
+        self.legs_were: deque[tuple[int, tuple[str, str], Decimal]] = deque(
+            maxlen=20
+        )  # until when, leg, quantity
         self.naked: dict[tuple[str, str], int] = {}
         self.disturbed = 0  # when something that is not our doing happened last
         self.foreign: dict[str, Decimal] = dict.fromkeys(SIDES, ZERO)  # bought by hand
@@ -207,7 +209,12 @@ class Oracle:
         # Entries wait for the answer to their stop; when that is a refusal, those behind it are on their way.
         refused = self.stop_refused.get((order.symbol, order.leg), -SETTLES)
         sound = sound and self.world.time.now - refused > SECOND
-        if sound and not self._stops(order.symbol, order.leg) and self.blind_from is None and self._undisturbed(SETTLES):
+        if (
+            sound
+            and not self._stops(order.symbol, order.leg)
+            and self.blind_from is None
+            and self._undisturbed(SETTLES)
+        ):
             self.fail("an entry fills behind its stop", order.coid)
 
     def _stops(self, symbol: str, leg: str) -> bool:

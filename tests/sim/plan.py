@@ -88,12 +88,12 @@ def _config(rng: random.Random) -> Config:
     )
     return Config(
         grid=(grid,),
-        venue=VenueConfig(environment="testnet", reconcile_interval_s=D(rng.choice((120, 600, 600))), account_poll_s=D(60)),
+        venue=VenueConfig(
+            environment="testnet", reconcile_interval_s=D(rng.choice((120, 600, 600))), account_poll_s=D(60)
+        ),
         dead_man=_dead_man(rng),
         guard=_guards(rng),
-        kill_switch=KillSwitch(
-            action=rng.choice(("flatten", "halt")), cooldown_s=rng.choice((0, 0, 20))
-        ),
+        kill_switch=KillSwitch(action=rng.choice(("flatten", "halt")), cooldown_s=rng.choice((0, 0, 20))),
         pretrade=Pretrade(
             max_order_notional_usdt=D(3000),
             max_leg_notional_usdt=D(rng.choice((2000, 6000, 20000))),
@@ -104,7 +104,15 @@ def _config(rng: random.Random) -> Config:
 
 
 # Guards of how often something is told: here that is minutes, and the gateway's own polling is paced.
-OFF = ("stale_market", "stale_account", "spread_depth", "reconcile_mismatch", "clock_skew", "venue_health", "rate_budget")
+OFF = (
+    "stale_market",
+    "stale_account",
+    "spread_depth",
+    "reconcile_mismatch",
+    "clock_skew",
+    "venue_health",
+    "rate_budget",
+)
 
 
 def _dead_man(rng: random.Random) -> DeadMan:
@@ -190,8 +198,22 @@ def _act(rng: random.Random) -> tuple:
 def _commands(rng: random.Random, at: int) -> list[Step]:
     """A command, and often its opposite a while later, as an operator would."""
     name = rng.choice(
-        ("pause", "throttle", "stop", "mode", "flatten", "flatten", "kill", "kill", "kill_leg", "kill_leg", "trim",
-         "reconcile", "status", "start")
+        (
+            "pause",
+            "throttle",
+            "stop",
+            "mode",
+            "flatten",
+            "flatten",
+            "kill",
+            "kill",
+            "kill_leg",
+            "kill_leg",
+            "trim",
+            "reconcile",
+            "status",
+            "start",
+        )
     )
     leg = rng.choice(("LONG", "SHORT"))
     number = rng.random()

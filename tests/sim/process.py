@@ -10,8 +10,8 @@ import contextlib
 import random
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -217,7 +217,12 @@ class Process:
         self.machines.restore(saved.state if saved else None, tail)
         last_seq = max((record.seq for record in tail), default=0)
         next_seq = max(last_seq + 1, saved.next_seq if saved else 1)
-        self.bus = Bus(self.clock, m.ALL, recorder=self._record if world.trace is not None else self.journal.append, first_seq=next_seq)
+        self.bus = Bus(
+            self.clock,
+            m.ALL,
+            recorder=self._record if world.trace is not None else self.journal.append,
+            first_seq=next_seq,
+        )
         self.bus.on_fault = self._fault
         self.first = Saved(self.machines.snapshot(), self.journal.position, next_seq)
         disk.snapshot = self.first
@@ -340,7 +345,13 @@ class Process:
     def all_is_well(self) -> bool:
         world = self.world
         calm = world.weather.fair and world.time.now - world.weather.last_bad > 25 * SECOND
-        return calm and self.connection.connected and self.connection.user_stream_up() and not world.stream.silent and not world.frozen
+        return (
+            calm
+            and self.connection.connected
+            and self.connection.user_stream_up()
+            and not world.stream.silent
+            and not world.frozen
+        )
 
     def before_look(self) -> None:
         """Quotes that came since the last look and were nothing new."""

@@ -53,7 +53,7 @@ def run(plan: Plan, *, trace: int = 0) -> Outcome:
     except Violation as violation:
         out.name, out.text = violation.name, str(violation)
         out.error = violation
-    except Exception as error:  # noqa: BLE001  # a bug of ours must not end a long run
+    except Exception as error:  # a bug of ours must not end a long run
         out.name, out.text, out.error = "the simulation itself", repr(error), error
     out.events = world.venue.events + world.counts["requests"]
     out.records = len(world.disk.lines)

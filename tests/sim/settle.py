@@ -33,7 +33,9 @@ class Settling:
         world.disk.broken = False
         world.time.after(90 * SECOND, world.start)
         world.time.after(180 * SECOND, world.command, m.Rearm(reason="settling"))
-        world.time.after(181 * SECOND, world.command, m.Rearm(reason="settling", instrument=world.market.instrument))
+        world.time.after(
+            181 * SECOND, world.command, m.Rearm(reason="settling", instrument=world.market.instrument)
+        )
         world.time.after(240 * SECOND, self._back_to_normal)
         world.time.after(420 * SECOND, world.command, m.Reconcile(cause="settling"))
 
@@ -81,7 +83,9 @@ class Settling:
                 if theirs.qty != ours.qty:
                     oracle.fail("the ledger equals the venue", f"{side} {ours.qty}, venue {theirs.qty}")
                 if abs(theirs.entry - ours.average) * theirs.qty > MONEY:
-                    oracle.fail("the ledger equals the venue", f"{side} @{ours.average}, venue {theirs.entry}")
+                    oracle.fail(
+                        "the ledger equals the venue", f"{side} @{ours.average}, venue {theirs.entry}"
+                    )
             live = {o.client_order_id for o in desk._grids[name].book.live()}
             rest = {o.coid for o in market.orders.values() if parse_client_order_id(o.coid)}
             rest |= {a.coid for a in market.algos.values()}
@@ -134,9 +138,16 @@ class Settling:
         if why is not None:
             world.oracle.fail("entries rest in the end", why)
         wanted = wanted_entries(
-            grid.grid, grid.state, grid.state.instrument, book=grid.book, reading=grid.filter.reading, ctx=grid.ctx
+            grid.grid,
+            grid.state,
+            grid.state.instrument,
+            book=grid.book,
+            reading=grid.filter.reading,
+            ctx=grid.ctx,
         )
         orders = world.venue.markets[grid.grid.symbol].orders.values()
         resting = [o for o in orders if o.opens and o.leg == str(leg)]
         if wanted.targets[leg] and not resting and not state.waits and not state.dropped:
-            world.oracle.fail("entries rest in the end", f"{leg}: {len(wanted.targets[leg])} wanted, none rests")
+            world.oracle.fail(
+                "entries rest in the end", f"{leg}: {len(wanted.targets[leg])} wanted, none rests"
+            )

@@ -260,7 +260,10 @@ class World:
             ),
             "rearm_leg": m.Rearm(reason="all is well", instrument=self.market.instrument),
             "trim": m.TrimLeg(
-                instrument=self.market.instrument, leg=side, share=D(round(number, 2)) or D(1), reason="operator"
+                instrument=self.market.instrument,
+                leg=side,
+                share=D(round(number, 2)) or D(1),
+                reason="operator",
             ),
             "rearm": m.Rearm(reason="all is well"),
             "reconcile": m.Reconcile(cause="operator"),
