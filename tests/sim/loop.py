@@ -20,7 +20,7 @@ class Killed(BaseException):
     """The process dies between two steps, as by SIGKILL."""
 
 
-class Runaway(AssertionError):
+class Runaway(AssertionError):  # noqa: N818  # reads as the event it is
     """Work at one instant does not end."""
 
 

@@ -31,7 +31,7 @@ MOVES = {
 }
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818  # reads as the event it is
     """An invariant does not hold. `name` says which."""
 
     def __init__(self, name: str, text: str) -> None:

@@ -14,6 +14,8 @@ from tests.sim.venue import Manners
 
 D = Decimal
 MINUTE = 60 * SECOND
+STREAM_ENDS = ("drop", "dead", "silent")
+JUMPS_BPS = (-700, -300, -120, 120, 300, 700)
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -154,31 +156,30 @@ def _steps(rng: random.Random, busy: tuple[tuple[int, int], ...]) -> list[Step]:
         begin, end = rng.choice(busy)
         return rng.randint(begin, end)
 
-    storms = rng.choice((0, 3, 6, 12))
-    for _ in range(storms):
-        steps.append(_storm(rng, when()))
-    for _ in range(rng.choice((0, 1, 3, 5))):
-        steps.append(Step(when(), "stream", (rng.choice(("drop", "dead", "silent")),)))
-    for _ in range(rng.choice((0, 1, 2))):
-        steps.append(Step(when(), rng.choice(("node_end", "freeze")), (rng.randint(3, 40) * SECOND,)))
-    for _ in range(rng.choice((0, 0, 1, 2))):
-        kind = rng.choice(("slow", "hung", "broken"))
-        steps.append(Step(when(), "disk", (kind, rng.randint(2, 60) * SECOND)))
+    steps += [_storm(rng, when()) for _ in range(rng.choice((0, 3, 6, 12)))]
+    steps += [Step(when(), "stream", (rng.choice(STREAM_ENDS),)) for _ in range(rng.choice((0, 1, 3, 5)))]
+    steps += [
+        Step(when(), rng.choice(("node_end", "freeze")), (rng.randint(3, 40) * SECOND,))
+        for _ in range(rng.choice((0, 1, 2)))
+    ]
+    steps += [
+        Step(when(), "disk", (rng.choice(("slow", "hung", "broken")), rng.randint(2, 60) * SECOND))
+        for _ in range(rng.choice((0, 0, 1, 2)))
+    ]
     if rng.random() < 0.25:
         jump_ms = rng.choice((-30_000, -900, 900, 4_000, 30_000))
         steps.append(Step(when(), "clock", (jump_ms, rng.randint(5, 120) * SECOND)))
-    for _ in range(rng.choice((0, 0, 1, 2, 4, 6))):
-        down_s = rng.choice((1, 3, 10, 60))
-        steps.append(Step(when(), "crash", (rng.randint(1, 60), down_s * SECOND)))
-    for _ in range(rng.choice((0, 2, 4, 8))):
-        steps.append(Step(when(), "venue", _act(rng)))
+    steps += [_crash(rng, when()) for _ in range(rng.choice((0, 0, 1, 2, 4, 6)))]
+    steps += [Step(when(), "venue", _act(rng)) for _ in range(rng.choice((0, 2, 4, 8)))]
     for _ in range(rng.choice((0, 2, 5, 9))):
         steps += _commands(rng, when())
-    for _ in range(rng.choice((0, 1, 3))):
-        steps.append(Step(when(), "jump", (rng.choice((-700, -300, -120, 120, 300, 700)),)))
-    for _ in range(rng.choice((0, 1, 2))):
-        steps.append(Step(when(), "snapshot"))
+    steps += [Step(when(), "jump", (rng.choice(JUMPS_BPS),)) for _ in range(rng.choice((0, 1, 3)))]
+    steps += [Step(when(), "snapshot") for _ in range(rng.choice((0, 1, 2)))]
     return steps
+
+
+def _crash(rng: random.Random, at: int) -> Step:
+    return Step(at, "crash", (rng.randint(1, 60), rng.choice((1, 3, 10, 60)) * SECOND))
 
 
 def _storm(rng: random.Random, at: int) -> Step:
@@ -218,6 +219,12 @@ def _commands(rng: random.Random, at: int) -> list[Step]:
     leg = rng.choice(("LONG", "SHORT"))
     number = rng.random()
     out = [Step(at, "command", (name, leg, number))]
+    if name in ("flatten", "kill", "kill_leg"):  # what removes is what must survive everything
+        soon = at + rng.randint(0, SECOND)
+        if rng.random() < 0.3:
+            out.append(_crash(rng, soon))
+        if rng.random() < 0.3:
+            out.append(_storm(rng, at - rng.randint(0, SECOND)))
     later = at + rng.randint(1, 400) * SECOND
     undo = {"pause": "resume", "stop": "start", "flatten": "resume", "kill": "rearm", "mode": "normal"}
     undo["kill_leg"] = "rearm_leg"

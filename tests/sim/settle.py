@@ -57,7 +57,7 @@ class Settling:
         oracle, process = world.oracle, world.process
         if process is None or process.dead or not process.ready:
             oracle.fail("the daemon comes up", "it is not ready")
-        waiting = {seq: what for seq, what in oracle.pending.items()}
+        waiting = dict(oracle.pending.items())
         if waiting:
             oracle.fail("every command gets exactly one answer", f"still waiting: {waiting}")
         asks = process.bus.answers()

@@ -117,7 +117,7 @@ class World:
     # ------------------------------------------------------------------------------------------------- steps
 
     def _do(self, step: Step) -> None:
-        if self.time.now >= self.plan.fair_at and step.kind not in ("command",):
+        if self.time.now >= self.plan.fair_at and step.kind != "command":
             return
         self.note(f"== {step.kind} {step.args}")
         self.trouble()
