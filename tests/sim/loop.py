@@ -129,6 +129,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         """Its entry in the heap finds it cancelled."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if self.dead:
+            return  # nobody is there any more to retrieve what a task of the dead process raised
         self.errors.append(context.get("exception") or AssertionError(context["message"]))
 
     # What the simulation asks of it.
