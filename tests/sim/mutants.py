@@ -61,8 +61,9 @@ MUTANTS = (
     ),
     Mutant(
         "entries after a trip",
-        "neither the gate nor the gateway looks at the kill switch",
+        "neither desk nor gate nor gateway looks at the kill switch or at what it has halted",
         (
+            Change("hedgegridd/core/entries.py", "if desk.halt is not None:", "if False:"),
             Change("hedgegridd/core/pretrade.py", "if view.kill is not KillState.ARMED:", "if False:"),
             Change("hedgegridd/core/entries.py", "if desk.kill is not KillState.ARMED:", "if False:"),
             Change("hedgegridd/venue/orders.py", "if self._kill is not KillState.ARMED:", "if False:"),

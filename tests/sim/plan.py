@@ -223,6 +223,8 @@ def _commands(rng: random.Random, at: int) -> list[Step]:
         soon = at + rng.randint(0, SECOND)
         if rng.random() < 0.3:
             out.append(_crash(rng, soon))
+        if rng.random() < 0.3:  # and somebody else asks for something that ends sooner
+            out.append(Step(soon, "command", (rng.choice(("flatten", "pause", "kill_leg")), leg, rng.random())))
         if rng.random() < 0.3:
             out.append(_storm(rng, at - rng.randint(0, SECOND)))
     later = at + rng.randint(1, 400) * SECOND
