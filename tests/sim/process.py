@@ -26,6 +26,7 @@ from hedgegridd.actors.machines import (
     ReconcilerActor,
     RiskActor,
 )
+from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.config import Config
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
@@ -41,6 +42,7 @@ from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.scheduler import Fault
 from hedgegridd.state import Machines
+from hedgegridd.stopping import DEAD_MAN_S, OrderlyStop
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.rest import Credentials, VenueCallError
 from tests.sim.connection import Connection
@@ -217,7 +219,8 @@ class Process:
         disk.snapshot = self.first
         self.boot = Boot()
         self.ready = False
-        self.stopping = False
+        self.stopping = False  # asked to stop in order
+        self.clean = False  # it has done so: nothing of the journal is lost
         self.trouble = asyncio.Event()
         self.rearm_asked = False
         self.reported: dict[tuple[str, str], Decimal] = {}  # the venue's last word on each leg
@@ -236,8 +239,10 @@ class Process:
         )
         self.gateway.process = self
         self.gateway.http._transport = self.wire
+        self.waiter = WaiterActor()
         self.actors: list[Actor] = [
             Ear(self._heard),
+            self.waiter,
             BootActor(self.boot),
             KillSwitchActor(self.machines.kill_switch),
             (DeskActor if world.plan.seed % 10 == 0 else LazyViews)(self.machines.desk),
@@ -287,6 +292,29 @@ class Process:
         if self.dying:
             raise Killed
         self.world.oracle.look()
+
+    async def stop_in_order(self) -> None:
+        """SIGTERM, as `app.py` obeys it: the stages, the connection, the journal."""
+        self.stopping = True
+        stages = OrderlyStop(
+            self.bus,
+            self.waiter,
+            flatten=self.world.config.daemon.on_stop == "flatten",
+            disarm=lambda: self._disarm(stages),
+        )
+        confirmed = await stages.run("SIGTERM")
+        self.world.oracle.stopped(confirmed)
+        await self.gateway.stop()
+        with contextlib.suppress(HedgegridError):
+            await self.journal.durable(JOURNAL_S)
+            self.clean = True
+        self.dying = True
+
+    async def _disarm(self, stages: OrderlyStop) -> bool:
+        if not stages.confirmed.get("entries_gone"):
+            return False
+        answer = await self.bus.ask(m.DisarmDeadMan(reason="stopping"), DEAD_MAN_S, actor="app")
+        return isinstance(answer, m.Done)
 
     def die(self) -> None:
         """SIGKILL: nothing of it runs any more; what was on its way to the venue arrives all the same."""
