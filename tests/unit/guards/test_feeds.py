@@ -189,6 +189,7 @@ def test_the_pause_for_order_errors_lasts_its_cool_down() -> None:
         (20, 10, "BLOCK"),
         (200, 99, "WARN"),
         (200, 100, "BLOCK"),
+        (400, 199, "WARN"),
     ],
 )
 def test_venue_errors_needs_half_of_at_least_twenty_calls(calls: int, failed: int, level: str) -> None:
@@ -355,6 +356,18 @@ def test_a_market_that_falls_silent_pauses_at_its_limit_by_a_timer_and_comes_bac
     assert not held.paused
     held.wait(4.2)
     assert held.paused
+
+
+def test_a_market_that_is_late_is_warned_of_before_it_is_too_late() -> None:
+    held = Held("stale_market").take(bar(), mark()).wait(3.99)
+
+    def warned() -> bool:
+        told = [each.verdict for each in held.feed.log if isinstance(each, m.GuardChanged)]
+        return bool(told) and (told[-1].level, told[-1].value) == ("WARN", D(4))
+
+    assert not warned()
+    held.wait(0.02)
+    assert warned()
 
 
 def test_a_missing_bar_is_found_while_marks_go_on() -> None:
