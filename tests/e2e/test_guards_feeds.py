@@ -168,6 +168,15 @@ def test_a_user_stream_that_is_lost_pauses_until_it_is_back(tmp_path: Path) -> N
         r.trades_again()
 
 
+def test_a_user_stream_that_does_not_tell_of_acknowledged_orders_pauses(tmp_path: Path) -> None:
+    with rig(tmp_path, {"type": "stale_account", "clear_s": 1}) as r:
+        r.fault(target="user", kind="mute", event="ORDER_TRADE_UPDATE")
+        r.venue.admin("POST", "/jump", {"symbol": SYMBOL, "factor": "1.02"})  # every rung moves, unheard
+        assert "does not tell of" in r.paused()
+        r.mend()
+        r.trades_again()
+
+
 def test_a_slow_venue_pauses_while_its_answers_take_long(tmp_path: Path) -> None:
     table = {"type": "venue_health", "trip_latency_ms": 300, "clear_s": 1}
     with rig(tmp_path, table) as r:
