@@ -260,8 +260,15 @@ class Bot:
 
 
 @contextmanager
-def bot(where: Market, levels: int, step_bps: int, **other: object) -> Iterator[Bot]:
-    """The daemon, READY, `2 * levels` entries resting; `other` fields of its grid."""
+def bot(
+    where: Market,
+    levels: int,
+    step_bps: int,
+    *,
+    guards: Sequence[dict[str, object]] = (),
+    **other: object,
+) -> Iterator[Bot]:
+    """The daemon, READY, `2 * levels` entries resting; `other` fields of its grid, `guards` its `[[guard]]` tables."""
     tapped = _tapped(where)
     folder = where.folder / f"daemon-{time.monotonic_ns()}"
     folder.mkdir()
@@ -270,6 +277,7 @@ def bot(where: Market, levels: int, step_bps: int, **other: object) -> Iterator[
         tapped,
         [{**grid(levels, step_bps), **other}],
         tables={"[journal]": {"snapshot_every": 20_000}},
+        guards=guards,
     )
     with running(config) as daemon:
         made = Bot(where, daemon)
