@@ -10,6 +10,8 @@ from typing import Protocol
 import msgspec
 
 from hedgegridd import messages as m
+from hedgegridd.core.dead_man import DeadMan
+from hedgegridd.core.dead_man_state import DeadManState
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener, FlattenState
 from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
@@ -26,6 +28,7 @@ class DaemonState(msgspec.Struct, kw_only=True):
     desk: DeskState
     kill_switch: KillSwitchState
     flatten: FlattenState
+    dead_man: DeadManState = msgspec.field(default_factory=DeadManState)
     risk: RiskState = msgspec.field(default_factory=RiskState)  # older snapshots have none
 
 
@@ -39,15 +42,24 @@ _messages = msgspec.json.Decoder(m.Journaled)
 class Machines:
     """The machines whose state is kept; the names are their actors'."""
 
-    def __init__(self, desk: Desk, kill_switch: KillSwitch, flatten: Flattener, risk: RiskMachine) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        kill_switch: KillSwitch,
+        flatten: Flattener,
+        risk: RiskMachine,
+        dead_man: DeadMan,
+    ) -> None:
         self.desk = desk
         self.kill_switch = kill_switch
         self.flatten = flatten
         self.risk = risk
+        self.dead_man = dead_man
         self._by_name: dict[str, _Handler] = {
             "desk": desk,
             "kill_switch": kill_switch,
             "flatten": flatten,
+            "dead_man": dead_man,
             "risk": risk,
         }
 
@@ -57,10 +69,12 @@ class Machines:
             desk=self.desk.snapshot(),
             kill_switch=self.kill_switch.snapshot(),
             flatten=self.flatten.snapshot(),
+            dead_man=self.dead_man.snapshot(),
             risk=self.risk.snapshot(),
         )
-        # Keys such as levels and prices become text first: sorting takes no others.
-        return msgspec.json.encode(msgspec.to_builtins(state, str_keys=True), order="deterministic")
+        # In the order the dicts are in, which is a part of the state: the oldest goes first when a memory is full, and
+        # the orders and lots of a leg are gone through as they came.
+        return msgspec.json.encode(state)
 
     def books_are_empty(self) -> bool:
         """Whether we know of no order and no inventory of ours."""
@@ -79,6 +93,7 @@ class Machines:
             self.desk.restore(kept.desk)
             self.kill_switch.restore(kept.kill_switch)
             self.flatten.restore(kept.flatten)
+            self.dead_man.restore(kept.dead_man)
             self.risk.restore(kept.risk)
         count = 0
         for record in tail:
@@ -91,6 +106,7 @@ class Machines:
         self.risk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
+        self.dead_man.new_session()
         return count
 
 

@@ -260,6 +260,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     role: ClassVar[Role] = Role.OPERATOR
     safety: ClassVar[bool] = False  # never limited by rate, and its own lane under load
     confirm: ClassVar[bool] = False  # the command line asks for the instrument's name before it is sent
+    drill: ClassVar[bool] = False  # the command line can play it on paper: then no positional field is needed
     positional: ClassVar[tuple[str, ...]] = ()  # fields that the command line takes by place
 
     def asks(self) -> bool:
