@@ -41,15 +41,7 @@ LEVELS, STEP_BPS = 10, 9
 VENUE_CALLS = (m.ReadTruth, m.CancelRaw, m.CloseRaw)
 GUARD = {"type": "session_loss", "trip_usdt": D("0.05"), "confirm": 1}
 # Held up or set off by the jumps of this benchmark, not by what it measures.
-OFF = (
-    "slippage",
-    "session_drawdown",
-    "spread_depth",
-    "repeated_execution",
-    "stale_market",
-    "call_quota",
-    "funding_cost",
-)
+OFF = ("session_drawdown", "spread_depth", "repeated_execution", "stale_market", "funding_cost")
 
 
 def figures(number: int, equity: Decimal) -> m.RiskFigures:
