@@ -11,6 +11,14 @@ def utilization(verdict: GuardVerdict) -> Decimal | None:
     value, limit = verdict.value, verdict.limit
     if value is None or not limit:
         return None
-    if verdict.warn is not None and verdict.warn > limit:  # a floor or a distance
+    if _is_floor(verdict, value, limit):
         return limit / value if value > ZERO else None
     return max(value / limit, ZERO)
+
+
+def _is_floor(verdict: GuardVerdict, value: Decimal, limit: Decimal) -> bool:
+    """Whether the value must stay above its limit: by the warn level, and where there is none by what is OK now."""
+    if verdict.warn is not None:
+        return verdict.warn > limit
+    reached = verdict.level in ("CRITICAL", "BLOCK")
+    return value < limit if reached else value > limit
