@@ -27,7 +27,9 @@ def book_fill(fill: m.Fill, grid: GridMachine, ctx: Context) -> bool:
         entry = order if order is not None else _lost_entry(fill, grid, ctx)
         if entry is not None:
             lot_book.add_fill(state.lots, entry, fill.qty, fill.price, fill.ts_ns)
-            lot_book.take(state.lots, fill.leg, over, first=entry.client_order_id)  # closed before we heard of it
+            lot_book.take(
+                state.lots, fill.leg, over, first=entry.client_order_id
+            )  # closed before we heard of it
         else:
             # A hand bought on our leg. What that means is `manual_position`; the comparison applies it.
             ctx.want_truth(f"{fill.leg} grew by a trade that is not ours", urgent=True)
