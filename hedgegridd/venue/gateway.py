@@ -15,7 +15,7 @@ from hedgegridd.runtime.actor import Actor
 from hedgegridd.venue import patience, setup
 from hedgegridd.venue.account_watch import AccountWatch
 from hedgegridd.venue.bars import Bars
-from hedgegridd.venue.calls import VenueCalls
+from hedgegridd.venue.calls import REST_URLS, VenueCalls
 from hedgegridd.venue.causes import Causes
 from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
@@ -23,7 +23,7 @@ from hedgegridd.venue.inflight import InFlight
 from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.key_rights import KeyReader
 from hedgegridd.venue.on_disk import OnDisk
-from hedgegridd.venue.orders import Orders
+from hedgegridd.venue.orders import Gate, Orders
 from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
@@ -36,7 +36,6 @@ from hedgegridd.venue.truth import TruthReader
 from hedgegridd.venue.user_stream import UserDecoder
 from hedgegridd.venue.watch import Channels, Watch
 
-REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
 SWEEP_S = 5.0  # for all tries
 SWEEP_AGAIN_S = 0.5
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
@@ -55,6 +54,7 @@ class Gateway(Actor, Listener):
         make_trading: makes the trading connection (`nautilus.for_config`).
         durable: returns when everything journaled so far is on disk; raises JournalError when it cannot be.
         wall_ns, mono_ns: the clocks.
+        gate: stands in the way of entries; None: nothing does.
         references: symbols not traded here whose last price is told.
     """
 
@@ -93,6 +93,7 @@ class Gateway(Actor, Listener):
         durable: Callable[[], Awaitable[None]],
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
+        gate: Gate | None = None,
         references: Sequence[str] = (),
     ) -> None:
         venue = config.venue
@@ -127,7 +128,7 @@ class Gateway(Actor, Listener):
         self._orders = Orders(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
-            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=interlock,
+            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=interlock, gate=gate,
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
@@ -149,9 +150,7 @@ class Gateway(Actor, Listener):
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
         self._causes = Causes()
-        self._polling_income = False
-        self._connected = False
-        self._hurried = False
+        self._connected = self._polling_income = self._hurried = False
         self._closing = asyncio.Event()
         self._watch: Watch | None = None
 

@@ -9,6 +9,7 @@ the journal and for the answers to the stops taken before them.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -62,6 +63,18 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 BOUNDS = Bounds()
 
 
+class Gate(Protocol):
+    """Stands in the way of entries by what the loop does not know (`journal.latch_watch`)."""
+
+    def why(self, instrument: str) -> str:
+        """Why an entry of the instrument may not leave now; empty when it may."""
+        ...
+
+    async def looked(self, instrument: str, within_s: float) -> None:
+        """Wait until that is known, at most so long."""
+        ...
+
+
 class Orders:
     """Sends orders and cancels; holds the latches that stop entries."""
 
@@ -79,6 +92,7 @@ class Orders:
         mono_ns: Callable[[], int],
         spawn: Spawn,
         interlock: Interlock,
+        gate: Gate | None = None,
         bounds: Bounds = BOUNDS,
     ) -> None:
         self._calls = calls
@@ -91,6 +105,7 @@ class Orders:
         self._durable = durable
         self._mono_ns = mono_ns
         self._spawn = spawn
+        self._gate = gate
         self._interlock = interlock
         self._bounds = bounds
         self._latched: set[tuple[str, Leg]] = set()
@@ -165,6 +180,12 @@ class Orders:
         why = why_held(self._kept_away, order.instrument)
         return "; ".join(why or why_leg_held(self._kept_away, order.instrument, order.leg))
 
+    def _refused_by_gate(self, order: PlaceOrder) -> str:
+        """As `_held`, asked when the order leaves."""
+        if order.purpose.reduces or self._gate is None:
+            return ""
+        return self._gate.why(order.instrument)
+
     # --- limits -------------------------------------------------------------------------------
 
     def limited(self, failure: Failure) -> None:
@@ -232,6 +253,8 @@ class Orders:
                 for waiting in batch:
                     if not problem and waiting.order.client_order_id in lane.waiting:
                         await stops_answered(waiting, self._bounds.stop_answer_s)
+                        if self._gate is not None:
+                            await self._gate.looked(waiting.order.instrument, self._bounds.stop_answer_s)
                     order = lanes.take(waiting.order.client_order_id)
                     if order is None:
                         continue  # cancelled or refused meanwhile
@@ -250,7 +273,7 @@ class Orders:
     def _leave(self, order: PlaceOrder, lanes: Lanes) -> bool:
         """Send it or refuse it; True when its answer comes to us (and is told to those who wait for it)."""
         coid = order.client_order_id
-        reason = self._held(order)
+        reason = self._held(order) or self._refused_by_gate(order)
         if not reason and not order.purpose.reduces:
             reason = self._interlock.why(order.instrument)
         if reason:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from hedgegridd.errors import VenueError
 from hedgegridd.messages import (
@@ -20,12 +21,24 @@ from hedgegridd.venue.calls import BATCH, VenueCalls
 from hedgegridd.venue.failures import CANCEL_REJECTED, NO_SUCH_ORDER, Failure, Kind
 from hedgegridd.venue.inflight import InFlight, TooManyInFlight
 from hedgegridd.venue.interlock import Interlock
-from hedgegridd.venue.port import Trading
 from hedgegridd.venue.resolver import failed
 from hedgegridd.venue.rest import VenueCallError
 
 _BATCH_PATH = "DELETE /fapi/v1/batchOrders"
 _GONE = frozenset({CANCEL_REJECTED, NO_SUCH_ORDER})
+
+
+class Books(Protocol):
+    """What a flatten needs of the trading connection (`port.Trading`): that its books follow."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    def remember(self, order: PlaceOrder) -> None:
+        """Put the close into its books. Raises VenueError."""
+        ...
 
 
 class Safety:
@@ -36,7 +49,7 @@ class Safety:
         calls: VenueCalls,
         symbols: dict[str, str],
         *,
-        trading: Trading,
+        trading: Books,
         inflight: InFlight,
         interlock: Interlock,
         wall_ns: Callable[[], int],
