@@ -400,6 +400,21 @@ def test_disabled_with_a_countdown_left_from_before_is_disarmed_once() -> None:
     assert second.state().state == "off"
 
 
+def test_a_grid_that_is_switched_off_has_no_countdown_and_loses_the_one_from_before() -> None:
+    both = config("BTCUSDT-PERP", "ETHUSDT-PERP")
+    first = Rig(both).start()
+    assert first.armed == {BTC: True, ETH: True}
+    off = msgspec.structs.replace(both, grid=(both.grid[0], Grid(instrument="ETHUSDT-PERP", enabled=False)))
+    second = Rig(off)
+    second.machine.restore(first.machine.snapshot())
+    second.machine.new_session()
+    second.start()
+    second.live(20)
+    assert {(name, ms) for _, name, ms in second.calls} == {(BTC, 60_000), (ETH, 0)}
+    assert len([name for _, name, _ in second.calls if name == ETH]) == 1
+    assert second.state().state == "armed"
+
+
 def test_what_it_would_leave_naked_is_told_with_every_change() -> None:
     rig = Rig().start()
     rig(m.DeskAnswered(naked={BTC: ("LONG 0.01: loses take-profits",)}))
