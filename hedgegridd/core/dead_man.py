@@ -31,6 +31,7 @@ DESK_GRACE_NS = 5 * SECOND_NS
 COMPARED_LEAST_NS = 10 * SECOND_NS
 RETRY_NS = SECOND_NS
 RETRY_MAX_NS = 10 * SECOND_NS
+COMPARE_RETRY_MAX_NS = 30 * SECOND_NS
 STRAY_MARGIN_NS = SECOND_NS  # beyond recvWindow: a call without an answer cannot arrive after it
 SOURCE = "dead_man"
 
@@ -135,8 +136,12 @@ class DeadMan:
             return  # asked before we knew that we had been away
         if message.ok:
             state.compared_mono, state.distrust, state.compare_again_mono = self._mono, "", None
+            state.compare_tries = 0
         elif state.distrust:
-            state.compare_again_mono = self._mono + RETRY_NS  # what differed was taken over: once more
+            # What differed was taken over: once more, soon; a venue that goes on differing must not cost the budget.
+            pause_ns = min(RETRY_NS << min(state.compare_tries, 8), COMPARE_RETRY_MAX_NS)
+            state.compare_again_mono = self._mono + pause_ns
+            state.compare_tries += 1
 
     def _woke(self) -> None:
         state = self._state

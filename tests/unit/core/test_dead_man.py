@@ -2,6 +2,7 @@
 
 from collections import deque
 from decimal import Decimal
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -268,6 +269,25 @@ def test_a_countdown_that_ran_out_is_armed_again_only_after_a_comparison_that_ag
     rig.compare()
     assert rig.held == ""
     assert rig.calls[-1][2] == 60_000
+
+
+def test_a_venue_that_goes_on_differing_is_compared_with_ever_more_seldom() -> None:
+    rig = Rig().start()
+    rig.comparing = False
+    rig.mono_ns += 25 * SECOND
+    rig(m.Woke(token="dead_man"))
+    asked = []
+    for _ in range(120):
+        before = len(of(m.Reconcile, rig.log))
+        rig.advance(1)
+        if len(of(m.Reconcile, rig.log)) > before or not asked:
+            asked.append(rig.mono_ns // SECOND)
+            rig.compare(ok=False)
+    gaps = [after - at for at, after in pairwise(asked)]
+    assert gaps[:4] == [1, 2, 4, 8]
+    assert max(gaps) == 30
+    rig.compare()
+    assert rig.held == ""
 
 
 def test_a_renewal_that_fails_is_tried_again_and_in_the_last_third_we_withdraw() -> None:
