@@ -10,7 +10,9 @@ import asyncio
 import gc
 import signal
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import anyio
 import structlog
@@ -23,6 +25,7 @@ from hedgegridd.actors.machines import (
     DeskActor,
     FlattenActor,
     KillSwitchActor,
+    PausesActor,
     ReconcilerActor,
     RiskActor,
 )
@@ -34,35 +37,33 @@ from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.operation import Services
+from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.reconciler import Reconciler
-from hedgegridd.errors import ActorFault, HedgegridError
+from hedgegridd.errors import ActorFault
 from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.keeper import Keeper
-from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
 from hedgegridd.risk.machine import SOURCE as GUARDS
+from hedgegridd.risk.settings import references
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
-from hedgegridd.runtime.lag import LagProbe
+from hedgegridd.runtime.lag import LagProbe, LagReport
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
+from hedgegridd.stopping import OrderlyStop
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.nautilus import for_config
 from hedgegridd.venue.rest import Credentials
 
 EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
-ENTRIES_GONE_S = 15.0
-FLATTEN_S = 30.0
-RECONCILE_S = 5.0
-COMPARISONS = 3  # at most, within RECONCILE_S
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
-HOLD_SOURCES = (GUARDS,)  # nothing is traded before each of them has said what it holds
+HOLD_SOURCES = (GUARDS, pauses.SOURCE)  # nothing is traded before each of them has said what it holds
 
 
 @dataclass
@@ -150,6 +151,8 @@ class Daemon:
             account=config.venue.account,
             account_poll_s=float(config.venue.account_poll_s),
             archive=archive,
+            stopping=lambda: self._stop_reason,
+            troubles=self._troubles,
         )
         dispatcher = Dispatcher(REGISTRY, services)
         self.gateway = Gateway(
@@ -159,10 +162,12 @@ class Daemon:
             durable=self._durable_now,
             wall_ns=self.clock.wall_ns,
             mono_ns=self.clock.mono_ns,
+            references=references(settings(config)),
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
+        self.orderly_stop = self._stages_of_stop()
         actors: list[Actor] = [
             # The first to start is the last to stop: control and metrics answer all the while.
             self.control,
@@ -175,6 +180,7 @@ class Daemon:
             RiskActor(self.machines.risk),
             self.metrics,
             self.gateway,
+            PausesActor(self._planned_pauses()),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
         self.supervisor = Supervisor(
@@ -182,6 +188,17 @@ class Daemon:
             [*actors, DecisionsActor(actors)],
             on_incident=self._incident,
         )
+
+    def _stages_of_stop(self) -> OrderlyStop:
+        return OrderlyStop(self.bus, self.waiter, flatten=self.config.daemon.on_stop == "flatten")
+
+    def _troubles(self) -> tuple[str, ...]:
+        return self.supervisor.troubles()
+
+    def _planned_pauses(self) -> pauses.Pauses:
+        config = self.config
+        names = {grid.instrument: grid.instrument_id for grid in config.grid}
+        return pauses.Pauses(config.pause, ZoneInfo(config.daemon.timezone), names)
 
     async def _durable(self, timeout_s: float) -> None:
         """Return when everything recorded so far is on disk. Raises JournalError."""
@@ -202,7 +219,8 @@ class Daemon:
         code = EXIT_OK
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(LagProbe(self.clock, self.meters.loop_lag.observe).run)
+                lag = LagReport(self.clock, self.meters.loop_lag.observe, self._tell_lag)
+                group.start_soon(LagProbe(self.clock, lag.sample).run)
                 group.start_soon(self.keeper.run)
                 group.start_soon(self._announce)
                 group.start_soon(self._stop_in_order)
@@ -217,6 +235,9 @@ class Daemon:
         for name in self.supervisor.overruns:
             _log.error("stop_overrun", actor=name)
         return code if code or self.confirmed else EXIT_UNVERIFIED
+
+    def _tell_lag(self, lag_ms: Decimal) -> None:
+        self.bus.publish(m.LoopLagged(lag_ms=lag_ms), actor="app")
 
     @staticmethod
     def _say_broken(error: Exception) -> None:
@@ -244,6 +265,7 @@ class Daemon:
         if self._signals > 1:
             _log.warning("second_signal", signal=name, effect="straight to closing the journal")
             self.confirmed = False
+            self.gateway.hurry()
             self.supervisor.request_stop()
         self._stop_reason = self._stop_reason or name
         self._stop_asked.set()
@@ -264,7 +286,7 @@ class Daemon:
         )
 
     async def _stop_in_order(self) -> None:
-        """Entries gone, then inventory as configured, then books compared; each with its deadline."""
+        """The stages of `stopping.py`; the exit code says whether the venue confirmed them all."""
         await self._stop_asked.wait()
         _log.info("stopping", reason=self._stop_reason)
         if not self.boot.reached_venue and self.machines.books_are_empty():
@@ -275,45 +297,10 @@ class Daemon:
             )
             self.supervisor.request_stop()
             return
-        gone = self.waiter.expect(lambda x: isinstance(x, m.EntriesGone) and x.cause == "stopping")
-        self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
-        entries_gone = await gone.within(ENTRIES_GONE_S)
-        flat = await self._flatten_at_stop() if self.config.daemon.on_stop == "flatten" else None
-        agreed = await self._compared_at_stop()
-        self.confirmed = self.confirmed and entries_gone and flat is not False and agreed
-        _log.info(
-            "stopped",
-            reason=self._stop_reason,
-            entries_gone=entries_gone,
-            books_agree_with_venue=agreed,
-            **({} if flat is None else {"flat": flat}),
-        )
+        confirmed = await self.orderly_stop.run(self._stop_reason)
+        self.confirmed = self.confirmed and all(confirmed.values())
+        _log.info("stopped", reason=self._stop_reason, **confirmed)
         self.supervisor.request_stop()
-
-    async def _compared_at_stop(self) -> bool:
-        """Whether the venue's last word is what our books say.
-
-        A comparison takes over what it finds different; what is still different at the next one is a disagreement.
-        """
-        ours = "stopping"
-        agreed = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours and x.ok)
-        with anyio.move_on_after(RECONCILE_S):
-            for _ in range(COMPARISONS):
-                compared = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours)
-                self.bus.tell(m.Reconcile(cause=ours), actor="app")
-                await compared.within(RECONCILE_S)
-                if agreed.came:
-                    break
-        return agreed.came
-
-    async def _flatten_at_stop(self) -> bool:
-        command = m.Flatten(legs=LEGS, reason=f"stop: {self._stop_reason}", deadline_s=FLATTEN_S)
-        try:
-            answer = await self.bus.ask(command, FLATTEN_S + 1, actor="app")
-        except HedgegridError as error:
-            _log.error("flatten_at_stop", error=str(error))
-            return False
-        return isinstance(answer, m.FlattenAnswer) and answer.verified
 
     # --------------------------------------------------------------------------------------------------- incidents
 

@@ -44,7 +44,7 @@ _decoder = msgspec.json.Decoder(m.Journaled)
 
 def key_of(message: m.Message) -> str:
     """What a fact is about: facts of one kind with one key replace each other."""
-    for name in ("instrument", "symbol", "channel"):
+    for name in ("instrument", "symbol", "channel", "provider"):
         value = getattr(message, name, None)
         if isinstance(value, str):
             return value

@@ -127,7 +127,7 @@ def at_or_above(
         limit=limit,
         unit=unit,
         scope=scope,
-        words=lambda: f"{what} {shown(value)} {unit}, limit {shown(limit)}".replace("  ", " "),
+        words=lambda: f"{what} {f'{shown(value)} {unit}'.rstrip()}, limit {shown(limit)}",
     )
 
 
@@ -151,7 +151,7 @@ def at_or_below(
         limit=limit,
         unit=unit,
         scope=scope,
-        words=lambda: f"{what} {shown(value)} {unit}, not below {shown(limit)}".replace("  ", " "),
+        words=lambda: f"{what} {f'{shown(value)} {unit}'.rstrip()}, not below {shown(limit)}",
     )
 
 

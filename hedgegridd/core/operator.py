@@ -7,7 +7,8 @@ from hedgegridd.core import limits, views
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.grid import GridMachine
-from hedgegridd.core.holds import PAUSE_KEY, covers, in_force
+from hedgegridd.core.holds import in_force
+from hedgegridd.core.scopes import PAUSE_KEY, covers
 from hedgegridd.core.state import Waiter
 from hedgegridd.model import LEGS, KillState, Leg, LegMode, OrderStatus, Purpose
 

@@ -48,7 +48,7 @@ def status(body: Body, paint: Paint) -> list[str]:
         lines.append(
             f"kill   {paint(kill['state'], STATE_COLOURS['HALTED'])} {since}: {kill['cause'] or DASH}"
         )
-    for limit in body["limits"] or []:
+    for limit in body.get("limits") or []:
         was = limit["configured"] or "not set"
         lines.append(
             f"limit  {limit['name']} {limit['value']} (config: {was}) {limit['reason'] or ''}".rstrip()

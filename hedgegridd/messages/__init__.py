@@ -64,6 +64,7 @@ from hedgegridd.messages.orders import (
 from hedgegridd.messages.risk import (
     BaselineRead,
     BookDepth,
+    CallsCounted,
     DeadManChanged,
     ExternalSignal,
     GuardChanged,
@@ -155,6 +156,7 @@ __all__ = [
     "BaselineRead",
     "BookDepth",
     "BootAnswer",
+    "CallsCounted",
     "CancelOrder",
     "CancelRaw",
     "CancelRejected",

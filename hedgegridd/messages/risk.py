@@ -94,6 +94,7 @@ class GuardVerdict(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = ""
     message: str = ""
     since_ns: Nanos = 0
+    action: str = ""  # what its breach does, as a table writes it ("throttle:0.5"); "": not known
 
 
 class GuardChanged(Event, frozen=True, kw_only=True):
@@ -164,17 +165,30 @@ class VenueHealth(Event, frozen=True, kw_only=True):
     """The venue as its answers show it: at most once a second, and at once after a failed call.
 
     Counts are of the last 60 s; `uptime_pct` of the last 15 min; ratios in [0, 1], None: not known.
+    `last_ok`: whether the newest call, over since `last_call_age_ms`, was answered.
     """
 
     calls: int
     failed: int
+    last_ok: bool | None = None
+    last_call_age_ms: int | None = None
     uptime_pct: Decimal | None = None
     latency_p95_ms: Decimal | None = None
     weight_used: Decimal | None = None
     orders_used: Decimal | None = None
     clock_offset_ms: int | None = None
+    clock_age_s: Decimal | None = None
     banned_until_ns: Nanos | None = None
     user_stream_age_s: Decimal | None = None
+
+
+class CallsCounted(Event, frozen=True, kw_only=True):
+    """Calls sent to one provider in the last 10 s, 60 s and hour; at most once a second."""
+
+    provider: str
+    burst: int
+    minute: int
+    hour: int
 
 
 class LoopLagged(Event, frozen=True, kw_only=True):

@@ -75,6 +75,7 @@ def _breach(state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, o
         scope=widened(verdict.scope, params),
         cause=f"{state.verdict.guard}: {verdict.words()}",
         since_ns=now.time_ns,
+        missing=verdict.value is None,
     )
     out.began = state.acted
 
@@ -114,7 +115,7 @@ def _calm(
     if state.ok_mono is None:
         state.ok_mono = now.mono_ns
     # The first data since start: a hold for want of data was no breach that must stay away for a while.
-    first = verdict.value is not None and not state.told
+    first = acted.missing and verdict.value is not None and not state.told
     clear_mono = state.ok_mono + (0 if first else ns(params.clear_s))
     cool_ns = acted.since_ns + (0 if first else ns(params.cooldown_s)) - now.time_ns
     due = max(clear_mono, now.mono_ns + cool_ns)
@@ -147,6 +148,7 @@ def shown(
         unit=verdict.unit,
         message=message,
         since_ns=before.since_ns if level == before.level else now.time_ns,
+        action=str(verdict.action or params.act),
     )
 
 
@@ -157,7 +159,9 @@ def _words(acted: Acted | None, verdict: Verdict) -> tuple[m.Level, str]:
     if acted is None or verdict.breach:
         return verdict.level, message
     what = f"{acted.action} since {acted.cause}"
-    return level_of(acted.action), what if acted.action.trips else f"{what}; clearing"
+    if acted.action.trips:
+        return level_of(acted.action), what
+    return "BLOCK" if acted.action.stops_entries else "WARN", f"{what}; clearing"
 
 
 def ns(seconds: Decimal) -> int:

@@ -25,6 +25,7 @@ from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
 from hedgegridd.venue.safety import Safety
+from hedgegridd.venue.sources import Sources
 from hedgegridd.venue.stats import Stats
 from hedgegridd.venue.stream_doubt import StreamDoubt
 from hedgegridd.venue.told import Teller
@@ -33,8 +34,11 @@ from hedgegridd.venue.user_stream import UserDecoder
 from hedgegridd.venue.watch import Channels, Watch
 
 REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
-SWEEP_S = 5.0
+SWEEP_S = 5.0  # for all tries
+SWEEP_AGAIN_S = 0.5
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
+_PLACED = "POST /fapi/v1/order (adapter)"
+_CANCELLED = "DELETE /fapi/v1/order (adapter)"
 _NS_PER_S = 1_000_000_000
 _log = structlog.get_logger("venue")
 
@@ -48,6 +52,7 @@ class Gateway(Actor, Listener):
         make_trading: makes the trading connection (`nautilus.for_config`).
         durable: returns when everything journaled so far is on disk; raises JournalError when it cannot be.
         wall_ns, mono_ns: the clocks.
+        references: symbols not traded here whose last price is told.
     """
 
     name: ClassVar[str] = "venue"
@@ -83,6 +88,7 @@ class Gateway(Actor, Listener):
         durable: Callable[[], Awaitable[None]],
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
+        references: Sequence[str] = (),
     ) -> None:
         venue = config.venue
         self._config = config
@@ -97,6 +103,7 @@ class Gateway(Actor, Listener):
             timeout_s=float(venue.request_timeout_s),
         )
         self.stats = Stats()
+        self.stats.calls = self.http.stats.calls
         self._calls = VenueCalls(self.http)
         symbols = {grid.instrument_id: grid.symbol for grid in self._grids}
         self._inflight = InFlight()
@@ -128,11 +135,17 @@ class Gateway(Actor, Listener):
         self._trip_id = ""  # of the account's trip that is being carried out
         self._scoped_trips: tuple[str, ...] = ()  # of instruments' and legs' trips that are being carried out
         self._channels = Channels(tuple(symbols))
+        self._sources = Sources(
+            self._calls, symbols, self._feeds,
+            references=references, user_age_s=self._channels.user_age_s,
+            mono_ns=mono_ns, publish=self._out,
+        )  # fmt: skip
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
         self._causes = Causes()
         self._polling_income = False
         self._connected = False
+        self._hurried = False
         self._closing = asyncio.Event()
         self._watch: Watch | None = None
 
@@ -144,7 +157,7 @@ class Gateway(Actor, Listener):
 
     async def stop(self) -> None:
         """Cancel what entries are left, then take the connection down, whatever its state."""
-        if self._connected:
+        if self._rules and not self._hurried:
             await self._sweep()
         self._connected = False
         self._closing.set()
@@ -152,6 +165,10 @@ class Gateway(Actor, Listener):
             self._watch.close()
         await self._trading.disconnect()
         await self.http.close()
+
+    def hurry(self) -> None:
+        """The next `stop` does not sweep: somebody wants us gone at once."""
+        self._hurried = True
 
     async def connect(self) -> None:
         """Bring the venue up, for as long as it takes; says what it waits for by `StageReached`.
@@ -188,7 +205,7 @@ class Gateway(Actor, Listener):
             doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
-        for work in watch.loops():
+        for work in (*watch.loops(), *self._sources.loops()):
             self._go(work)
         self._out(m.VenueUp())
 
@@ -264,6 +281,7 @@ class Gateway(Actor, Listener):
         self.bus.publish(event, cause, self.name)
         if isinstance(event, m.OrderAccepted) and not event.algo:
             self._truth.named(event.venue_order_id, event.client_order_id)
+            self._sources.by_connection(_PLACED, None)
 
     def _out_market(self, event: m.BarClosed | m.MarkPrice | m.PriceCrossed) -> None:
         now_ns = self._mono_ns()
@@ -359,6 +377,11 @@ class Gateway(Actor, Listener):
         for event in self._feeds[instrument].on_book(bid, ask, market_ns):
             self._out_market(event)
 
+    def on_quote_overtaken(self) -> None:
+        """One more tick that came; the newer one is handled."""
+        self.stats.ticks_total += 1
+        self.stats.ticks_overtaken_total += 1
+
     def on_mark(
         self,
         instrument: str,
@@ -378,16 +401,23 @@ class Gateway(Actor, Listener):
         if self._bars[bar.instrument].live(bar) and self._connected:
             self._go(self._bars[bar.instrument].fill())
 
+    def venue_ms(self) -> int:
+        """The venue's clock, for the connection's signatures."""
+        return self.http.now_ms()
+
     def on_order_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that an order was refused."""
-        self._orders.order_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+        failure = self._heeded(_PLACED, of_text(reason))
+        self._orders.order_failed(instrument, client_order_id, failure)
 
     def on_cancel_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that a cancel was refused."""
-        self._orders.cancel_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+        failure = self._heeded(_CANCELLED, of_text(reason))
+        self._orders.cancel_failed(instrument, client_order_id, failure)
 
-    def _heeded(self, failure: Failure) -> Failure:
+    def _heeded(self, endpoint: str, failure: Failure) -> Failure:
         """The adapter does not read `Retry-After`: after a limit it rests, and our own client asks for how long."""
+        self._sources.by_connection(endpoint, failure)
         if failure.kind is Kind.LIMITED:
             self._orders.limited(failure)
             self._go(self._sync_clock())
@@ -401,11 +431,19 @@ class Gateway(Actor, Listener):
 
     async def _sweep(self) -> None:
         """After an orderly stop there is nothing to find; after a broken part of ours this is what cancels."""
+        said = "no answer in time"
         try:
             async with asyncio.timeout(SWEEP_S):
-                found = await self._safety.sweep_entries()
-        except (VenueCallError, TimeoutError) as error:
-            _log.error("entries not swept", error=str(error) or "no answer in time")  # its text says all
+                while True:
+                    try:
+                        found = await self._safety.sweep_entries()
+                    except VenueCallError as error:
+                        said = str(error)  # its text says all
+                        await asyncio.sleep(SWEEP_AGAIN_S)
+                        continue
+                    break
+        except TimeoutError:
+            _log.error("entries not swept", error=said)
             return
         if found:
             _log.warning("entries swept", cancelled=found)

@@ -247,12 +247,17 @@ class Orders:
         if not raw and (reason := self._wait(new_order=True)):
             self._refuse(order, reason)
             return False
+        now_ns = self._mono_ns()
+        if not order.purpose.reduces and (reason := self._calls.orders.refuses_entry(now_ns)):
+            self._refuse(order, reason)
+            return False
         try:
             algo = order.kind is OrderKind.STOP_MARKET
-            self._inflight.sent(order.instrument, coid, self._mono_ns(), algo=algo)
+            self._inflight.sent(order.instrument, coid, now_ns, algo=algo)
         except TooManyInFlight as error:
             self._refuse(order, str(error))
             return False
+        self._calls.orders.sent(now_ns)
         self._stats.orders_submitted[order.purpose.name.lower()] += 1
         if self.on_sent is not None:
             self.on_sent(order)

@@ -14,6 +14,10 @@ class ConnectFailed(VenueError):  # noqa: N818  # reads as the event it is
 class Listener(Protocol):
     """Who hears what the connection brings; all calls come in the loop's thread and must not block."""
 
+    def venue_ms(self) -> int:
+        """The venue's clock in milliseconds as we have measured it: what signatures are stamped with."""
+        ...
+
     def on_user_message(self, raw: bytes) -> None:
         """A raw message of the account's user stream."""
         ...
@@ -24,6 +28,10 @@ class Listener(Protocol):
 
     def on_quote(self, instrument: str, bid: int, ask: int, market_ns: int) -> None:
         """Best bid and ask, scaled as `feed.SCALE`; `market_ns` 0 where the venue gave no time."""
+        ...
+
+    def on_quote_overtaken(self) -> None:
+        """A quote was overtaken by a newer one of its instrument before it was handled."""
         ...
 
     def on_mark(

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from hedgegridd import app
 from hedgegridd import messages as m
+from hedgegridd import stopping
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.app import Daemon
 from hedgegridd.config import Config, Grid, Venue
@@ -22,6 +22,7 @@ from hedgegridd.journal.snapshot import load
 from hedgegridd.model import Leg
 from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.state import DaemonState, Machines
+from hedgegridd.stopping import OrderlyStop
 from hedgegridd.venue.rest import Credentials
 from tests.support.desk_rig import config as desk_config
 from tests.support.desk_rig import rig
@@ -82,11 +83,12 @@ class Ending:
     ],
 )
 async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(monkeypatch, outcomes, gone, facts):
-    monkeypatch.setattr(app, "ENTRIES_GONE_S", 0.01)
-    monkeypatch.setattr(app, "RECONCILE_S", 0.01)
+    monkeypatch.setattr(stopping, "ENTRIES_S", 0.01)
+    monkeypatch.setattr(stopping, "BOOKS_S", 0.01)
     made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
     made.waiter = WaiterActor()
     made.bus = made.supervisor = ending = Ending(made.waiter, list(outcomes), gone=gone)
+    made.orderly_stop = OrderlyStop(ending, made.waiter, flatten=False)
     made.boot = SimpleNamespace(reached_venue=True)
     made._stop_asked.set()
     with capture_logs() as logs:
@@ -103,11 +105,12 @@ async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(monkeypatch
 async def test_a_stop_waits_for_the_venue_unless_it_was_never_reached_and_the_books_are_empty(
     monkeypatch, *, reached, empty, waits
 ):
-    monkeypatch.setattr(app, "ENTRIES_GONE_S", 0.01)
-    monkeypatch.setattr(app, "RECONCILE_S", 0.01)
+    monkeypatch.setattr(stopping, "ENTRIES_S", 0.01)
+    monkeypatch.setattr(stopping, "BOOKS_S", 0.01)
     made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
     made.waiter = WaiterActor()
     made.bus = made.supervisor = ending = Ending(made.waiter, [("stopping", True)], gone=True)
+    made.orderly_stop = OrderlyStop(ending, made.waiter, flatten=False)
     made.boot = SimpleNamespace(reached_venue=reached)
     made.machines = SimpleNamespace(books_are_empty=lambda: empty)
     made._stop_asked.set()

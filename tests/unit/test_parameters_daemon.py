@@ -69,7 +69,8 @@ class Willing:
         self.asked: list[m.Message] = []
 
     def publish(self, event: m.Event, cause: int = 0, actor: str = "") -> None:
-        self.asked.append(event)
+        if not isinstance(event, m.StageReached):
+            self.asked.append(event)
         self.feed(m.EntriesGone(cause="stopping"))
 
     def tell(self, command: m.Command, cause: int = 0, actor: str = "") -> int:
@@ -104,6 +105,7 @@ async def test_on_stop_decides_whether_inventory_is_closed(
     daemon.boot = SimpleNamespace(reached_venue=True)  # type: ignore[assignment]
     bus = Willing(daemon.waiter)
     daemon.bus = bus  # type: ignore[assignment]
+    daemon.orderly_stop = daemon._stages_of_stop()
     daemon.supervisor = SimpleNamespace(request_stop=lambda: None)  # type: ignore[assignment]
     daemon.boot = SimpleNamespace(reached_venue=True)  # type: ignore[assignment]
     daemon._signalled("SIGTERM")

@@ -3,23 +3,33 @@
 import asyncio
 import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
 import structlog
+from nautilus_trader.adapters.binance.common.enums import BinanceAccountType
+from nautilus_trader.adapters.binance.data import BinanceCommonDataClient
 from nautilus_trader.adapters.binance.execution import BinanceCommonExecutionClient
 from nautilus_trader.adapters.binance.futures.enums import BinanceFuturesEnumParser
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
+from nautilus_trader.adapters.binance.futures.http.account import BinanceFuturesAccountHttpAPI
 from nautilus_trader.adapters.binance.futures.schemas.user import BinanceFuturesAlgoUpdateMsg
+from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
+from nautilus_trader.adapters.binance.websocket.client import BinanceWebSocketClient
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
+from nautilus_trader.common.component import LiveClock
+from nautilus_trader.core.nautilus_pyo3 import WebSocketClient
 from nautilus_trader.model.identifiers import AccountId, InstrumentId
 from nautilus_trader.system.kernel import NautilusKernel
 
 from hedgegridd.venue import nautilus_hooks as hooks
 from hedgegridd.venue.nautilus_log import FIFO_NAME, LogPipe
+from hedgegridd.venue.rest import sign
 
 
 def source(thing: Any) -> str:
@@ -141,6 +151,49 @@ def test_the_adapter_itself_cannot_model_a_stop_without_a_quantity() -> None:
     assert not said
 
 
+def test_the_adapter_still_signs_where_we_stamp() -> None:
+    signing = source(BinanceHttpClient.sign_request)
+    assert "self._prepare_params(payload)" in signing
+    assert "payload=payload" in signing, "what was signed is what is sent"
+    for client in (BinanceCommonExecutionClient, BinanceCommonDataClient):
+        assert "self._http_client = client" in source(client)
+
+
+async def test_a_signed_call_carries_the_venues_time_and_its_signature_covers_it() -> None:
+    http = BinanceHttpClient(LiveClock(), "k", "secret", "http://127.0.0.1:9")
+    sent: list[dict[str, str]] = []
+
+    async def send(_method: Any, _path: str, payload: dict[str, str], **_options: Any) -> bytes:
+        sent.append(payload)
+        return b'{"dualSidePosition":true}'
+
+    http.send_request = send
+    client: Any = SimpleNamespace(_http_client=http)
+    now_ms = [1_700_000_000_123]
+    hooks.stamp(client, lambda: now_ms[0])
+    hooks.stamp(client, lambda: now_ms[0])
+    calls = BinanceFuturesAccountHttpAPI(http, LiveClock(), BinanceAccountType.USDT_FUTURES)
+    await calls.query_futures_hedge_mode()
+    now_ms[0] += 5
+    await calls.query_futures_hedge_mode()
+    assert [payload["timestamp"] for payload in sent] == ["1700000000123", "1700000000128"]
+    for payload in sent:
+        signature = payload.pop("signature")
+        assert signature == sign(urlencode(payload), "secret")
+
+
+async def test_a_call_that_needs_no_time_gets_none() -> None:
+    http = BinanceHttpClient(LiveClock(), "k", "secret", "http://127.0.0.1:9")
+    hooks.stamp(SimpleNamespace(_http_client=http), lambda: 1)  # type: ignore[arg-type]
+    assert http._prepare_params({"symbol": "BTCUSDT"}) == "symbol=BTCUSDT"
+
+
+@pytest.mark.parametrize("client", [SimpleNamespace(), SimpleNamespace(_http_client=SimpleNamespace())])
+def test_an_adapter_that_signs_elsewhere_is_noticed(client: Any) -> None:
+    with pytest.raises(hooks.AdapterMoved, match=r"_http_client|_prepare_params"):
+        hooks.stamp(client, lambda: 1)
+
+
 @pytest.mark.parametrize("name", ["_handler", "_on_resubscribe"])
 def test_a_moved_adapter_is_noticed(name: str) -> None:
     client: Any = Client()
@@ -158,15 +211,28 @@ def test_another_handler_is_noticed() -> None:
 
 @pytest.mark.parametrize(
     ("socket", "failed", "up"),
-    [(None, False, False), (True, False, True), (True, True, False), (False, False, False)],
+    [
+        (None, False, False),
+        ((True, False), False, True),
+        ((True, True), False, False),
+        ((True, False), True, False),
+        ((False, False), False, False),
+    ],
 )
 def test_a_stream_is_up_when_its_socket_works_and_the_adapter_has_not_given_up(
-    socket: bool | None, *, failed: bool, up: bool
+    socket: tuple[bool, bool] | None, *, failed: bool, up: bool
 ) -> None:
+    """The socket's own word: whether it is active, whether it is trying to come back (it is active then as well)."""
     client: Any = Client()
-    client._ws_client._stream_client = None if socket is None else SimpleNamespace(is_active=lambda: socket)
+    client._ws_client._stream_client = socket and SimpleNamespace(
+        is_active=lambda: socket[0], is_reconnecting=lambda: socket[1]
+    )
     client._ws_client._is_recovery_failed = failed
     assert hooks.stream_up(client) is up
+
+
+def test_the_socket_still_tells_whether_it_is_trying_to_come_back() -> None:
+    assert {"is_active", "is_reconnecting"} <= set(dir(WebSocketClient))
 
 
 async def test_the_log_pipe_turns_lines_into_events() -> None:
@@ -195,3 +261,59 @@ async def test_the_log_pipe_turns_lines_into_events() -> None:
 def _write(path: Path, text: str) -> None:
     with path.open("w") as out:
         out.write(text)
+
+
+class MarketStream:
+    """A market stream of the adapter as far as we touch it."""
+
+    def __init__(self, handler: Callable[[bytes], None]) -> None:
+        self._handler = handler
+
+
+class DataClient:
+    """The data client as far as we touch it."""
+
+    def __init__(self) -> None:
+        self.handled: list[bytes] = []
+        self._ws_client = MarketStream(self._handle_ws_message)
+        self._ws_public_client = MarketStream(self._handle_ws_message)
+
+    def _handle_ws_message(self, raw: bytes) -> None:
+        self.handled.append(raw)
+
+
+def test_the_adapter_still_gives_its_sockets_the_handler_we_replace() -> None:
+    data = source(BinanceCommonDataClient)
+    assert data.count("handler=self._handle_ws_message") == 2
+    assert '"@bookTicker": self._handle_book_ticker' in data
+    assert "handler=self._handler" in source(BinanceWebSocketClient)
+
+
+def test_quotes_of_both_market_streams_are_conflated() -> None:
+    client: Any = DataClient()
+    turns: list[Callable[[], None]] = []
+    overtaken: list[None] = []
+    hooks.conflate(client, turns.append, lambda: overtaken.append(None))
+    for stream in (client._ws_client, client._ws_public_client):
+        for number in range(4):
+            stream._handler(b'{"stream":"btcusdt@bookTicker","data":%d}' % number)
+    assert len(client.handled) == 2
+    assert len(overtaken) == 4
+    while turns:
+        turns.pop()()
+    assert [raw[-2:-1] for raw in client.handled] == [b"0", b"0", b"3", b"3"]
+
+
+@pytest.mark.parametrize("name", ["_ws_client", "_ws_public_client"])
+def test_a_moved_data_client_is_noticed(name: str) -> None:
+    client: Any = DataClient()
+    delattr(client, name)
+    with pytest.raises(hooks.AdapterMoved, match=name):
+        hooks.conflate(client, print, print)
+
+
+def test_another_market_handler_is_noticed() -> None:
+    client: Any = DataClient()
+    client._ws_client._handler = print
+    with pytest.raises(hooks.AdapterMoved, match="handler"):
+        hooks.conflate(client, print, print)
