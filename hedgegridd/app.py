@@ -48,7 +48,7 @@ from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.keeper import Keeper
 from hedgegridd.operations import REGISTRY
 from hedgegridd.risk.machine import SOURCE as GUARDS
-from hedgegridd.risk.settings import references
+from hedgegridd.risk.settings import references, settings
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
