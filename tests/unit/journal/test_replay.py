@@ -6,11 +6,13 @@ import msgspec
 import pytest
 
 from hedgegridd import messages as m
+from hedgegridd.config_load import load_text
 from hedgegridd.core.desk import Desk
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.reader import Walk
 from hedgegridd.journal.replay import Outcome, Replay
 from hedgegridd.model import ZERO
+from hedgegridd.state import config_for_replay, config_of
 from tests.support.desk_rig import EPOCH, config, walk
 from tests.support.fake_venue import FakeVenue, Faults
 
@@ -161,3 +163,27 @@ def test_the_config_of_a_session_is_the_one_it_ran_with(tmp_path: Path) -> None:
     assert replayed(tmp_path).equal
     record = next(iter(Walk(tmp_path)))
     assert msgspec.json.decode(record.message, type=m.SessionBegan).epoch == EPOCH
+
+
+def test_a_config_comes_back_exactly_but_for_the_hashes_of_keys() -> None:
+    text = """
+[[grid]]
+base_qty = 0.010
+
+[[guard]]
+type = "session_drawdown"
+trip_pct = 0.050
+cooldown_s = 300
+
+[[control.keys]]
+name = "desk"
+role = "viewer"
+sha256 = "%s"
+""" % ("a" * 64)
+    made = load_text(text, "test")
+    kept = config_for_replay(made)
+    assert b"aaaa" not in bytes(kept)
+    back = config_of(kept)
+    bare = msgspec.structs.replace(made, control=msgspec.structs.replace(made.control, keys=()))
+    assert back == bare
+    assert repr(back) == repr(bare), "0.050 stays 0.050, 300 stays an integer"
