@@ -252,7 +252,9 @@ def test_a_guards_trip_is_told_from_the_price_to_the_proof(tmp_path: Path) -> No
     assert story.returncode == 0, story.stderr
     lines = story.stdout.splitlines()
     because = [line for line in lines if line.startswith(("because", "         "))]
-    assert any("session_drawdown" in line and "limit 0.05" in line and "CRITICAL" in line for line in because), lines
+    assert any(
+        "session_drawdown" in line and "limit 0.05" in line and "CRITICAL" in line for line in because
+    ), lines
     assert any("mark of BTCUSDT" in line for line in because), lines
     assert any("LONG sold" in line for line in lines), lines
     assert any(line.startswith("proof") for line in lines), lines
