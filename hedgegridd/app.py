@@ -19,6 +19,7 @@ import structlog
 from anyio.abc import TaskStatus
 
 from hedgegridd import messages as m
+from hedgegridd.actors.dead_man import DeadManActor
 from hedgegridd.actors.decisions import DecisionsActor
 from hedgegridd.actors.machines import (
     BootActor,
@@ -30,6 +31,7 @@ from hedgegridd.actors.machines import (
     RiskActor,
 )
 from hedgegridd.actors.metrics import Meters, MetricsActor
+from hedgegridd.actors.panic import PanicActor
 from hedgegridd.actors.recent import RecentActor
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.archive import Archive
@@ -39,10 +41,12 @@ from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.operation import Services
 from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
+from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.reconciler import Reconciler
 from hedgegridd.errors import ActorFault
 from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal.folder import StateFolder
+from hedgegridd.journal.latch_watch import LatchWatch
 from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.keeper import Keeper
@@ -55,7 +59,7 @@ from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe, LagReport
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
-from hedgegridd.stopping import OrderlyStop
+from hedgegridd.stopping import DEAD_MAN_S, OrderlyStop
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.nautilus import for_config
 from hedgegridd.venue.rest import Credentials
@@ -63,7 +67,11 @@ from hedgegridd.venue.rest import Credentials
 EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
-HOLD_SOURCES = (GUARDS, pauses.SOURCE)  # nothing is traded before each of them has said what it holds
+HOLD_SOURCES = (
+    GUARDS,
+    pauses.SOURCE,
+    DEAD_MAN,
+)  # nothing is traded before each of them has said what it holds
 
 
 @dataclass
@@ -150,11 +158,12 @@ class Daemon:
             environment=config.venue.environment,
             account=config.venue.account,
             account_poll_s=float(config.venue.account_poll_s),
-            archive=archive,
             stopping=lambda: self._stop_reason,
             troubles=self._troubles,
+            archive=archive,
         )
         dispatcher = Dispatcher(REGISTRY, services)
+        watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = Gateway(
             config,
             self.credentials,
@@ -162,6 +171,7 @@ class Daemon:
             durable=self._durable_now,
             wall_ns=self.clock.wall_ns,
             mono_ns=self.clock.mono_ns,
+            gate=watch,
             references=references(settings(config)),
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
@@ -175,8 +185,10 @@ class Daemon:
             self.waiter,
             BootActor(self.boot),
             KillSwitchActor(self.machines.kill_switch),
+            PanicActor(watch, self.folder.path, services.instruments, self._durable_now),
             DeskActor(self.machines.desk),
             FlattenActor(self.machines.flatten),
+            DeadManActor(self.machines.dead_man),
             RiskActor(self.machines.risk),
             self.metrics,
             self.gateway,
@@ -190,7 +202,24 @@ class Daemon:
         )
 
     def _stages_of_stop(self) -> OrderlyStop:
-        return OrderlyStop(self.bus, self.waiter, flatten=self.config.daemon.on_stop == "flatten")
+        return OrderlyStop(
+            self.bus,
+            self.waiter,
+            flatten=self.config.daemon.on_stop == "flatten",
+            disarm=self._disarm_dead_man,
+        )
+
+    async def _disarm_dead_man(self) -> bool:
+        """Whether the venue has confirmed that no countdown will strip the exits that stay."""
+        if not self.orderly_stop.confirmed.get("entries_gone"):
+            _log.error(
+                "dead_man_not_disarmed", effect="its countdown removes the entries that may still rest"
+            )
+            return False
+        answer = await self.bus.ask(m.DisarmDeadMan(reason="stopping"), DEAD_MAN_S, actor="app")
+        if isinstance(answer, m.Refused):
+            _log.error("dead_man_not_disarmed", error=answer.reason)
+        return isinstance(answer, m.Done)
 
     def _troubles(self) -> tuple[str, ...]:
         return self.supervisor.troubles()

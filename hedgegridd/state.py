@@ -12,6 +12,8 @@ import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.config import Config
+from hedgegridd.core.dead_man import DeadMan
+from hedgegridd.core.dead_man_state import DeadManState
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener, FlattenState
 from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
@@ -30,6 +32,7 @@ class DaemonState(msgspec.Struct, kw_only=True):
     desk: DeskState
     kill_switch: KillSwitchState
     flatten: FlattenState
+    dead_man: DeadManState = msgspec.field(default_factory=DeadManState)
     risk: RiskState = msgspec.field(default_factory=RiskState)  # older snapshots have none
 
 
@@ -50,16 +53,25 @@ _messages = msgspec.json.Decoder(m.Journaled)
 class Machines:
     """The machines whose state is kept; the names are their actors'."""
 
-    def __init__(self, desk: Desk, kill_switch: KillSwitch, flatten: Flattener, risk: RiskMachine) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        kill_switch: KillSwitch,
+        flatten: Flattener,
+        risk: RiskMachine,
+        dead_man: DeadMan,
+    ) -> None:
         self.desk = desk
         self.kill_switch = kill_switch
         self.flatten = flatten
         self.risk = risk
+        self.dead_man = dead_man
         self.hold_sources: tuple[str, ...] = ()
         self.by_name: dict[str, Machine] = {
             "desk": desk,
             "kill_switch": kill_switch,
             "flatten": flatten,
+            "dead_man": dead_man,
             "risk": risk,
         }
 
@@ -75,6 +87,7 @@ class Machines:
             KillSwitch(config.kill_switch, hold_sources),
             Flattener(symbols, epoch),
             RiskMachine(settings(config), symbols),
+            DeadMan(config),
         )
         made.hold_sources = hold_sources
         return made
@@ -85,9 +98,11 @@ class Machines:
             desk=self.desk.snapshot(),
             kill_switch=self.kill_switch.snapshot(),
             flatten=self.flatten.snapshot(),
+            dead_man=self.dead_man.snapshot(),
             risk=self.risk.snapshot(),
         )
-        # Not sorted: the order in which orders stand is the order in which they are looked at, after a restore too.
+        # Not sorted: the order of the dicts is a part of the state (the oldest goes first when a memory is full, orders
+        # and lots of a leg are gone through as they came).
         return msgspec.json.encode(state)
 
     def at_rest(self) -> bool:
@@ -128,6 +143,7 @@ class Machines:
         self.risk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
+        self.dead_man.new_session()
 
     def load(self, state: bytes | msgspec.Raw) -> None:
         """Take up a state that `snapshot` gave."""
@@ -135,6 +151,7 @@ class Machines:
         self.desk.restore(kept.desk)
         self.kill_switch.restore(kept.kill_switch)
         self.flatten.restore(kept.flatten)
+        self.dead_man.restore(kept.dead_man)
         self.risk.restore(kept.risk)
 
     def _keep_up(self, record: Record) -> None:

@@ -28,7 +28,7 @@ TIMEOUT_STOP_S = 240.0
 JOURNAL_CLOSE_S = 10.0  # its own deadline, and the last snapshot
 ENTRIES_S = 15.0
 FLATTEN_S = 30.0
-DEAD_MAN_S = 10.0
+DEAD_MAN_S = 10.0  # a renewal whose answer was lost is waited for
 BOOKS_S = 5.0
 COMPARISONS = 3  # at most, within BOOKS_S
 _log = structlog.get_logger("hedgegridd")
@@ -61,6 +61,7 @@ class OrderlyStop:
         self._bus = bus
         self._waiter = waiter
         self._reason = ""
+        self.confirmed: dict[str, bool] = {}  # facts of the stages that are over
         stages = [Stage("entries", "entries_gone", ENTRIES_S, self._entries)]
         if flatten:
             stages.append(Stage("inventory", "flat", FLATTEN_S + 1, self._flatten))
@@ -73,7 +74,7 @@ class OrderlyStop:
     async def run(self, reason: str) -> dict[str, bool]:
         """Which facts the venue has confirmed."""
         self._reason = reason
-        confirmed: dict[str, bool] = {}
+        confirmed = self.confirmed
         for stage in self.stages:
             done = False
             if stage.name == "dead man" and not confirmed["entries_gone"]:

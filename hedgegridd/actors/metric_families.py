@@ -181,6 +181,23 @@ def call_families(calls: Mapping[tuple[str, str], int]) -> Iterator[Metric]:
     yield from counter("venue_errors", "Calls of the venue that failed, by kind.", "kind", errors)
 
 
+def dead_man_families(answer: m.DeadManAnswer, now_ns: int) -> Iterator[Metric]:
+    """How old the venue's last confirmation of each countdown is; no sample where none runs."""
+    yield from gauge(
+        "dead_man_age_seconds",
+        "Since the venue last confirmed the countdown of the dead-man switch.",
+        [
+            ({"instrument": item.instrument}, Decimal(now_ns - item.renewed_ns) / BILLION)
+            for item in answer.countdowns
+            if item.until_ns is not None and item.renewed_ns is not None
+        ],
+    )
+    if answer.enabled:
+        yield from gauge(
+            "dead_man_armed", "1 when every countdown runs.", [({}, int(answer.state == "armed"))]
+        )
+
+
 GUARD_STATUS = {"OK": 0, "WARN": 1, "CRITICAL": 2, "BLOCK": 3}
 
 

@@ -18,6 +18,7 @@ from hedgegridd.actors.metric_families import (
     call_families,
     counter,
     daemon_families,
+    dead_man_families,
     desk_families,
     gauge,
     guard_families,
@@ -147,6 +148,7 @@ class MetricsActor(Actor, Collector):
         venue = await self._ask(m.GetVenue())
         kill = await self._ask(m.GetKillSwitch())
         boot = await self._ask(m.GetBoot())
+        dead_man = await self._ask(m.GetDeadMan())
         guards = await self._ask(m.GetGuards())
         self._meters.drain()
         families: list[Metric] = []
@@ -156,6 +158,8 @@ class MetricsActor(Actor, Collector):
             families += venue_families(venue)
         if self._health is not None:
             families += budget_families(self._health)
+        if isinstance(dead_man, m.DeadManAnswer):
+            families += dead_man_families(dead_man, self.bus.clock.wall_ns())
         if isinstance(guards, m.GuardsAnswer):
             families += guard_families(guards)
         families += daemon_families(

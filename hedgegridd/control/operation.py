@@ -148,9 +148,9 @@ class Services:
     environment: str = "paper"
     account: str = ""
     account_poll_s: float = 5.0
-    archive: Archive | None = None
     stopping: Callable[[], str] = str
     troubles: Callable[[], tuple[str, ...]] = tuple
+    archive: Archive | None = None
 
 
 @dataclass(slots=True)
@@ -317,6 +317,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     role: ClassVar[Role] = Role.OPERATOR
     safety: ClassVar[bool] = False  # never limited by rate, and its own lane under load
     confirm: ClassVar[bool] = False  # the command line asks for the instrument's name before it is sent
+    drill: ClassVar[bool] = False  # the command line can play it on paper: then no positional field is needed
     positional: ClassVar[tuple[str, ...]] = ()  # fields that the command line takes by place
 
     def asks(self) -> bool:

@@ -39,6 +39,8 @@ def build(registry: Registry) -> argparse.ArgumentParser:
         sub.set_defaults(operation=kind)
         for item in msgspec.structs.fields(kind):
             _add(sub, kind, item)
+        if kind.drill:
+            _drill(sub)
     _local(commands, common)
     return parser
 
@@ -73,6 +75,12 @@ def _local(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     new.add_argument("name", help="whose key it is; kept in the journal with every command")
     new.add_argument("--role", choices=("viewer", "operator", "admin"), default="viewer")
+    # Shown in the list only: `entry` takes it, since all that is imported here takes time it has not.
+    commands.add_parser(
+        "panic",
+        help="Flatten past a daemon that hangs or is dead: own process, own connection.",
+        add_help=False,
+    )
     journal_arguments.add(commands, common)
     restore = commands.add_parser(
         "restore",
@@ -88,6 +96,19 @@ def _local(commands: Any, common: argparse.ArgumentParser) -> None:
     )
 
 
+def _drill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--drill", action="store_true", help="play it against a paper copy of the account; nothing is sent"
+    )
+    parser.add_argument(
+        "--latency-ms",
+        type=int,
+        default=0,
+        metavar="MS",
+        help="of the paper venue, each way (default 0: what this machine needs by itself)",
+    )
+
+
 def _add(parser: argparse.ArgumentParser, kind: type[Operation], item: msgspec.structs.FieldInfo) -> None:
     base, choices, text = _unwrap(item.type)
     options: dict[str, Any] = {"help": text}
@@ -99,9 +120,10 @@ def _add(parser: argparse.ArgumentParser, kind: type[Operation], item: msgspec.s
         options["type"] = _truth
         options["metavar"] = "true|false"
     if item.name in kind.positional:
-        if not item.required:
+        if not item.required or kind.drill:
             options["nargs"] = "?"
-        parser.add_argument(item.name, default=argparse.SUPPRESS, **options)
+        # None: argparse would hold its own word for "left out" against the choices.
+        parser.add_argument(item.name, default=None, **options)
         return
     flag = "--" + item.name.replace("_", "-")
     parser.add_argument(flag, dest=item.name, required=item.required, default=argparse.SUPPRESS, **options)
@@ -151,4 +173,4 @@ def _truth(text: str) -> bool:
 def fields_of(kind: type[Operation], parsed: argparse.Namespace) -> dict[str, Any]:
     """The fields that were given on the command line."""
     given = vars(parsed)
-    return {name: given[name] for name in kind.__struct_fields__ if name in given}
+    return {name: given[name] for name in kind.__struct_fields__ if given.get(name) is not None}

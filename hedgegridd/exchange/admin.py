@@ -109,6 +109,16 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     taker_fee: Decimal | None = None
 
 
+class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Another set-up of account or key; what is absent stays."""
+
+    hedge_mode: bool | None = None
+    can_trade: bool | None = None
+    key_futures: bool | None = None
+    key_withdraw: bool | None = None
+    key_bound: bool | None = None
+
+
 class Skew(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Milliseconds that the venue's wall clock is ahead of the true one."""
 
@@ -151,6 +161,7 @@ class Admin:
             ("POST", "/filters", self.filters),
             ("POST", "/event", self.event),
             ("POST", "/skew", self.skew),
+            ("POST", "/account", self.account),
         ):
             app.router.add_route(method, path, _answered(handler))
         return app
@@ -340,6 +351,14 @@ class Admin:
         self._venue.wall.skew_ms = asked.ms
         self._publish()
         return {"ms": asked.ms}
+
+    async def account(self, request: web.Request) -> Any:
+        """Set account or key up as somebody at the venue's page would."""
+        asked = await _read(request, AccountSettings)
+        changes = {name: value for name, value in msgspec.structs.asdict(asked).items() if value is not None}
+        settings = self._venue.engine.set_settings(changes, self._venue.wall.now_ms())
+        self._publish()
+        return settings
 
     def _publish(self) -> None:
         self._venue.touch()

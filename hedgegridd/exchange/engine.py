@@ -225,8 +225,25 @@ class Engine:
         return self._reports.commission_rate(symbol)
 
     def position_mode(self) -> Json:
-        """GET /fapi/v1/positionSide/dual: always hedge mode."""
-        return {"dualSidePosition": True}
+        """GET /fapi/v1/positionSide/dual."""
+        return {"dualSidePosition": self._state.settings.hedge_mode}
+
+    def key_rights(self) -> Json:
+        """GET /sapi/v1/account/apiRestrictions: what the API key may do."""
+        settings = self._state.settings
+        return {
+            "ipRestrict": settings.key_bound, "createTime": 0, "enableReading": True,
+            "enableFutures": settings.key_futures, "enableWithdrawals": settings.key_withdraw,
+            "enableInternalTransfer": False, "permitsUniversalTransfer": False, "enableMargin": False,
+            "enableVanillaOptions": False, "enableSpotAndMarginTrading": False,
+        }  # fmt: skip
+
+    def set_settings(self, changes: dict[str, bool], wall_ms: int) -> Json:
+        """Another set-up of account or key from now on, as somebody at the venue's page would make it."""
+        for name, value in changes.items():
+            setattr(self._state.settings, name, value)
+        self._settled(wall_ms)
+        return msgspec.structs.asdict(self._state.settings)
 
     def multi_assets_mode(self) -> Json:
         """GET /fapi/v1/multiAssetsMargin."""
@@ -250,7 +267,8 @@ class Engine:
     def account_config(self) -> Json:
         """GET /fapi/v1/accountConfig."""
         return {
-            "feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "dualSidePosition": True,
+            "feeTier": 0, "canTrade": self._state.settings.can_trade, "canDeposit": True, "canWithdraw": True,
+            "dualSidePosition": self._state.settings.hedge_mode,
             "updateTime": self._state.update_ms, "multiAssetsMargin": self._state.multi_assets,
             "tradeGroupId": -1,
         }  # fmt: skip
@@ -265,13 +283,19 @@ class Engine:
         return self._reports.force_orders(request)
 
     def set_position_mode(self, request: Params, wall_ms: int = 0) -> Json:
-        """POST /fapi/v1/positionSide/dual: -4059 for hedge mode (it is on), -4068 or -1130 for one-way."""
-        del wall_ms  # nothing is ever changed: the paper account knows hedge mode only
-        if params.flag(request, "dualSidePosition"):
+        """POST /fapi/v1/positionSide/dual: -4059 when it is so, -4068 or -4067 with legs or orders, -1130 for one-way."""
+        wanted = params.flag(request, "dualSidePosition")
+        if wanted == self._state.settings.hedge_mode:
             raise VenueError(-4059, "No need to change position side.")
-        if self._account.open_legs() or self._desk.account.live_orders():
+        if self._account.open_legs():
             raise VenueError(-4068, "Position side cannot be changed if there exists position.")
-        raise VenueError(-1130, "Data sent for parameter 'dualSidePosition' is not valid.")
+        if self._desk.account.live_orders():
+            raise VenueError(-4067, "Position side cannot be changed if there exists open orders.")
+        if not wanted:  # the paper account trades in hedge mode only
+            raise VenueError(-1130, "Data sent for parameter 'dualSidePosition' is not valid.")
+        self._state.settings.hedge_mode = True
+        self._settled(wall_ms or self._now_ms)
+        return dict(SUCCESS)
 
     def set_leverage(self, request: Params, wall_ms: int = 0) -> Json:
         """POST /fapi/v1/leverage; -4028 out of range, -2028 when the margin or the legs do not allow it."""

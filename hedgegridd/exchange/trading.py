@@ -53,6 +53,7 @@ class Trading:
             raise VenueError(-1116, "Invalid orderType.")
         side = params.choice(request, "side", {"BUY", "SELL"}, -1117, "Invalid side.")
         leg = params.leg_side(request)
+        self._desk.check_settings()
         for name in ("reduceOnly", "closePosition", "quoteOrderQty", "priceMatch", "icebergQty", "stopPrice"):
             if request.get(name):
                 raise params.not_required(name)

@@ -53,17 +53,17 @@ class Meddler:
     def __call__(self, number: int) -> None:
         self.look()
         draw = self.random.random()
-        if draw < 0.15:
+        if draw < 0.25:
             self._hold()
-        elif draw < 0.22:
+        elif draw < 0.30:
             self._trip()
-        elif draw < 0.32:
+        elif draw < 0.38:
             leg = self.random.choice(LEGS)
             share = D(self.random.randint(1, 100)) / 100
             self.asked.append(self.venue.feed(m.TrimLeg(instrument=BTC, leg=leg, share=share, reason="x")))
             self.count["trims"] += 1
-        elif draw < 0.36:
-            limit = D(self.random.choice((300, 450, 5000)))
+        elif draw < 0.41:
+            limit = D(self.random.choice((430, 5000, 5000)))
             values = {"max_order_notional_usdt": limit}
             command = m.SetLimits(values=values, may_loosen=True, reason="x")
             self.asked.append(self.venue.feed(command))

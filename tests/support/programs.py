@@ -175,17 +175,17 @@ class Exchange:
 
     def user_trades(self, symbol: str, from_id: int) -> list[dict[str, Any]]:
         """At most 1000 trades of the account from `from_id` on, oldest first (a signed call)."""
-        query = urllib.parse.urlencode(
-            {
-                "symbol": symbol,
-                "fromId": from_id,
-                "limit": 1000,
-                "recvWindow": 60_000,
-                "timestamp": time.time_ns() // 1_000_000,
-            }
-        )
+        return self._signed("/fapi/v1/userTrades", {"symbol": symbol, "fromId": from_id, "limit": 1000})
+
+    def orders_since(self, symbol: str, began_ms: int) -> list[dict[str, Any]]:
+        """At most 1000 orders of the account, open or not, made at `began_ms` (wall) or later (a signed call)."""
+        return self._signed("/fapi/v1/allOrders", {"symbol": symbol, "startTime": began_ms, "limit": 1000})
+
+    def _signed(self, path: str, fields: Mapping[str, object]) -> list[dict[str, Any]]:
+        stamp = {"recvWindow": 60_000, "timestamp": time.time_ns() // 1_000_000}
+        query = urllib.parse.urlencode({**fields, **stamp})
         signature = hmac.new(self.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
-        path = f"/fapi/v1/userTrades?{query}&signature={signature}"
+        path = f"{path}?{query}&signature={signature}"
         return list(self._public.ask("GET", path, headers={"X-MBX-APIKEY": self.key}))
 
     def close(self) -> None:

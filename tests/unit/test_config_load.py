@@ -29,11 +29,13 @@ TABLES: dict[str, type[config.Table]] = {
     "[grid.policy]": config.Policy,
     "[kill_switch]": config.KillSwitch,
     "[pretrade]": config.Pretrade,
+    "[dead_man]": config.DeadMan,
     "[[pause]]": config.Pause,
     "[control]": config.Control,
     "[[control.keys]]": config.Key,
     "[metrics]": config.Metrics,
     "[journal]": config.Journal,
+    "[panic]": config.Panic,
     "[backup]": config.Backup,
 }
 PAUSE = {"name": '"news"', "duration_min": "30"}

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from hedgegridd import messages as m
+from hedgegridd.control import dead_man
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.operation import Context, Operation, Outcome, Problem, Registry
 from hedgegridd.control.verdict import Facts, judge, trading_enabled
@@ -385,3 +386,39 @@ def test_a_stop_says_its_stage() -> None:
         stopping=True,
     )
     assert judge(facts(boot=stopping)).doing == "stopping, stage 4 of 4: books, at most 5 s"
+
+
+@pytest.mark.parametrize(
+    ("enabled", "state", "why", "said"),
+    [
+        (True, "armed", (), ()),
+        (True, "arming", (), ()),
+        (
+            True,
+            "withdrawn",
+            ("the user stream is lost",),
+            ("the dead-man switch is withdrawn: the user stream is lost",),
+        ),
+        (
+            True,
+            "arming",
+            ("it cannot be armed: no",),
+            ("the dead-man switch is arming: it cannot be armed: no",),
+        ),
+        (False, "off", ("old",), ()),
+    ],
+)
+def test_a_dead_man_switch_that_is_not_armed_is_wrong(enabled, state, why, said) -> None:
+    known = FakeBus().table[m.GetDeadMan]
+    changed = msgspec.structs.replace(known, enabled=enabled, state=state, why=why)
+    assert judge(facts(dead_man=changed)).wrong == said
+
+
+def test_status_tells_what_the_dead_man_switch_would_strip() -> None:
+    view = desk(instrument(legs=(leg(Leg.LONG, "0.034"), leg(Leg.SHORT))))
+    told = dead_man.facts(FakeBus().table[m.GetDeadMan], view, NOW_NS)
+    assert (told["state"], told["left_s"], told["age_s"]) == ("armed", 54.0, 6.0)
+    (line,) = told["instruments"][0]["naked"]
+    assert line.startswith("LONG 0.034: loses take-profits of 0.034; its stop at")
+    assert "unless the venue counts conditional orders in" in line
+    assert dead_man.facts(None, view, NOW_NS) is None

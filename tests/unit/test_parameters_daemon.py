@@ -80,6 +80,8 @@ class Willing:
 
     async def ask(self, command: m.Command, timeout_s: float, actor: str = "") -> m.Answer:
         self.asked.append(command)
+        if isinstance(command, m.DisarmDeadMan):
+            return m.Done(to=1)
         return m.FlattenAnswer(
             to=1,
             flatten_id="f",
@@ -95,7 +97,10 @@ class Willing:
 
 @pytest.mark.parametrize(
     ("on_stop", "asked"),
-    [("keep", [m.Stopping, m.Reconcile]), ("flatten", [m.Stopping, m.Flatten, m.Reconcile])],
+    [
+        ("keep", [m.Stopping, m.DisarmDeadMan, m.Reconcile]),
+        ("flatten", [m.Stopping, m.Flatten, m.DisarmDeadMan, m.Reconcile]),
+    ],
 )
 async def test_on_stop_decides_whether_inventory_is_closed(
     tmp_path: Path, on_stop: Any, asked: list[type]

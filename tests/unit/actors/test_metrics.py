@@ -14,6 +14,7 @@ from hedgegridd import messages as m
 from hedgegridd.actors.metric_families import (
     budget_families,
     daemon_families,
+    dead_man_families,
     desk_families,
     guard_families,
     venue_families,
@@ -238,12 +239,36 @@ def test_the_guards_figures():
     assert used == {"margin_ratio": 0.75, "exposure": 1.5, "equity_floor": 0.5}
 
 
+def countdown(name: str, until_ns: int | None, renewed_ns: int | None) -> m.CountdownView:
+    return m.CountdownView(instrument=name, until_ns=until_ns, renewed_ns=renewed_ns)
+
+
+DEAD_MAN = m.DeadManAnswer(
+    to=0,
+    enabled=True,
+    state="armed",
+    why=(),
+    countdown_s=Decimal(60),
+    renew_s=Decimal(15),
+    countdowns=(countdown(BTC, 70 * S, 10 * S),),
+)
+
+
+def test_the_dead_man_switch_has_an_age_while_it_runs_and_says_when_it_does_not():
+    got = values(dead_man_families(DEAD_MAN, 14 * S))
+    assert got[f"hedgegrid_dead_man_age_seconds/{BTC}"] == 4
+    assert got["hedgegrid_dead_man_armed"] == 1
+    gone = structs_replace(DEAD_MAN, state="withdrawn", countdowns=(countdown(BTC, None, 10 * S),))
+    assert values(dead_man_families(gone, 14 * S)) == {"hedgegrid_dead_man_armed": 0}
+    assert values(dead_man_families(structs_replace(gone, enabled=False), 14 * S)) == {}
+
+
 class Bench:
     """The actor on a real bus, with parts that answer."""
 
     def __init__(self, *, silent: tuple[type, ...] = ()):
         self.actor = MetricsActor(Metrics(port=0), Meters(Stats(), Counter()), started_ns=0)
-        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot, m.GetGuards)
+        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot, m.GetGuards, m.GetDeadMan)
         vocabulary = (*self.actor.events, *queries)
         self.bus = Bus(RealClock(), vocabulary + m.ANSWERS)
         self.actor.register(self.bus)
@@ -262,6 +287,8 @@ class Bench:
                 return [structs_replace(venue(), to=env.seq)]
             case m.GetKillSwitch():
                 return [structs_replace(KILL, to=env.seq)]
+            case m.GetDeadMan():
+                return [structs_replace(DEAD_MAN, to=env.seq)]
             case _:
                 return [structs_replace(BOOT, to=env.seq)]
 

@@ -256,4 +256,4 @@ def test_a_record_says_what_it_is() -> None:
     assert check_line(line[:-1], GENESIS) == digest
     record = msgspec.json.decode(line, type=Record)
     assert record.hash == digest
-    assert msgspec.json.decode(record.message) == {"type": "Rearm", "reason": "because", "instrument": None}
+    assert msgspec.json.decode(record.message)["reason"] == "because"

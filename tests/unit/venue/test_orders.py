@@ -12,6 +12,7 @@ from hedgegridd.model import KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import of_text
 from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.orders import Bounds, Orders
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient
@@ -51,7 +52,7 @@ class FakeTrading:
 
 
 class Bench:
-    def __init__(self, fake: FakeRest, rest: RestClient, bounds: Bounds) -> None:
+    def __init__(self, fake: FakeRest, rest: RestClient, bounds: Bounds, *, interlock: bool = False) -> None:
         self.fake = fake
         self.log: list[str] = []
         self.told: list[m.Event] = []
@@ -74,9 +75,12 @@ class Bench:
             mono_ns=lambda: self.now_ns,
             sleep=self.sleep,
         )
+        self.interlock = Interlock(
+            symbols, enabled=interlock, wall_ns=lambda: self.now_ns, mono_ns=lambda: self.now_ns
+        )
         self.orders = Orders(
             calls, symbols, trading=self.trading, inflight=self.inflight, teller=teller, resolver=resolver,
-            stats=stats, durable=self.durable, bounds=bounds, mono_ns=lambda: self.now_ns, spawn=self.spawn,
+            stats=stats, durable=self.durable, bounds=bounds, mono_ns=lambda: self.now_ns, spawn=self.spawn, interlock=self.interlock,
         )  # fmt: skip
         self.orders.kill_switch(KillState.ARMED)
         self.teller = teller
@@ -116,7 +120,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(**bounds: Any) -> AsyncIterator[Bench]:
+async def bench(*, interlock: bool = False, **bounds: Any) -> AsyncIterator[Bench]:
     async with (
         fake_rest() as fake,
         RestClient(
@@ -129,7 +133,7 @@ async def bench(**bounds: Any) -> AsyncIterator[Bench]:
         ) as rest,
     ):
         fake.on("POST", ALGO, answer({"algoId": 5}))
-        yield Bench(fake, rest, Bounds(**bounds))
+        yield Bench(fake, rest, Bounds(**bounds), interlock=interlock)
 
 
 def order(name: str, purpose: Purpose = Purpose.ENTRY, leg: Leg = Leg.LONG, **fields: Any) -> m.PlaceOrder:
