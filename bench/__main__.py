@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import bus, control, flatten, guards, journal, life, noise, orders, ticks
+from bench import bus, control, flatten, guards, journal, life, noise, orders, start, ticks
 from bench.table import MISSED, Row, text
 
 CONTROL_CALLS = 300  # of each front in a run
@@ -29,6 +29,7 @@ SUITE: dict[str, Callable[[int], list[Row]]] = {
     "flatten": flatten.measure,
     "guards": guards.measure,
     "life": life.measure,
+    "start": start.measure,
 }
 
 
