@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import bus, control, flatten, journal, life, noise, orders, ticks
+from bench import bus, control, flatten, guards, journal, life, noise, orders, start, ticks
 from bench.table import MISSED, Row, text
 
 CONTROL_CALLS = 300  # of each front in a run
@@ -27,7 +27,9 @@ SUITE: dict[str, Callable[[int], list[Row]]] = {
     "ticks": ticks.measure,
     "orders": orders.measure,
     "flatten": flatten.measure,
+    "guards": guards.measure,
     "life": life.measure,
+    "start": start.measure,
 }
 
 

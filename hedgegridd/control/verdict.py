@@ -19,6 +19,7 @@ from hedgegridd.messages import (
     DeskView,
     FlattensAnswer,
     FlattenView,
+    GuardsAnswer,
     InstrumentView,
     KillSwitchAnswer,
     LegView,
@@ -48,6 +49,7 @@ class Facts:
     silent: tuple[str, ...] = ()
     dead_man: DeadManAnswer | None = None
     troubles: tuple[str, ...] = ()  # parts of the daemon that broke
+    guards: GuardsAnswer | None = None
 
     @property
     def removing(self) -> tuple[FlattenView, ...]:
