@@ -198,3 +198,12 @@ async def test_random_requests_get_clear_answers_and_break_nothing() -> None:
                 assert answer.body["code"] < 0
                 assert answer.body["msg"]
         assert exchange.venue.engine.truth()["invariant"] == "ok"
+
+
+async def test_limits_are_told_as_they_are_enforced() -> None:
+    for enforced, weight, orders in ((True, 2_400, 300), (False, 1_000_000_000, 1_000_000_000)):
+        async with PaperExchange(Options(rate_limits=enforced)) as exchange, Client(exchange) as client:
+            told = (await client.public("/fapi/v1/exchangeInfo")).body["rateLimits"]
+            limits = {(each["rateLimitType"], each["interval"]): each["limit"] for each in told}
+            assert limits["REQUEST_WEIGHT", "MINUTE"] == weight
+            assert limits["ORDERS", "SECOND"] == orders

@@ -185,6 +185,7 @@ def test_a_slow_venue_pauses_while_its_answers_take_long(tmp_path: Path) -> None
         assert "answers take" in cause
 
 
+@pytest.mark.slow
 def test_too_many_calls_in_ten_seconds_pause_until_they_are_over(tmp_path: Path) -> None:
     with rig(tmp_path, {"type": "call_quota", "clear_s": 1}) as r:
 
@@ -216,12 +217,14 @@ def test_a_daemon_that_stood_still_pauses_and_goes_on(tmp_path: Path) -> None:
 PEG = {"type": "depeg", "enabled": True, "usdt_symbol": SYMBOL, "usdc_symbol": SYMBOL, "every_s": 1}
 
 
+@pytest.mark.slow
 def test_a_lost_peg_pauses(tmp_path: Path) -> None:
     with rig(tmp_path, PEG, symbols=f"{SYMBOL},USDCUSDT") as r:
         r.venue.admin("POST", "/jump", {"symbol": "USDCUSDT", "factor": "1.006"})
         assert "from its peg" in r.paused()
 
 
+@pytest.mark.slow
 def test_a_lost_peg_with_exit_flattens_and_stays_so(tmp_path: Path) -> None:
     with rig(tmp_path, PEG | {"exit": True}, symbols=f"{SYMBOL},USDCUSDT") as r:
         r.venue.admin("POST", "/jump", {"symbol": SYMBOL, "factor": "0.994"})
