@@ -44,7 +44,7 @@ async def test_a_latch_refuses_entries_when_they_leave_and_nothing_else() -> Non
 
 
 async def test_an_entry_waits_for_a_look_and_leaves_then() -> None:
-    async with bench(stop_answer_s=5.0) as made:
+    async with bench(look_s=5.0) as made:
         gate = gated(made)
         gate.opens.clear()
         made.place(order("e"))
@@ -57,7 +57,7 @@ async def test_an_entry_waits_for_a_look_and_leaves_then() -> None:
 
 
 async def test_an_entry_that_nobody_looks_for_is_refused_in_time() -> None:
-    async with bench(stop_answer_s=WITHIN_S) as made:
+    async with bench(look_s=WITHIN_S) as made:
         gated(made).opens.clear()
         made.place(order("e"))
         await made.settle()
@@ -66,7 +66,7 @@ async def test_an_entry_that_nobody_looks_for_is_refused_in_time() -> None:
 
 
 async def test_a_latch_that_comes_while_an_entry_waits_refuses_it() -> None:
-    async with bench(stop_answer_s=5.0) as made:
+    async with bench(look_s=5.0) as made:
         gate = gated(made)
         gate.opens.clear()
         made.place(order("e"))
