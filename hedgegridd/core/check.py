@@ -316,6 +316,19 @@ def describe(grid: config.Grid, instrument: Instrument, price: Decimal) -> list[
     return lines
 
 
+def describe_dead_man(cfg: config.Config) -> str:
+    """What becomes of the orders when the daemon falls silent, in plain words."""
+    switch = cfg.dead_man
+    if not switch.enabled:
+        return "Dead-man switch off: when this host falls silent, every order stays at the venue as it is."
+    found = plan(switch, len(cfg.grid), VENUE_WEIGHT)
+    seconds, every = found.countdown_ns / SECOND_NS, found.renew_ns / SECOND_NS
+    return (
+        f"Dead-man switch: {seconds:g} s after this host falls silent the venue cancels entries and take-profits, "
+        f"leg stops stay as far as is documented (renewed every {every:g} s)."
+    )
+
+
 def leg_stop(leg: Leg, outermost: Decimal, step: Decimal, grid: config.Grid) -> Decimal:
     """Price of the leg stop for a ladder filled to its outermost rung: one step beyond that lot's own stop."""
     return outermost - leg.sign * (grid.sl_steps + 1) * step

@@ -101,13 +101,10 @@ class Gateway(Actor, Listener):
         self._grids = config.grid
         self._mono_ns = mono_ns
         self.http = RestClient(
-            venue.rest_url or REST_URLS[venue.environment],
-            credentials,
-            wall_ns=wall_ns,
-            mono_ns=mono_ns,
-            recv_window_ms=venue.recv_window_ms,
-            timeout_s=float(venue.request_timeout_s),
-        )
+            venue.rest_url or REST_URLS[venue.environment], credentials,
+            wall_ns=wall_ns, mono_ns=mono_ns,
+            recv_window_ms=venue.recv_window_ms, timeout_s=float(venue.request_timeout_s),
+        )  # fmt: skip
         self.stats = Stats()
         self.stats.calls = self.http.stats.calls
         self._calls = VenueCalls(self.http)
@@ -127,26 +124,21 @@ class Gateway(Actor, Listener):
             self._calls, symbols, self._feeds,
             inflight=self._inflight, teller=self._teller, wall_ns=wall_ns, mono_ns=mono_ns,
         )  # fmt: skip
-        self._interlock = Interlock(
-            symbols, enabled=config.dead_man.enabled, wall_ns=wall_ns, mono_ns=mono_ns
-        )
+        interlock = Interlock(symbols, enabled=config.dead_man.enabled, wall_ns=wall_ns, mono_ns=mono_ns)
         self._orders = Orders(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
-            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=self._interlock,
+            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=interlock,
             gate=gate,
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
         self._safety = Safety(
             self._calls, symbols,
-            trading=self._trading, inflight=self._inflight, interlock=self._interlock,
-            wall_ns=wall_ns, mono_ns=mono_ns,
+            trading=self._trading, inflight=self._inflight, interlock=interlock, wall_ns=wall_ns, mono_ns=mono_ns,
         )  # fmt: skip
         self._key = KeyReader(venue, credentials, self.http, wall_ns=wall_ns, mono_ns=mono_ns)
-        self._account_watch = AccountWatch(
-            self._calls, self._grids, self._key, wall_ns=wall_ns, publish=self._out
-        )
+        self._setup = AccountWatch(self._calls, self._grids, self._key, wall_ns=wall_ns, publish=self._out)
         self._on_disk = OnDisk(durable)
         self._trip_id = ""  # of the account's trip that is being carried out
         self._scoped_trips: tuple[str, ...] = ()  # of instruments' and legs' trips that are being carried out
@@ -222,7 +214,7 @@ class Gateway(Actor, Listener):
             doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
-        for work in (*watch.loops(), *self._sources.loops(), self._account_watch.loop()):
+        for work in (*watch.loops(), *self._sources.loops(), self._setup.loop()):
             self._go(work)
         self._out(m.VenueUp(weight_per_minute=self.http.weight_limit))
 
@@ -476,7 +468,7 @@ class Gateway(Actor, Listener):
             _log.warning("entries swept", cancelled=found)
 
     async def _verify_account(self) -> None:
-        await self._account_watch.look()
+        await self._setup.look()
 
     async def _sync_clock(self) -> None:
         try:

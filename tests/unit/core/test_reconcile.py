@@ -9,7 +9,7 @@ from hedgegridd import messages as m
 from hedgegridd.core.desk import TRUTH_LOST_NS, Desk
 from hedgegridd.model import Leg, OrderKind, Purpose, Side
 from tests.support.desk_rig import EPOCH, config, rig
-from tests.support.fake_venue import BTC, SECOND, Resting
+from tests.support.fake_venue import BTC, RULES, SECOND, Resting
 from tests.unit.core.test_grid import entries, go, why
 
 D = Decimal
@@ -518,3 +518,17 @@ def test_the_view_names_the_channels_that_are_lost():
 
 def told_asked(venue):
     return [x.asked_ns for x in told(venue)]
+
+
+def test_the_reading_that_the_rules_began_is_the_one_the_reconciler_asks_for_at_start():
+    venue = rig(start=False)
+    venue.tell(m.InstrumentReady(instrument=RULES), delay=0)
+    venue.run(venue.mono)
+    seq = venue.feed(m.Reconcile(cause="start"))
+    venue.run(venue.mono + SECOND)
+    assert len([x for x in venue.said if isinstance(x, m.ReadTruth)]) == 1
+    assert [x.cause for x in told(venue)] == ["start"]
+    assert venue.answers[seq].detail["ok"] is True
+    venue.feed(m.Reconcile(cause="operator"))
+    venue.run(venue.mono + SECOND)
+    assert len([x for x in venue.said if isinstance(x, m.ReadTruth)]) == 2
