@@ -14,7 +14,7 @@ PIP = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 NO_PIP = echo "The packages could not be installed (pip's reason stands above): where no package index can be reached," \
 	"name one that can be in PIP_INDEX_URL, or a folder of downloaded wheels by PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR." >&2; exit 1
 
-.PHONY: help demo test lint bench properties format venv clean
+.PHONY: help demo test lint bench properties simulate format venv clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -61,6 +61,9 @@ bench: $(VENV)/.bench ## benchmarks, each beside its peer in the same run (ONLY=
 
 properties: $(VENV)/.dev ## 10,000 random runs of the paper exchange's invariants (about two minutes)
 	HEDGEGRIDD_EXAMPLES=$${HEDGEGRIDD_EXAMPLES:-10000} $(PY) -m pytest tests/property/test_exchange_invariants.py
+
+simulate: $(VENV)/.dev ## seeded simulation against a venue that lies (SEEDS=n, docs/simulation.md)
+	$(PY) -m tests.sim --seeds $(or $(SEEDS),200)
 
 format: $(VENV)/.dev ## rewrite the code in the house style
 	$(PY) -m ruff format .

@@ -225,7 +225,17 @@ class Journal(Table, frozen=True, kw_only=True):
     """`[journal]`: bounds of the journal."""
 
     segment_mb: Annotated[int, between("1", "1024")] = 64
-    snapshot_every: Annotated[int, between("100", "10000000")] = 20000  # records
+    snapshot_every: Annotated[int, between("100", "10000000")] = 10000  # records
+    keep_days: Annotated[int, between("1", "3650")] = 90  # closed segments and history
+    keep_gb: Annotated[Decimal, above("0", "10000")] = Decimal(5)  # of the journal
+
+
+class Backup(Table, frozen=True, kw_only=True):
+    """`[backup]`: how long a backup may take, and what is done with it."""
+
+    limit_s: Annotated[int, between("1", "900")] = 600
+    hook: tuple[str, ...] = ()  # a command and its arguments; the archive's path comes after them
+    hook_limit_s: Annotated[int, between("1", "600")] = 300
 
 
 class Panic(Table, frozen=True, kw_only=True):
@@ -249,6 +259,7 @@ class Config(Table, frozen=True, kw_only=True):
     metrics: Metrics = Metrics()
     journal: Journal = Journal()
     panic: Panic = Panic()
+    backup: Backup = Backup()
     preset: Literal["conservative", "balanced", "aggressive"] = "balanced"  # levels of some guards
     guard: tuple[
         dict[str, object], ...

@@ -62,6 +62,13 @@ sha256 = "{sha256}"
 
 [metrics]
 port = {metrics}
+
+# The market's clock runs 60 x, and so do the orders.
+[[guard]]
+type = "call_quota"
+per_10s = 6000
+per_minute = 72000
+per_hour = 216000
 """
 
 

@@ -2,7 +2,8 @@
 
 entries     cancelled, and the venue has confirmed that none rests
 inventory   kept with its exits at the venue, or flattened (`[daemon] on_stop`)
-dead man    the venue's countdown is disarmed, so that it does not strip the exits that stay
+dead man    the venue's countdown is disarmed, so that it does not strip the exits that stay; entries that may
+            still rest keep it: it is what takes them away
 books       compared with the venue once more
 
 Then the actors go down in reverse order and the journal is closed. All deadlines together stay under
@@ -44,7 +45,7 @@ class Stage:
 
 
 class OrderlyStop:
-    """Runs the stages one after another; none is left out because one before it failed.
+    """Runs the stages one after another; none but the dead man's is left out because one before it failed.
 
     `disarm` is the dead-man switch's: it returns True when the venue has confirmed that no countdown runs.
     """
@@ -76,6 +77,9 @@ class OrderlyStop:
         confirmed = self.confirmed
         for stage in self.stages:
             done = False
+            if stage.name == "dead man" and not confirmed["entries_gone"]:
+                confirmed[stage.fact] = False
+                continue
             with anyio.move_on_after(stage.deadline_s):
                 try:
                     done = await self._one(stage)

@@ -5,11 +5,13 @@ import types
 import typing
 from decimal import Decimal, InvalidOperation
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from hedgegridd.control.operation import Operation, Registry, summary
+from hedgegridd.ctl import journal_arguments
 
 DEFAULT_SOCKET = "/run/hedgegridd/control.sock"
 
@@ -79,6 +81,15 @@ def _local(commands: Any, common: argparse.ArgumentParser) -> None:
         help="Flatten past a daemon that hangs or is dead: own process, own connection.",
         add_help=False,
     )
+    journal_arguments.add(commands, common)
+    restore = commands.add_parser(
+        "restore",
+        help="Unpack a backup into an empty folder and check it.",
+        description="Needs no daemon. The folder gets an epoch of its own: order ids stay unique.",
+        parents=[common],
+    )
+    restore.add_argument("archive", type=Path, help="the file that `hedgegridctl backup` wrote")
+    restore.add_argument("folder", type=Path, help="an empty folder, or one that is not there yet")
     top = commands.add_parser("top", help="A live screen of what the daemon does.", parents=[common])
     top.add_argument(
         "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default 1)"

@@ -32,6 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     assert parsed.command != "panic", "it starts by `entry`, which does not come here for it"
     client = Client(path)
     try:
+        if parsed.command == "journal":
+            from hedgegridd.ctl import journal  # noqa: PLC0415  # reading config and journal is slow to import
+
+            return journal.run(parsed, path)
+        if parsed.command == "restore":
+            from hedgegridd.ctl import restore  # noqa: PLC0415  # as above
+
+            return restore.run(parsed)
         if parsed.command == "top":
             from hedgegridd.ctl.top import top  # noqa: PLC0415  # rich and asyncio are slow to import
 

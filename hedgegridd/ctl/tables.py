@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from hedgegridd.control.figures import counted
+from hedgegridd.ctl import tables_history
 from hedgegridd.ctl.text import (
     DASH,
     LEVEL_COLOURS,
@@ -353,6 +354,10 @@ TABLES: dict[str, Callable[[Body, Paint], list[str]]] = {
     "resume": resume,
     "health": health,
     "ready": ready,
+    "fills": tables_history.fills,
+    "equity": tables_history.equity,
+    "records": tables_history.records,
+    "backup": tables_history.backup,
 }
 
 

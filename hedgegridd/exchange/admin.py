@@ -10,6 +10,7 @@ from aiohttp import web
 from hedgegridd.exchange.faults import FaultRule
 from hedgegridd.exchange.feeder import Feeder
 from hedgegridd.exchange.rest import Rest
+from hedgegridd.exchange.thin import Thin
 from hedgegridd.exchange.types import UserEvent, VenueError
 from hedgegridd.exchange.venue import Venue
 
@@ -32,6 +33,14 @@ class Jump(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     symbol: str
     factor: Decimal
+
+
+class Book(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The displayed book of `symbol` from its next tick on: drawn apart by `spread_bps`, sizes at `size_pct` per cent."""
+
+    symbol: str
+    spread_bps: Decimal = Decimal(0)
+    size_pct: int = 100
 
 
 class Funding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,6 +149,7 @@ class Admin:
             ("POST", "/faults", self.add_fault),
             ("DELETE", "/faults", self.clear_faults),
             ("POST", "/jump", self.jump),
+            ("POST", "/book", self.book),
             ("POST", "/funding", self.funding),
             ("POST", "/transfer", self.transfer),
             ("POST", "/manual", self.manual),
@@ -245,6 +255,17 @@ class Admin:
         market.jump(asked.factor)
         self._publish()
         return {"symbol": asked.symbol, "factor": asked.factor}
+
+    async def book(self, request: web.Request) -> Any:
+        """Another book from the next tick on; the defaults give the market's own back."""
+        asked = await _read(request, Book)
+        _between("spread_bps", asked.spread_bps, Decimal(0), Decimal(5_000))
+        _within("size_pct", asked.size_pct, 0, 100)
+        rules = self._venue.engine.rules_of(asked.symbol)
+        self._venue.thin[asked.symbol] = Thin(
+            rules=rules, spread_bps=asked.spread_bps, size_pct=asked.size_pct
+        )
+        return asked
 
     async def funding(self, request: web.Request) -> Any:
         """A new funding rate."""

@@ -417,6 +417,10 @@ class Engine:
         self._algo.cancel_all(symbol, wall_ms)
         self._settled(wall_ms)
 
+    def rules_of(self, symbol: str) -> SymbolRules:
+        """The rules as they are now. Raises VenueError -1121 for a symbol that is not traded here."""
+        return self._desk.rules_of(symbol)
+
     def set_rules(self, symbol: str, changes: Mapping[str, Decimal | int]) -> SymbolRules:
         """Changes filters and fees while trading; ValueError naming the field, and nothing changes then."""
         rules = changed_rules(self._desk.rules_of(symbol), changes, len(self._books[symbol].orders))

@@ -34,6 +34,7 @@ from hedgegridd.messages.commands import (
     StartTrading,
     StopTrading,
 )
+from hedgegridd.messages.keeping import SessionBegan, StateKept
 from hedgegridd.messages.lifecycle import (
     DeskAnswered,
     DisarmDeadMan,
@@ -252,6 +253,7 @@ __all__ = [
     "Rung",
     "RungDropped",
     "Scope",
+    "SessionBegan",
     "SetCountdown",
     "SetLimits",
     "SetMode",
@@ -260,6 +262,7 @@ __all__ = [
     "StageReached",
     "StartChecked",
     "StartTrading",
+    "StateKept",
     "StatusAnswer",
     "StopTrading",
     "Stopping",

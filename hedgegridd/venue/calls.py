@@ -109,10 +109,10 @@ class VenueCalls:
         params: Params = {"symbol": symbol, "limit": levels}
         return await self.http.call("GET", "/fapi/v1/depth", params, kind=wire.Depth)
 
-    async def price(self, symbol: str) -> Decimal:
-        """The last price of a symbol."""
-        params: Params = {"symbol": symbol}
-        return (await self.http.call("GET", "/fapi/v1/ticker/price", params, kind=wire.PriceTicker)).price
+    async def prices(self) -> dict[str, Decimal]:
+        """The last price of every symbol, in one call that weighs 2."""
+        rows = await self.http.call("GET", "/fapi/v1/ticker/price", kind=list[wire.PriceTicker])
+        return {row.symbol: row.price for row in rows}
 
     async def klines(
         self,

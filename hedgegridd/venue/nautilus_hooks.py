@@ -6,8 +6,8 @@
     _stream_client     its socket: is it alive? and the flag that says the adapter has given up
     _on_resubscribe    the adapter's comparison after a new socket; we make ours after it
     _clients           of the execution engine: how the client is found
-    _ws_client, _ws_public_client   of the data client: quotes that were overtaken are not handled
     _prepare_params    of its HTTP client: signed calls are stamped with the venue's clock, not with ours
+    _ws_client, _ws_public_client   of the data client: quotes that were overtaken are not handled
 
 A test fails when one of them moves.
 """
@@ -217,7 +217,7 @@ def stream_up(client: BinanceFuturesExecutionClient) -> bool:
     socket = stream._stream_client  # noqa: SLF001  # checked above
     if socket is None or stream._is_recovery_failed:  # noqa: SLF001  # checked above
         return False
-    # A socket that tries to come back calls itself active all the while.
+    # A socket that tries to come back calls itself active.
     return bool(socket.is_active()) and not socket.is_reconnecting()
 
 

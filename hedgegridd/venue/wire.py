@@ -197,7 +197,7 @@ class Depth(msgspec.Struct):
 
 
 class PriceTicker(msgspec.Struct):
-    """`GET /fapi/v1/ticker/price` of one symbol."""
+    """A row of `GET /fapi/v1/ticker/price`."""
 
     symbol: str
     price: Decimal

@@ -43,7 +43,7 @@ def free_port() -> int:
 
 
 class Program:
-    """`python -m hedgegridd ARGUMENTS`, its output in a file."""
+    """`python -m hedgegridd ARGUMENTS`, its output in a file; `entry` instead of `-m hedgegridd` for one with a bug."""
 
     def __init__(
         self,
@@ -52,12 +52,13 @@ class Program:
         environment: Mapping[str, str] | None = None,
         *,
         own_session: bool = False,
+        entry: Sequence[str] = ("-m", "hedgegridd"),
     ) -> None:
         self.log = log
         self._name = arguments[0]
         with log.open("wb") as out:
             self.process = subprocess.Popen(  # arguments are our own
-                [sys.executable, "-m", "hedgegridd", *arguments],
+                [sys.executable, *entry, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -163,6 +164,10 @@ class Exchange:
     def truth(self) -> dict[str, Any]:
         """The account as the exchange knows it."""
         return dict(self._admin.ask("GET", "/truth"))
+
+    def public(self, path: str) -> Any:
+        """The answer of a public GET, its query in the path."""
+        return self._public.ask("GET", path)
 
     def premium_index(self, symbol: str) -> dict[str, Any]:
         """Mark price and funding rate as the venue publishes them."""
@@ -381,9 +386,15 @@ def daemon(
 
 
 @contextmanager
-def running(config: RunConfig, *, log: str = "daemon.log", deadline_s: float = 60.0) -> Iterator[Daemon]:
+def running(
+    config: RunConfig,
+    *,
+    log: str = "daemon.log",
+    deadline_s: float = 60.0,
+    entry: Sequence[str] = ("-m", "hedgegridd"),
+) -> Iterator[Daemon]:
     """Start the daemon of a config and wait until its socket answers; stopped at the end if it still runs."""
-    program = Program(["run", "-c", str(config.path)], config.folder / log, config.environment)
+    program = Program(["run", "-c", str(config.path)], config.folder / log, config.environment, entry=entry)
     try:
         control = _connect(program, config.folder / "control.sock", deadline_s)
         try:

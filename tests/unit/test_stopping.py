@@ -83,8 +83,11 @@ async def test_a_stage_that_hangs_ends_at_its_deadline_and_the_others_follow(mon
     for name in ("ENTRIES_S", "BOOKS_S"):
         monkeypatch.setattr(stopping, name, 0.01)
     monkeypatch.setattr(stopping, "FLATTEN_S", -0.99)
-    confirmed = await World(deaf=(deaf,)).stop().run("SIGTERM")
-    assert confirmed == ALL | {fact: False}
+    world = World(deaf=(deaf,))
+    confirmed = await world.stop().run("SIGTERM")
+    gone = fact != "entries_gone"
+    assert confirmed == ALL | {"dead_man_disarmed": gone} | {fact: False}
+    assert ("disarm" in world.told) == gone, "the countdown takes away what may still rest"
 
 
 async def test_a_stage_that_fails_is_not_confirmed_and_the_others_follow():

@@ -12,9 +12,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hedgegridd import messages as m
 from hedgegridd.actors.metric_families import (
+    budget_families,
     daemon_families,
     dead_man_families,
     desk_families,
+    guard_families,
     venue_families,
 )
 from hedgegridd.actors.metrics import REASONS_MAX, Meters, MetricsActor
@@ -187,7 +189,14 @@ def test_what_is_not_known_is_absent_not_zero():
 
 def test_the_venues_and_the_daemons_figures():
     got = values(venue_families(venue()))
-    assert got == {"hedgegrid_margin_ratio": 0.04, "hedgegrid_rate_budget_used_ratio/weight_1m": 0.1}
+    assert got == {"hedgegrid_margin_ratio": 0.04}
+    health = m.VenueHealth(calls=1, failed=0, weight_used=Decimal("0.1"), orders_used=Decimal("0.25"))
+    assert values(budget_families(health)) == {
+        "hedgegrid_rate_budget_used_ratio/weight_1m": 0.1,
+        "hedgegrid_rate_budget_used_ratio/orders": 0.25,
+    }
+    unknown = m.VenueHealth(calls=1, failed=0, orders_used=Decimal(0))
+    assert values(budget_families(unknown)) == {"hedgegrid_rate_budget_used_ratio/orders": 0}
     got = values(daemon_families(5 * S, 12 * S, KILL, BOOT))
     assert got["hedgegrid_uptime_seconds"] == 7
     assert got["hedgegrid_trading_enabled"] == 1
@@ -196,6 +205,38 @@ def test_the_venues_and_the_daemons_figures():
     halted = m.KillSwitchAnswer(to=0, state=KillState.HALTED)
     assert values(daemon_families(0, 1, halted, BOOT))["hedgegrid_trading_enabled"] == 0
     assert "hedgegrid_trading_enabled" not in values(daemon_families(0, 1, None, BOOT))
+
+
+GUARDS = m.GuardsAnswer(
+    to=0,
+    verdicts=(
+        m.GuardVerdict(guard="margin_ratio", level="WARN", value=Decimal("0.6"), limit=Decimal("0.8")),
+        m.GuardVerdict(guard="exposure", level="OK", value=Decimal(100), limit=Decimal(400)),
+        m.GuardVerdict(
+            guard="exposure",
+            scope=m.Scope(instrument=BTC),
+            level="CRITICAL",
+            value=Decimal(300),
+            limit=Decimal(200),
+        ),
+        m.GuardVerdict(
+            guard="equity_floor", level="OK", value=Decimal(1000), warn=Decimal(625), limit=Decimal(500)
+        ),
+        m.GuardVerdict(guard="leverage", level="BLOCK", value=None, limit=Decimal(5)),
+        m.GuardVerdict(guard="spread_depth", level="CRITICAL", value=Decimal(1), limit=Decimal(0)),
+    ),
+    holds=(m.Hold(key=f"guard:spread_depth:{BTC}", action="pause", cause="c", since_ns=1),),
+    off=("daily_loss",),
+)
+
+
+def test_the_guards_figures():
+    got = values(guard_families(GUARDS))
+    status = {name.partition("/")[2]: value for name, value in got.items() if "guard_status" in name}
+    assert status == {"margin_ratio": 1, "exposure": 2, "equity_floor": 0, "leverage": 3, "spread_depth": 3}
+    used = {name.partition("/")[2]: value for name, value in got.items() if "utilization" in name}
+    # Limit over value for a floor; what is missing, or has no measure, is absent.
+    assert used == {"margin_ratio": 0.75, "exposure": 1.5, "equity_floor": 0.5}
 
 
 def countdown(name: str, until_ns: int | None, renewed_ns: int | None) -> m.CountdownView:
@@ -227,17 +268,19 @@ class Bench:
 
     def __init__(self, *, silent: tuple[type, ...] = ()):
         self.actor = MetricsActor(Metrics(port=0), Meters(Stats(), Counter()), started_ns=0)
-        vocabulary = (*self.actor.events, m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot, m.GetDeadMan)
+        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot, m.GetGuards, m.GetDeadMan)
+        vocabulary = (*self.actor.events, *queries)
         self.bus = Bus(RealClock(), vocabulary + m.ANSWERS)
         self.actor.register(self.bus)
         self.silent = silent
-        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot, m.GetDeadMan)
         self.bus.register("parts", handler=self._answer, queries=queries)
 
     def _answer(self, env):
         if type(env.message) in self.silent:
             return [m.Refused(to=env.seq, reason="down")]
         match env.message:
+            case m.GetGuards():
+                return [structs_replace(GUARDS, to=env.seq)]
             case m.GetStatus():
                 return [m.StatusAnswer(to=env.seq, view=desk())]
             case m.GetVenue():
@@ -307,6 +350,10 @@ def fed(actor: MetricsActor) -> MetricsActor:
     actor._meters.venue.orders_submitted["E"] += 2
     actor._meters.venue.tick_to_order_ns.append(2_000_000)
     actor._meters.commands[("flatten", "done")] += 1
+    actor._meters.venue.calls.update(
+        {("GET /a", "ok"): 7, ("GET /a", "limited"): 2, ("GET /b", "limited"): 1}
+    )
+    actor.handle(event(m.VenueHealth(calls=1, failed=0, weight_used=Decimal("0.5"), orders_used=Decimal(0))))
     actor._meters.loop_lag.observe(0.001)
     return actor
 
@@ -319,12 +366,18 @@ async def test_a_scrape_has_all_fifteen_and_the_counts():
     assert set(families) >= set(METRICS)
     samples = {(s.name, *s.labels.values()): s.value for f in families.values() for s in f.samples}
     assert samples[("hedgegrid_ticks_total",)] == 3
+    assert samples[("hedgegrid_guard_status", "leverage")] == 3
     assert samples[("hedgegrid_orders_submitted_total", "E")] == 2
     assert samples[("hedgegrid_orders_rejected_total", "-5022")] == 2
     assert samples[("hedgegrid_orders_refused_total", "latched")] == 1
     assert samples[("hedgegrid_fills_total", "maker")] == 1
     assert samples[("hedgegrid_fills_total", "taker")] == 1
     assert samples[("hedgegrid_commands_total", "flatten", "done")] == 1
+    assert samples[("hedgegrid_venue_calls_total", "GET /a", "ok")] == 7
+    assert samples[("hedgegrid_venue_calls_total", "GET /b", "limited")] == 1
+    assert samples[("hedgegrid_venue_errors_total", "limited")] == 3
+    assert ("hedgegrid_venue_errors_total", "ok") not in samples
+    assert samples[("hedgegrid_rate_budget_used_ratio", "weight_1m")] == 0.5
     assert samples[("hedgegrid_loop_lag_seconds_count",)] == 1
     assert samples[("hedgegrid_tick_to_order_seconds_count",)] == 1
 

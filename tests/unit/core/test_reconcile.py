@@ -272,6 +272,24 @@ def test_a_hand_that_buys_on_our_leg_is_found_at_once():
     assert venue.view().instruments[0].legs[0].take_profit_qty == D("0.010"), "ours stays covered"
 
 
+def test_a_hand_is_adopted_though_a_trade_overtakes_the_report():
+    venue = rig(manual_position="adopt")
+    go(venue, 39800)
+    order = venue.of(Leg.LONG, Purpose.TAKE_PROFIT)[0].order
+    hand = msgspec.structs.replace(
+        order, client_order_id="web_1", side=Side.BUY, purpose=Purpose.ENTRY, qty=D("0.5")
+    )
+    venue.deaf = (m.ReadTruth,)
+    venue._fill(Resting(hand, venue_id="w"), D("0.5"), D(39800), maker=False)
+    venue.run(venue.mono + SECOND)
+    asked = [x.token for x in venue.said if isinstance(x, m.ReadTruth)][-1]
+    report = msgspec.structs.replace(venue.report(asked), asked_mono_ns=venue.mono - 2 * SECOND)
+    venue.deaf = ()
+    venue.tell(report)  # asked just before the trade was told, answered with it
+    venue.run(venue.mono + 2 * SECOND)
+    assert sum(lot.qty for lot in venue.view().instruments[0].legs[0].lots) == D("0.510")
+
+
 def test_an_entry_of_ours_that_the_books_lost_becomes_a_lot():
     venue = rig()
     order = venue.of(Leg.LONG, Purpose.ENTRY)[0].order

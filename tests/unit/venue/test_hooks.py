@@ -23,6 +23,7 @@ from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
 from nautilus_trader.adapters.binance.websocket.client import BinanceWebSocketClient
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
 from nautilus_trader.common.component import LiveClock
+from nautilus_trader.core.nautilus_pyo3 import WebSocketClient
 from nautilus_trader.model.identifiers import AccountId, InstrumentId
 from nautilus_trader.system.kernel import NautilusKernel
 
@@ -209,23 +210,29 @@ def test_another_handler_is_noticed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("socket", "returning", "failed", "up"),
+    ("socket", "failed", "up"),
     [
-        (None, False, False, False),
-        (True, False, False, True),
-        (True, True, False, False),  # what the adapter's socket says of itself while it tries to come back
-        (True, False, True, False),
-        (False, False, False, False),
+        (None, False, False),
+        ((True, False), False, True),
+        ((True, True), False, False),
+        ((True, False), True, False),
+        ((False, False), False, False),
     ],
 )
 def test_a_stream_is_up_when_its_socket_works_and_the_adapter_has_not_given_up(
-    socket: bool | None, *, returning: bool, failed: bool, up: bool
+    socket: tuple[bool, bool] | None, *, failed: bool, up: bool
 ) -> None:
+    """The socket's own word: whether it is active, whether it is trying to come back (it is active then as well)."""
     client: Any = Client()
-    states = SimpleNamespace(is_active=lambda: socket, is_reconnecting=lambda: returning)
-    client._ws_client._stream_client = None if socket is None else states
+    client._ws_client._stream_client = socket and SimpleNamespace(
+        is_active=lambda: socket[0], is_reconnecting=lambda: socket[1]
+    )
     client._ws_client._is_recovery_failed = failed
     assert hooks.stream_up(client) is up
+
+
+def test_the_socket_still_tells_whether_it_is_trying_to_come_back() -> None:
+    assert {"is_active", "is_reconnecting"} <= set(dir(WebSocketClient))
 
 
 async def test_the_log_pipe_turns_lines_into_events() -> None:
