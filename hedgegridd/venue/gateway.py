@@ -128,8 +128,7 @@ class Gateway(Actor, Listener):
         self._orders = Orders(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
-            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=interlock,
-            gate=gate,
+            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=interlock, gate=gate,
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
@@ -145,8 +144,7 @@ class Gateway(Actor, Listener):
         self._channels = Channels(tuple(symbols))
         self._sources = Sources(
             self._calls, symbols, self._feeds,
-            references=references, user_age_s=self._channels.user_age_s,
-            mono_ns=mono_ns, publish=self._out,
+            references=references, user_age_s=self._channels.user_age_s, mono_ns=mono_ns, publish=self._out,
         )  # fmt: skip
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
