@@ -38,12 +38,13 @@ SAID_S = 15.0
 class Venue:
     """An exchange on fixed ports whose state is kept, so that it can be killed and started again."""
 
-    def __init__(self, folder: Path, seed: int, speed: int) -> None:
+    def __init__(self, folder: Path, seed: int, speed: int, more: Sequence[str] = ()) -> None:
+        """`more` arguments of `hedgegridd exchange` beside those."""
         self._folder = folder
         self._count = 0
         self._arguments = ["--state", str(folder / "exchange.db"), "--seed", str(seed), "--speed", str(speed)]
         self._arguments += ["--tick-rate", "0.5", "--no-rate-limits"]
-        self._arguments += ["--port", str(free_port()), "--admin-port", str(free_port())]
+        self._arguments += ["--port", str(free_port()), "--admin-port", str(free_port()), *more]
         self.now: Exchange = self._start()
 
     def _start(self) -> Exchange:
@@ -69,9 +70,9 @@ class Venue:
 
 
 @contextmanager
-def kept_venue(folder: Path, seed: int, speed: int) -> Iterator[Venue]:
+def kept_venue(folder: Path, seed: int, speed: int, more: Sequence[str] = ()) -> Iterator[Venue]:
     """The venue, stopped at the end."""
-    venue = Venue(folder, seed, speed)
+    venue = Venue(folder, seed, speed, more)
     try:
         yield venue
     finally:

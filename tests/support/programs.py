@@ -144,7 +144,8 @@ class Exchange:
         self.websocket = printed["websocket"]
         self.key = printed["api key"]
         self.secret = printed["api secret"]
-        self._admin = JsonHttp(printed["admin"])
+        self.admin_url = printed["admin"]
+        self._admin = JsonHttp(self.admin_url)
         self._public = JsonHttp(self.rest)
 
     def step(self, ms: int, quiet_ms: int, timeout_ms: int) -> dict[str, Any]:
