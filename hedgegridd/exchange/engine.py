@@ -225,8 +225,8 @@ class Engine:
         return self._reports.commission_rate(symbol)
 
     def position_mode(self) -> Json:
-        """GET /fapi/v1/positionSide/dual: always hedge mode."""
-        return {"dualSidePosition": True}
+        """GET /fapi/v1/positionSide/dual."""
+        return {"dualSidePosition": not self._state.one_way}
 
     def multi_assets_mode(self) -> Json:
         """GET /fapi/v1/multiAssetsMargin."""
@@ -242,6 +242,11 @@ class Engine:
             raise VenueError(-4171, "No need to change multi assets mode.")
         if self._account.open_legs() or self._account.live_orders():
             raise VenueError(-4168, "Unable to change the assets mode with open orders or positions.")
+        if wanted and any(market.isolated for market in self._state.markets.values()):
+            raise VenueError(
+                -4167,
+                "Unable to adjust to Multi-Assets mode with symbols of USDS-M Futures under isolated-margin mode.",
+            )
         self._state.multi_assets = wanted
         self._outbox.assets_mode(joint=wanted, now_ms=wall_ms or self._now_ms)
         self._settled(wall_ms or self._now_ms)
@@ -250,7 +255,7 @@ class Engine:
     def account_config(self) -> Json:
         """GET /fapi/v1/accountConfig."""
         return {
-            "feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "dualSidePosition": True,
+            "feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "dualSidePosition": not self._state.one_way,
             "updateTime": self._state.update_ms, "multiAssetsMargin": self._state.multi_assets,
             "tradeGroupId": -1,
         }  # fmt: skip
@@ -265,13 +270,20 @@ class Engine:
         return self._reports.force_orders(request)
 
     def set_position_mode(self, request: Params, wall_ms: int = 0) -> Json:
-        """POST /fapi/v1/positionSide/dual: -4059 for hedge mode (it is on), -4068 or -1130 for one-way."""
-        del wall_ms  # nothing is ever changed: the paper account knows hedge mode only
-        if params.flag(request, "dualSidePosition"):
+        """POST /fapi/v1/positionSide/dual: -4059 when it is so already, -4067 with open orders, -4068 with positions.
+
+        In one-way mode orders that name a leg are refused as the venue does (-4061), and others because paper has legs only.
+        """
+        wanted = not params.flag(request, "dualSidePosition")
+        if wanted == self._state.one_way:
             raise VenueError(-4059, "No need to change position side.")
-        if self._account.open_legs() or self._desk.account.live_orders():
+        if self._account.live_orders() or self.open_algo_orders(None):
+            raise VenueError(-4067, "Position side cannot be changed if there exists open orders.")
+        if self._account.open_legs():
             raise VenueError(-4068, "Position side cannot be changed if there exists position.")
-        raise VenueError(-1130, "Data sent for parameter 'dualSidePosition' is not valid.")
+        self._state.one_way = wanted
+        self._settled(wall_ms or self._now_ms)
+        return dict(SUCCESS)
 
     def set_leverage(self, request: Params, wall_ms: int = 0) -> Json:
         """POST /fapi/v1/leverage; -4028 out of range, -2028 when the margin or the legs do not allow it."""
@@ -299,13 +311,27 @@ class Engine:
         return {"leverage": leverage, "maxNotionalValue": most, "symbol": rules.symbol}
 
     def set_margin_type(self, request: Params, wall_ms: int = 0) -> Json:
-        """POST /fapi/v1/marginType: -4046 for CROSSED (it is), -1130 for ISOLATED (not traded on paper)."""
-        del wall_ms  # nothing is ever changed: the paper account knows cross margin only
-        self._desk.rules_of(params.required(request, "symbol"))
-        kind = params.required(request, "marginType")
-        if kind == "CROSSED":
+        """POST /fapi/v1/marginType: -4046 when it is so already, -4047 with open orders, -4048 with a position.
+
+        Margin is told as isolated then, and entries are refused: paper counts cross margin only.
+        """
+        rules = self._desk.rules_of(params.required(request, "symbol"))
+        kind = params.choice(
+            request, "marginType", {"CROSSED", "ISOLATED"},
+            -1130, "Data sent for parameter 'marginType' is not valid.",
+        )  # fmt: skip
+        market, wanted = self._state.markets[rules.symbol], kind == "ISOLATED"
+        if wanted == market.isolated:
             raise VenueError(-4046, "No need to change margin type.")
-        raise VenueError(-1130, "Data sent for parameter 'marginType' is not valid.")
+        if wanted and self._state.multi_assets:
+            raise VenueError(-4168, "Unable to adjust to isolated-margin mode under the Multi-Assets mode.")
+        if self._books[rules.symbol].orders or self.open_algo_orders(rules.symbol):
+            raise VenueError(-4047, "Margin type cannot be changed if there exists open orders.")
+        if any(self._state.leg(rules.symbol, side).qty for side in LEGS):
+            raise VenueError(-4048, "Margin type cannot be changed if there exists position.")
+        market.isolated = wanted
+        self._settled(wall_ms or self._now_ms)
+        return dict(SUCCESS)
 
     def exchange_info(self, wall_ms: int | None = None) -> Json:
         """GET /fapi/v1/exchangeInfo; `wall_ms` is its serverTime (default: the last time seen)."""

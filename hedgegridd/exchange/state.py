@@ -162,6 +162,7 @@ class Market(msgspec.Struct, kw_only=True):
     symbol: str
     status: str
     leverage: int = 20
+    isolated: bool = False
     ts_ms: int = 0
     last: Decimal = ZERO
     mark: Decimal = ZERO
@@ -200,6 +201,7 @@ class State(msgspec.Struct, kw_only=True):
     forgotten_trades: int = 0
     margin_called: bool = False
     multi_assets: bool = False
+    one_way: bool = False
     update_ms: int = 0
 
     def leg(self, symbol: str, side: str) -> Leg:

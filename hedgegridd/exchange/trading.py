@@ -52,7 +52,7 @@ class Trading:
         if kind not in {"LIMIT", "MARKET"}:
             raise VenueError(-1116, "Invalid orderType.")
         side = params.choice(request, "side", {"BUY", "SELL"}, -1117, "Invalid side.")
-        leg = params.leg_side(request)
+        leg = params.leg_side(request, one_way=self._desk.state.one_way)
         for name in ("reduceOnly", "closePosition", "quoteOrderQty", "priceMatch", "icebergQty", "stopPrice"):
             if request.get(name):
                 raise params.not_required(name)
@@ -127,6 +127,10 @@ class Trading:
         market = desk.state.markets[order.symbol]
         if market.status != "TRADING":
             raise VenueError(-4140, "Invalid symbol status for opening position.")
+        if market.isolated:
+            raise VenueError(
+                -2010, "The paper exchange trades cross margin only; the symbol is set to isolated."
+            )
         notional = desk.account.notional(desk.state.leg(order.symbol, order.leg)) + price * added
         for other in desk.books[order.symbol].orders.values():
             if other.leg == order.leg and not other.closes:
