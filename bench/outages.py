@@ -33,6 +33,7 @@ from tests.support.truth import daemon_books, differences, entries_at, exchange_
 SYMBOL = "BTCUSDT"
 BACK_S = 90.0  # for everything to be right again; the connection's own retries are up to 30 s apart
 SAID_S = 15.0
+NOTICED_S = 3.0  # an exchange that is away for longer must be missed while it is away
 
 
 class Venue:
@@ -160,9 +161,23 @@ class Drill:
         began = time.monotonic()
         if seconds > SAID_S:
             self.said(what, unsafe=True)
+        elif seconds > NOTICED_S:
+            self.missed(what, began + seconds)
         time.sleep(max(0.0, seconds - (time.monotonic() - began)))
         self.venue.start()
         self.back(what)
+
+    def missed(self, what: str, until_s: float) -> None:
+        """In a short outage as well: wrong is said, and `safe` is not yes, before it is over."""
+        said = unsafe = False
+        while time.monotonic() < until_s and not (said and unsafe):
+            status = self.bot.control.ask("status")
+            said, unsafe = said or bool(status["wrong"]), unsafe or status["safe"] != "yes"
+            time.sleep(0.05)
+        if not said:
+            self.findings.append(f"{what}: nothing was said to be wrong while the exchange was away")
+        if not unsafe:
+            self.findings.append(f"{what}: it was called safe all the while the exchange was away")
 
     def fault(self, what: str, seconds: float, *rules: dict[str, object]) -> None:
         """Rules in force for a while; `cut` acts are done once."""
