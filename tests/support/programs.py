@@ -169,20 +169,21 @@ class Exchange:
         """Mark price and funding rate as the venue publishes them."""
         return dict(self._public.ask("GET", f"/fapi/v1/premiumIndex?symbol={symbol}"))
 
-    def user_trades(self, symbol: str, from_id: int) -> list[dict[str, Any]]:
-        """At most 1000 trades of the account from `from_id` on, oldest first (a signed call)."""
-        query = urllib.parse.urlencode(
-            {
-                "symbol": symbol,
-                "fromId": from_id,
-                "limit": 1000,
-                "recvWindow": 60_000,
-                "timestamp": time.time_ns() // 1_000_000,
-            }
-        )
+    def signed(self, path: str, **fields: object) -> Any:
+        """The answer of a signed GET."""
+        stamp = {"recvWindow": 60_000, "timestamp": time.time_ns() // 1_000_000}
+        query = urllib.parse.urlencode({**fields, **stamp})
         signature = hmac.new(self.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
-        path = f"/fapi/v1/userTrades?{query}&signature={signature}"
-        return list(self._public.ask("GET", path, headers={"X-MBX-APIKEY": self.key}))
+        headers = {"X-MBX-APIKEY": self.key}
+        return self._public.ask("GET", f"{path}?{query}&signature={signature}", headers=headers)
+
+    def user_trades(self, symbol: str, from_id: int) -> list[dict[str, Any]]:
+        """At most 1000 trades of the account from `from_id` on, oldest first."""
+        return list(self.signed("/fapi/v1/userTrades", symbol=symbol, fromId=from_id, limit=1000))
+
+    def orders_since(self, symbol: str, from_id: int) -> list[dict[str, Any]]:
+        """At most 1000 orders of the account, open or ended, from `from_id` on, oldest first."""
+        return list(self.signed("/fapi/v1/allOrders", symbol=symbol, orderId=from_id, limit=1000))
 
     def close(self) -> None:
         """Close our connections to it."""
