@@ -5,11 +5,13 @@ owes while it lasts.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from bench.chaos_rig import SYMBOL, Rig
+from tests.support.programs import ProgramError
 
 type Rule = dict[str, Any]
 
@@ -21,6 +23,12 @@ LISTEN_KEY: Rule = {
 CUT_USER: Rule = {"target": "user", "kind": "cut"}
 CUT_MARKET: Rule = {"target": "market", "kind": "cut"}
 ALL_DOWN: Rule = {"target": "rest", "kind": "drop_before"}
+
+
+MARGIN_CALL: Rule = {
+    "e": "MARGIN_CALL", "E": 1, "cw": "3.16",
+    "p": [{"s": SYMBOL, "ps": "LONG", "pa": "0.004", "mt": "CROSSED", "iw": "0", "mp": "1", "up": "-1", "mm": "1.6"}],
+}  # fmt: skip
 
 
 def _nothing(_: Rig) -> None:
@@ -99,6 +107,13 @@ def _trade_again(rig: Rig) -> None:
 def _manual(rig: Rig) -> None:
     order = {"symbol": SYMBOL, "side": "BUY", "positionSide": "LONG", "type": "MARKET", "quantity": "0.002"}
     rig.admin("/manual", dict(order))
+
+
+def _sell_manual(rig: Rig) -> None:
+    """The hand takes its inventory back; where the leg is flat already, the venue refuses it."""
+    order = {"symbol": SYMBOL, "side": "SELL", "positionSide": "LONG", "type": "MARKET", "quantity": "0.002"}
+    with suppress(ProgramError):
+        rig.admin("/manual", dict(order))
 
 
 def _jump(rig: Rig) -> None:
@@ -231,7 +246,7 @@ TABLE: tuple[Row, ...] = (
         acts=(CUT_USER, CUT_MARKET),
         hold_s=8,
     ),
-    Row(name="margin-call", fault="MARGIN_CALL", begin=_event({"e": "MARGIN_CALL", "E": 1, "cw": "1", "p": []})),
+    Row(name="margin-call", fault="MARGIN_CALL", begin=_event(MARGIN_CALL)),
     Row(
         name="trigger-reject",
         fault="CONDITIONAL_ORDER_TRIGGER_REJECT",
@@ -330,7 +345,7 @@ PORT: tuple[Row, ...] = (
     Row(name="funding", fault="funding becomes 0.3 %", begin=_funding, end=_no_funding),
     Row(name="transfer", fault="2,500 USDT leave the account", begin=_transfer),
     Row(name="filters", fault="minimum notional and fee change", begin=_filters),
-    Row(name="manual-order", fault="somebody buys by hand", begin=_manual),
+    Row(name="manual-order", fault="somebody buys by hand", begin=_manual, end=_sell_manual, says_s=6),
     Row(name="status-break", fault="the symbol stops trading for a while", begin=_break, end=_trade_again),
     Row(name="adl", fault="the venue deleverages a leg", begin=_deleverage, says_s=5, latches=True),
     Row(name="liquidation", fault="the venue liquidates a leg", begin=_liquidate, says_s=5, latches=True),
