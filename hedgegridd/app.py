@@ -50,6 +50,8 @@ from hedgegridd.venue.rest import Credentials
 EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
 ENTRIES_GONE_S = 15.0
 FLATTEN_S = 30.0
+EXITS_S = 10.0
+EXITS_LOOK_S = 0.1
 RECONCILE_S = 5.0
 COMPARISONS = 3  # at most, within RECONCILE_S
 SNAPSHOT_CHECK_S = 1.0
@@ -286,16 +288,33 @@ class Daemon:
         self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
         entries_gone = await gone.within(ENTRIES_GONE_S)
         flat = await self._flatten_at_stop() if self.config.daemon.on_stop == "flatten" else None
+        missing = () if flat else await self._exits_missing()
         agreed = await self._compared_at_stop()
-        self.confirmed = self.confirmed and entries_gone and flat is not False and agreed
+        self.confirmed = self.confirmed and entries_gone and flat is not False and not missing and agreed
         _log.info(
             "stopped",
             reason=self._stop_reason,
             entries_gone=entries_gone,
             books_agree_with_venue=agreed,
+            **({"unsettled": list(missing)} if missing else {}),
             **({} if flat is None else {"flat": flat}),
         )
         self.supervisor.request_stop()
+
+    async def _exits_missing(self) -> tuple[str, ...]:
+        """What of the exits that stay is not at the venue, in words; waits for what is under way."""
+        missing: tuple[str, ...] = ("the desk does not answer",)
+        with anyio.move_on_after(EXITS_S):
+            while missing:
+                try:
+                    answer = await self.bus.ask(m.GetStatus(), EXITS_S, actor="app")
+                except HedgegridError as error:
+                    return (str(error),)
+                if isinstance(answer, m.StatusAnswer):
+                    missing = answer.view.unsettled
+                if missing:
+                    await anyio.sleep(EXITS_LOOK_S)
+        return missing
 
     async def _compared_at_stop(self) -> bool:
         """Whether the venue's last word is what our books say.

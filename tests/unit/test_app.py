@@ -81,8 +81,16 @@ def test_every_process_begins_with_a_snapshot_so_that_the_next_replays_its_recor
 class Ending:
     """A desk that answers a stop as scripted: entries gone or not, then one outcome per comparison."""
 
-    def __init__(self, waiter: WaiterActor, outcomes: list[tuple[str, bool]], *, gone: bool) -> None:
+    def __init__(
+        self,
+        waiter: WaiterActor,
+        outcomes: list[tuple[str, bool]],
+        *,
+        gone: bool,
+        unsettled: tuple[tuple[str, ...], ...] = ((),),
+    ) -> None:
         self._waiter, self._outcomes, self._gone = waiter, outcomes, gone
+        self._unsettled = list(unsettled)  # at each look; the last one stays
         self.stops = 0
 
     def _say(self, event: m.Event) -> None:
@@ -99,8 +107,41 @@ class Ending:
             self._say(m.Reconciled(ok=ok, cause=said))
         return 1
 
+    async def ask(self, message: m.Message, deadline_s: float, cause: int = 0, actor: str = "") -> m.Answer:
+        assert message == m.GetStatus()
+        now = self._unsettled.pop(0) if len(self._unsettled) > 1 else self._unsettled[0]
+        view = rig().desk.handle(m.Envelope(seq=1, time_ns=1, mono_ns=1, cause=0, actor="t", message=message))
+        (answer,) = (each for each in view if isinstance(each, m.StatusAnswer))
+        return m.StatusAnswer(to=1, view=msgspec.structs.replace(answer.view, unsettled=now))
+
     def request_stop(self) -> None:
         self.stops += 1
+
+
+@pytest.mark.parametrize(
+    ("unsettled", "confirmed"),
+    [
+        (((),), True),
+        ((("its stop does not rest",), ()), True),
+        ((("its take-profits are not its lots",),), False),
+    ],
+)
+async def test_a_stop_is_confirmed_only_with_the_exits_that_stay_at_the_venue(
+    monkeypatch, unsettled, confirmed
+):
+    """An order whose answer was lost on the way down may not be there: inventory would be left without its take-profit."""
+    monkeypatch.setattr(app, "EXITS_S", 0.05)
+    monkeypatch.setattr(app, "EXITS_LOOK_S", 0.001)
+    made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
+    made.waiter = WaiterActor()
+    made.bus = made.supervisor = Ending(made.waiter, [("stopping", True)], gone=True, unsettled=unsettled)
+    made.boot = SimpleNamespace(reached_venue=True)
+    made._stop_asked.set()
+    with capture_logs() as logs:
+        await made._stop_in_order()
+    (line,) = [line for line in logs if line["event"] == "stopped"]
+    assert made.confirmed is confirmed
+    assert line.get("unsettled") == (None if confirmed else list(unsettled[-1]))
 
 
 @pytest.mark.parametrize(
