@@ -10,6 +10,7 @@ import asyncio
 import gc
 import signal
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,14 @@ import structlog
 from anyio.abc import TaskStatus
 
 from hedgegridd import messages as m
-from hedgegridd.actors.machines import BootActor, DeskActor, FlattenActor, KillSwitchActor, ReconcilerActor
+from hedgegridd.actors.machines import (
+    BootActor,
+    DeskActor,
+    FlattenActor,
+    KillSwitchActor,
+    ReconcilerActor,
+    RiskActor,
+)
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.recent import RecentActor
 from hedgegridd.actors.waiter import WaiterActor
@@ -38,9 +46,11 @@ from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
+from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.settings import references, settings
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
-from hedgegridd.runtime.lag import LagProbe
+from hedgegridd.runtime.lag import LagProbe, LagReport
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
 from hedgegridd.venue.gateway import Gateway
@@ -109,6 +119,7 @@ class Daemon:
             Desk(config, self.folder.epoch),
             KillSwitch(config.kill_switch),
             Flattener(symbols, self.folder.epoch),
+            RiskMachine(settings(config), symbols),
         )
         state = restored.snapshot.state if restored.snapshot else None
         replayed = self.machines.restore(state, restored.tail())
@@ -162,6 +173,7 @@ class Daemon:
             durable=self._durable_now,
             wall_ns=self.clock.wall_ns,
             mono_ns=self.clock.mono_ns,
+            references=references(settings(config)),
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
@@ -177,6 +189,7 @@ class Daemon:
                 KillSwitchActor(self.machines.kill_switch),
                 DeskActor(self.machines.desk),
                 FlattenActor(self.machines.flatten),
+                RiskActor(self.machines.risk),
                 self.metrics,
                 self.gateway,
                 ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
@@ -203,7 +216,8 @@ class Daemon:
         code = EXIT_OK
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(LagProbe(self.clock, self.meters.loop_lag.observe).run)
+                lag = LagReport(self.clock, self.meters.loop_lag.observe, self._tell_lag)
+                group.start_soon(LagProbe(self.clock, lag.sample).run)
                 group.start_soon(self._keep_snapshots)
                 group.start_soon(self._announce)
                 group.start_soon(self._stop_in_order)
@@ -218,6 +232,9 @@ class Daemon:
         for name in self.supervisor.overruns:
             _log.error("stop_overrun", actor=name)
         return code if code or self.confirmed else EXIT_UNVERIFIED
+
+    def _tell_lag(self, lag_ms: Decimal) -> None:
+        self.bus.publish(m.LoopLagged(lag_ms=lag_ms), actor="app")
 
     @staticmethod
     def _say_broken(error: Exception) -> None:

@@ -11,6 +11,7 @@ from hedgegridd.core.check import describe, find_problems
 from hedgegridd.errors import ConfigError
 from hedgegridd.model import Instrument
 from hedgegridd.problems import render_all
+from hedgegridd.risk import settings
 
 ADDRESSES = ("rest_url", "market_ws_url", "user_ws_url")  # paper has none of its own
 
@@ -50,7 +51,10 @@ def main(argv: Sequence[str]) -> int:
         prices = _prices(args.price, loaded.config)
     except ValueError as error:
         parser.error(str(error))
-    problems = find_problems(loaded.config, USUAL_FILTERS, prices)
+    problems = [
+        *find_problems(loaded.config, USUAL_FILTERS, prices),
+        *settings.find_problems(loaded.config),
+    ]
     if problems:
         _say(render_all(problems, loaded.name, loaded.places))
     for line in _meaning(loaded.config, prices):
@@ -67,7 +71,7 @@ def refuse_contradictions(loaded: Loaded) -> tuple[str, ...]:
     Raises:
         ConfigError: the config contradicts itself; the text names each contradiction with its line.
     """
-    problems = find_problems(loaded.config)
+    problems = [*find_problems(loaded.config), *settings.find_problems(loaded.config)]
     errors = tuple(problem for problem in problems if problem.severity == "error")
     if errors:
         raise ConfigError(render_all(errors, loaded.name, loaded.places), errors)

@@ -12,15 +12,14 @@ import msgspec
 from msgspec import Meta
 
 
-def _between(low: str, high: str) -> Meta:
+def between(low: str, high: str) -> Meta:
+    """Bounds of a field, both allowed."""
     return Meta(extra={"ge": low, "le": high})
 
 
-def _above(low: str, high: str | None = None) -> Meta:
+def above(low: str, high: str | None = None) -> Meta:
+    """Bounds of a field, the lower one not allowed."""
     return Meta(extra={"gt": low} if high is None else {"gt": low, "le": high})
-
-
-_AT_LEAST_0 = Meta(extra={"ge": "0"})
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,7 +34,7 @@ class Daemon(Table, frozen=True, kw_only=True):
     log_format: Literal["auto", "json", "console"] = "auto"
     timezone: str = "UTC"  # of the trading day
     on_stop: Literal["keep", "flatten"] = "keep"
-    start_deadline_s: Annotated[int, _between("5", "3600")] = 60
+    start_deadline_s: Annotated[int, between("5", "3600")] = 60
 
 
 class Venue(Table, frozen=True, kw_only=True):
@@ -49,80 +48,81 @@ class Venue(Table, frozen=True, kw_only=True):
     user_ws_url: str | None = None
     api_key: str = "venue_api_key"  # names of credentials, never their values
     api_secret: str = "venue_api_secret"  # noqa: S105  # the name of a credential
-    recv_window_ms: Annotated[int, _between("100", "60000")] = 5000
-    request_timeout_s: Annotated[Decimal, _between("0.5", "60")] = Decimal(5)
-    reconcile_interval_s: Annotated[Decimal, _between("1", "600")] = Decimal(30)
-    account_poll_s: Annotated[Decimal, _between("0.2", "60")] = Decimal(5)
+    recv_window_ms: Annotated[int, between("100", "60000")] = 5000
+    request_timeout_s: Annotated[Decimal, between("0.5", "60")] = Decimal(5)
+    reconcile_interval_s: Annotated[Decimal, between("1", "600")] = Decimal(30)
+    account_poll_s: Annotated[Decimal, between("0.2", "60")] = Decimal(5)
+    clock_poll_s: Annotated[Decimal, between("0.5", "600")] = Decimal(30)
 
 
 class Regime(Table, frozen=True, kw_only=True):
     """`[grid.regime]`: the direction filter."""
 
-    adx_len: Annotated[int, _between("2", "200")] = 14
-    ema_fast: Annotated[int, _between("1", "500")] = 10
-    ema_slow: Annotated[int, _between("2", "1000")] = 30
-    atr_len: Annotated[int, _between("2", "200")] = 14
-    hysteresis_bps: Annotated[Decimal, _between("0", "1000")] = Decimal(35)
-    adx_trend: Annotated[Decimal, _between("0", "100")] = Decimal(20)
+    adx_len: Annotated[int, between("2", "200")] = 14
+    ema_fast: Annotated[int, between("1", "500")] = 10
+    ema_slow: Annotated[int, between("2", "1000")] = 30
+    atr_len: Annotated[int, between("2", "200")] = 14
+    hysteresis_bps: Annotated[Decimal, between("0", "1000")] = Decimal(35)
+    adx_trend: Annotated[Decimal, between("0", "100")] = Decimal(20)
 
 
 class Funding(Table, frozen=True, kw_only=True):
     """`[grid.funding]`: entries of the paying side shrink before a dear settlement."""
 
-    window_min: Annotated[int, _between("0", "480")] = 480
-    max_cost_bps: Annotated[Decimal, _between("0", "1000")] = Decimal(12)
+    window_min: Annotated[int, between("0", "480")] = 480
+    max_cost_bps: Annotated[Decimal, between("0", "1000")] = Decimal(12)
 
 
 class Policy(Table, frozen=True, kw_only=True):
     """`[grid.policy]`: what a trend does to the sides."""
 
     kind: Literal["throttled-counter", "core-and-scalp", "symmetric"] = "throttled-counter"
-    counter_levels: Annotated[int, _between("0", "100")] = 4
-    counter_qty_scale: Annotated[Decimal, _between("0", "1")] = Decimal("0.5")
+    counter_levels: Annotated[int, between("0", "100")] = 4
+    counter_qty_scale: Annotated[Decimal, between("0", "1")] = Decimal("0.5")
 
 
 class Position(Table, frozen=True, kw_only=True):
     """`[grid.position]`: bounds of a leg and of the account."""
 
-    max_qty: Annotated[Decimal, _above("0")] = Decimal("0.2")
-    max_balance_pct: Annotated[Decimal, _above("0", "100")] = Decimal(75)
-    max_leverage: Annotated[Decimal, _above("0", "125")] = Decimal(5)
-    liquidation_buffer_pct: Annotated[Decimal, _between("0", "99")] = Decimal(15)
+    max_qty: Annotated[Decimal, above("0")] = Decimal("0.2")
+    max_balance_pct: Annotated[Decimal, above("0", "100")] = Decimal(75)
+    max_leverage: Annotated[Decimal, above("0", "125")] = Decimal(5)
+    liquidation_buffer_pct: Annotated[Decimal, between("0", "99")] = Decimal(15)
 
 
 class Execution(Table, frozen=True, kw_only=True):
     """`[grid.execution]`: how entries are sent."""
 
     maker_only: bool = True
-    post_only_retries: Annotated[int, _between("0", "20")] = 3
-    retry_delay_ms: Annotated[int, _between("0", "60000")] = 100
-    max_price_deviation_bps: Annotated[Decimal, _between("0", "1000")] = Decimal(100)
-    price_tolerance_bps: Annotated[Decimal, _between("0", "100")] = Decimal(1)
-    qty_tolerance_pct: Annotated[Decimal, _between("0", "50")] = Decimal(1)
+    post_only_retries: Annotated[int, between("0", "20")] = 3
+    retry_delay_ms: Annotated[int, between("0", "60000")] = 100
+    max_price_deviation_bps: Annotated[Decimal, between("0", "1000")] = Decimal(100)
+    price_tolerance_bps: Annotated[Decimal, between("0", "100")] = Decimal(1)
+    qty_tolerance_pct: Annotated[Decimal, between("0", "50")] = Decimal(1)
 
 
 class Grid(Table, frozen=True, kw_only=True):
     """`[[grid]]`: one instrument's hedge grid (spec/2-strategy.md)."""
 
     instrument: str = "BTCUSDT-PERP"
-    weight: Annotated[Decimal, _above("0", "1000")] = Decimal(1)
+    weight: Annotated[Decimal, above("0", "1000")] = Decimal(1)
     enabled: bool = True
-    leverage: Annotated[int, _between("1", "125")] = 5
+    leverage: Annotated[int, between("1", "125")] = 5
     margin_type: Literal["cross", "isolated"] = "cross"
     manual_position: Literal["refuse", "adopt", "ignore"] = "refuse"
-    step_bps: Annotated[Decimal, _between("5", "1000")] = Decimal(50)
-    levels_long: Annotated[int, _between("1", "100")] = 6
-    levels_short: Annotated[int, _between("1", "100")] = 6
-    base_qty: Annotated[Decimal, _above("0")] = Decimal("0.01")
-    qty_scale: Annotated[Decimal, _between("1", "3")] = Decimal("1.05")
-    tp_steps: Annotated[Decimal, _above("0", "1000")] = Decimal(3)
-    sl_steps: Annotated[Decimal, _above("0", "1000")] = Decimal(5)
+    step_bps: Annotated[Decimal, between("5", "1000")] = Decimal(50)
+    levels_long: Annotated[int, between("1", "100")] = 6
+    levels_short: Annotated[int, between("1", "100")] = 6
+    base_qty: Annotated[Decimal, above("0")] = Decimal("0.01")
+    qty_scale: Annotated[Decimal, between("1", "3")] = Decimal("1.05")
+    tp_steps: Annotated[Decimal, above("0", "1000")] = Decimal(3)
+    sl_steps: Annotated[Decimal, above("0", "1000")] = Decimal(5)
     stops: Literal["leg", "leg+lots"] = "leg"
-    recenter_trigger_bps: Annotated[Decimal, _between("1", "10000")] = Decimal(400)
-    max_inventory_usdt: Annotated[Decimal, _above("0")] = Decimal(10000)
+    recenter_trigger_bps: Annotated[Decimal, between("1", "10000")] = Decimal(400)
+    max_inventory_usdt: Annotated[Decimal, above("0")] = Decimal(10000)
     bar: Literal["1m", "3m", "5m", "15m", "1h"] = "1m"
-    max_bar_age_s: Annotated[int, _between("1", "86400")] = 300
-    warmup_bars: Annotated[int, _between("1", "1500")] | None = None  # None: max(ema_slow + 20, 70)
+    max_bar_age_s: Annotated[int, between("1", "86400")] = 300
+    warmup_bars: Annotated[int, between("1", "1500")] | None = None  # None: max(ema_slow + 20, 70)
     execution: Execution = Execution()
     funding: Funding = Funding()
     regime: Regime = Regime()
@@ -149,21 +149,21 @@ class KillSwitch(Table, frozen=True, kw_only=True):
     """`[kill_switch]`: what an operator's kill does, and how long rearm is refused after a trip."""
 
     action: Literal["flatten", "halt"] = "flatten"
-    cooldown_s: Annotated[int, _between("0", "86400")] = 0
+    cooldown_s: Annotated[int, between("0", "86400")] = 0
 
 
 class Pretrade(Table, frozen=True, kw_only=True):
     """`[pretrade]`: bounds of every order; the first three have no default, their absence refuses every entry."""
 
-    max_order_notional_usdt: Annotated[Decimal, _above("0")] | None = None
-    max_leg_notional_usdt: Annotated[Decimal, _above("0")] | None = None
-    max_gross_notional_usdt: Annotated[Decimal, _above("0")] | None = None
-    price_collar_bps: Annotated[Decimal, _above("0", "5000")] = Decimal(500)
-    max_open_orders: Annotated[int, _between("1", "1000")] = 200
-    max_orders_per_10s: Annotated[int, _between("1", "300")] = 100
-    max_leverage: Annotated[Decimal, _above("0", "125")] = Decimal(5)
-    min_margin_after_pct: Annotated[Decimal, _between("0", "99")] = Decimal(25)
-    duplicate_window_ms: Annotated[int, _between("0", "60000")] = 1000
+    max_order_notional_usdt: Annotated[Decimal, above("0")] | None = None
+    max_leg_notional_usdt: Annotated[Decimal, above("0")] | None = None
+    max_gross_notional_usdt: Annotated[Decimal, above("0")] | None = None
+    price_collar_bps: Annotated[Decimal, above("0", "5000")] = Decimal(500)
+    max_open_orders: Annotated[int, between("1", "1000")] = 200
+    max_orders_per_10s: Annotated[int, between("1", "300")] = 100
+    max_leverage: Annotated[Decimal, above("0", "125")] = Decimal(5)
+    min_margin_after_pct: Annotated[Decimal, between("0", "99")] = Decimal(25)
+    duplicate_window_ms: Annotated[int, between("0", "60000")] = 1000
 
 
 class Key(Table, frozen=True, kw_only=True):
@@ -178,28 +178,28 @@ class Control(Table, frozen=True, kw_only=True):
     """`[control]`: HTTP address, socket, keys."""
 
     http_host: str = "127.0.0.1"
-    http_port: Annotated[int, _between("0", "65535")] = 8080
+    http_port: Annotated[int, between("0", "65535")] = 8080
     socket: str = "/run/hedgegridd/control.sock"
     socket_group: str | None = None  # members are operators; the daemon's own user and root are admins
     behind_proxy: bool = False
     hosts: tuple[str, ...] = ()  # further allowed Host headers
     keys: tuple[Key, ...] = ()
-    writes_per_min: Annotated[int, _between("1", "100000")] = 30
-    reads_per_min: Annotated[int, _between("1", "1000000")] = 600
+    writes_per_min: Annotated[int, between("1", "100000")] = 30
+    reads_per_min: Annotated[int, between("1", "1000000")] = 600
 
 
 class Metrics(Table, frozen=True, kw_only=True):
     """`[metrics]`: where Prometheus scrapes."""
 
     host: str = "127.0.0.1"
-    port: Annotated[int, _between("0", "65535")] = 9090
+    port: Annotated[int, between("0", "65535")] = 9090
 
 
 class Journal(Table, frozen=True, kw_only=True):
     """`[journal]`: bounds of the journal."""
 
-    segment_mb: Annotated[int, _between("1", "1024")] = 64
-    snapshot_every: Annotated[int, _between("100", "10000000")] = 20000  # records
+    segment_mb: Annotated[int, between("1", "1024")] = 64
+    snapshot_every: Annotated[int, between("100", "10000000")] = 20000  # records
 
 
 class Config(Table, frozen=True, kw_only=True):
@@ -213,3 +213,7 @@ class Config(Table, frozen=True, kw_only=True):
     control: Control = Control()
     metrics: Metrics = Metrics()
     journal: Journal = Journal()
+    preset: Literal["conservative", "balanced", "aggressive"] = "balanced"  # levels of some guards
+    guard: tuple[
+        dict[str, object], ...
+    ] = ()  # raw: each guard's own Struct validates its table (risk/settings.py)

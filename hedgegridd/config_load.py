@@ -27,6 +27,7 @@ _MAX_SECRET_BYTES = 1 << 16
 _DIGITS_MAX = (
     12  # fields without an upper bound take no number that arithmetic with 28 digits could not carry
 )
+RAW_TABLE = dict[str, object]
 _ARRAYS: dict[object, str] = {Grid: "grid", Key: "control.keys"}
 _AT_LINE = re.compile(r"^line (?P<line>\d+), column (?P<column>\d+)\)$")
 _CREDENTIAL = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
@@ -120,7 +121,7 @@ def _syntax_error(text: str, name: str, message: str) -> str:
 
 def find_mistakes(raw: Mapping[str, object]) -> Iterator[Problem]:
     """Every unknown key, missing key, wrong type and value out of bounds of a parsed file."""
-    yield from _in_table(Config, raw, ())
+    yield from mistakes_in_table(Config, raw, ())
     daemon, venue = raw.get("daemon"), raw.get("venue")
     zone = daemon.get("timezone") if isinstance(daemon, dict) else None
     if isinstance(zone, str) and not _is_time_zone(zone):
@@ -148,7 +149,8 @@ def _is_time_zone(name: str) -> bool:
     return True
 
 
-def _in_table(kind: type[Table], raw: Mapping[str, object], path: Path) -> Iterator[Problem]:
+def mistakes_in_table(kind: type[Table], raw: Mapping[str, object], path: Path) -> Iterator[Problem]:
+    """Every mistake of one table against its Struct."""
     fields = {field.name: field for field in msgspec.structs.fields(kind)}
     for key in raw:
         if key not in fields:
@@ -191,7 +193,9 @@ def _in_value(kind: object, value: object, path: Path) -> Iterator[Problem]:
             yield msgspec.structs.replace(wrong, text=f"{name} is {_told(value)}")
             return
         for index, item in enumerate(value):
-            if isinstance(element, type) and issubclass(element, Table):
+            if element == RAW_TABLE:
+                yield from _in_raw_table(item, (*path, index))
+            elif isinstance(element, type) and issubclass(element, Table):
                 yield from _in_value(element, item, (*path, index))
             elif not _fits(element, item):
                 yield msgspec.structs.replace(wrong, text=f"item {index + 1} of {name} is {_told(item)}")
@@ -199,7 +203,7 @@ def _in_value(kind: object, value: object, path: Path) -> Iterator[Problem]:
             yield msgspec.structs.replace(wrong, text=f"{name} is empty", note="at least one [[grid]] table")
     elif isinstance(kind, type) and issubclass(kind, Table):
         if isinstance(value, dict):
-            yield from _in_table(kind, value, path)
+            yield from mistakes_in_table(kind, value, path)
         else:
             yield msgspec.structs.replace(wrong, text=f"{table_name(path)} is {_told(value)}, not a table")
     elif not _fits(kind, value):
@@ -209,6 +213,22 @@ def _in_value(kind: object, value: object, path: Path) -> Iterator[Problem]:
         yield msgspec.structs.replace(wrong, text=told)
     elif isinstance(value, int | Decimal) and not _within(Decimal(value), bounds):
         yield msgspec.structs.replace(wrong, text=f"{name} is out of bounds: {value}")
+
+
+def _in_raw_table(value: object, path: Path) -> Iterator[Problem]:
+    """A `[[guard]]` table: its type decides what else it may hold (risk/settings.py)."""
+    if not isinstance(value, dict):
+        yield Problem(path=path, text=f"{table_name(path)} is {_told(value)}, not a table")
+    elif "type" not in value:
+        yield Problem(
+            path=(*path, "type"), text=f"`type` is missing in {table_name(path)}", help='add type = "..."'
+        )
+    elif not isinstance(value["type"], str):
+        yield Problem(
+            path=(*path, "type"),
+            text=f"`type` in {table_name(path)} is {_told(value['type'])}",
+            note="expected a string",
+        )
 
 
 def _bare(kind: object) -> tuple[Any, dict[str, str]]:
@@ -269,7 +289,7 @@ def _words(kind: object, bounds: Mapping[str, str]) -> str:
         return "one of " + ", ".join(f'"{choice}"' for choice in get_args(kind))
     element = _element(kind)
     if element is not None:
-        name = _ARRAYS.get(element)
+        name = "guard" if element == RAW_TABLE else _ARRAYS.get(element)
         return f"[[{name}]] tables" if name else "an array of strings"
     if kind is bool:
         return "true or false"

@@ -16,6 +16,8 @@ from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
 from hedgegridd.core.state import DeskState
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.record import Record
+from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.state import RiskState
 
 
 class DaemonState(msgspec.Struct, kw_only=True):
@@ -24,6 +26,7 @@ class DaemonState(msgspec.Struct, kw_only=True):
     desk: DeskState
     kill_switch: KillSwitchState
     flatten: FlattenState
+    risk: RiskState = msgspec.field(default_factory=RiskState)  # older snapshots have none
 
 
 class _Handler(Protocol):
@@ -36,11 +39,17 @@ _messages = msgspec.json.Decoder(m.Journaled)
 class Machines:
     """The machines whose state is kept; the names are their actors'."""
 
-    def __init__(self, desk: Desk, kill_switch: KillSwitch, flatten: Flattener) -> None:
+    def __init__(self, desk: Desk, kill_switch: KillSwitch, flatten: Flattener, risk: RiskMachine) -> None:
         self.desk = desk
         self.kill_switch = kill_switch
         self.flatten = flatten
-        self._by_name: dict[str, _Handler] = {"desk": desk, "kill_switch": kill_switch, "flatten": flatten}
+        self.risk = risk
+        self._by_name: dict[str, _Handler] = {
+            "desk": desk,
+            "kill_switch": kill_switch,
+            "flatten": flatten,
+            "risk": risk,
+        }
 
     def snapshot(self) -> bytes:
         """The state as JSON; all of it as of now, since nothing runs in between."""
@@ -48,6 +57,7 @@ class Machines:
             desk=self.desk.snapshot(),
             kill_switch=self.kill_switch.snapshot(),
             flatten=self.flatten.snapshot(),
+            risk=self.risk.snapshot(),
         )
         # Keys such as levels and prices become text first: sorting takes no others.
         return msgspec.json.encode(msgspec.to_builtins(state, str_keys=True), order="deterministic")
@@ -69,6 +79,7 @@ class Machines:
             self.desk.restore(kept.desk)
             self.kill_switch.restore(kept.kill_switch)
             self.flatten.restore(kept.flatten)
+            self.risk.restore(kept.risk)
         count = 0
         for record in tail:
             machine = self._by_name.get(record.to)
@@ -77,6 +88,7 @@ class Machines:
             machine.handle(_envelope(record))
             count += 1
         self.desk.new_session()
+        self.risk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
         return count

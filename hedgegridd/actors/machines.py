@@ -9,6 +9,7 @@ from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.runtime.actor import Actor
 
 
@@ -45,7 +46,10 @@ class DeskActor(MachineActor):
         m.StartTrading,
         m.StopTrading,
         m.SetMode,
+        m.TrimLeg,
+        m.SetLimits,
         m.Reconcile,
+        m.PlaceStop,
     )
     queries = (m.GetStatus, m.GetLadders, m.GetOrders, m.GetPositions)
     events = (
@@ -64,6 +68,7 @@ class DeskActor(MachineActor):
         m.VenueAction,
         m.VenueTruth,
         m.VenueFailed,
+        m.AccountRead,
         m.InstrumentReady,
         m.FeedChanged,
         m.LegsLatched,
@@ -71,6 +76,8 @@ class DeskActor(MachineActor):
         m.FlattenFinished,
         m.KillStateChanged,
         m.HaltEntries,
+        m.HoldsChanged,
+        m.TripsChanged,
         m.Stopping,
     )
 
@@ -84,7 +91,16 @@ class KillSwitchActor(MachineActor):
     name = "kill_switch"
     commands = (m.Kill, m.Rearm)
     queries = (m.GetKillSwitch,)
-    events = (m.StartChecked, m.VenueUp, m.FlattenFinished, m.EntriesGone, m.Reconciled, m.FeedChanged)
+    events = (
+        m.StartChecked,
+        m.VenueUp,
+        m.FlattenFinished,
+        m.EntriesGone,
+        m.Reconciled,
+        m.FeedChanged,
+        m.GuardChanged,
+        m.HoldsChanged,
+    )
 
     def __init__(self, machine: KillSwitch) -> None:
         super().__init__(machine)
@@ -110,6 +126,21 @@ class FlattenActor(MachineActor):
         super().__init__(machine)
 
 
+class RiskActor(MachineActor):
+    """The guards; what they want to hear is theirs to say."""
+
+    name = "risk"
+    queries = (m.GetGuards,)
+
+    def __init__(self, machine: RiskMachine) -> None:
+        super().__init__(machine)
+        self._wanted = machine.inputs
+
+    def wanted(self) -> tuple[type[m.Message], ...]:
+        """What moves the guards that run."""
+        return self._wanted
+
+
 class ReconcilerActor(MachineActor):
     """Asks for comparisons with the venue."""
 
@@ -125,7 +156,7 @@ class BootActor(MachineActor):
 
     name = "boot"
     queries = (m.GetBoot,)
-    events = (m.StageReached, m.VenueUp, m.Reconciled, m.KillStateChanged, m.Stopping)
+    events = (m.StageReached, m.VenueUp, m.Reconciled, m.BaselineRead, m.KillStateChanged, m.Stopping)
 
     def __init__(self, machine: Boot) -> None:
         super().__init__(machine)

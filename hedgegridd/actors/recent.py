@@ -24,6 +24,10 @@ def words(message: m.Message) -> str:
         case m.KillStateChanged() as e:
             cause = f" by {e.trip_id}: {e.cause}" if e.trip_id else ""
             return f"kill switch {e.previous.value} -> {e.state.value}{cause}"
+        case m.TripsChanged() as e:
+            return "latched: " + ("; ".join(_trip(trip) for trip in e.trips) or "no instrument and no leg")
+        case m.HoldsChanged() as e:
+            return f"{e.source} hold: " + ("; ".join(_hold(hold) for hold in e.holds) or "nothing")
         case m.FlattenProgress() as e:
             return f"{e.flatten_id} {e.after_s} s {e.what}"
         case m.LegFlat() as e:
@@ -50,6 +54,20 @@ def words(message: m.Message) -> str:
             return ""
 
 
+def _trip(trip: m.Trip) -> str:
+    return f"{_scope(trip.scope)} {trip.state.value} by {trip.trip_id} ({trip.action}): {trip.cause}"
+
+
+def _hold(hold: m.Hold) -> str:
+    factor = f" x {hold.factor}" if hold.action == "throttle" else ""
+    return f"{_scope(hold.scope)} {hold.action}{factor} by {hold.key}: {hold.cause}"
+
+
+def _scope(scope: m.Scope) -> str:
+    named = " ".join(each for each in (scope.instrument, scope.leg) if each)
+    return named or "account"
+
+
 class RecentActor(Actor):
     """Keeps the last lines; its loss does not stop trading."""
 
@@ -59,6 +77,8 @@ class RecentActor(Actor):
         m.Recentred,
         m.RegimeChanged,
         m.KillStateChanged,
+        m.TripsChanged,
+        m.HoldsChanged,
         m.FlattenProgress,
         m.LegFlat,
         m.OrderRejected,

@@ -259,6 +259,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     confirm: ClassVar[bool] = False  # the command line asks for the instrument's name before it is sent
     positional: ClassVar[tuple[str, ...]] = ()  # fields that the command line takes by place
 
+    def asks(self) -> bool:
+        """Whether the command line has the instrument's name typed before it sends this."""
+        return self.confirm
+
     def limit_s(self) -> float:
         """Seconds after which the front end gives up on `run`, whatever it waits for."""
         return 15.0

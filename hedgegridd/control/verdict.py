@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from hedgegridd.control.figures import counted, on_grid
+from hedgegridd.control.kept_away import holds_wrong, planned, trips_wrong, ways_out, whole_paused
 from hedgegridd.control.views import age_s
 from hedgegridd.core.entries import DISABLED
 from hedgegridd.messages import (
@@ -84,16 +85,17 @@ def state_of(facts: Facts) -> str:
         return "STOPPING"
     if facts.kill.state in (KillState.HALTED, KillState.REARMING):
         return "HALTED"
-    if facts.kill.state is KillState.TRIPPED or facts.removing:
+    scoped = any(trip.state is KillState.TRIPPED for trip in facts.kill.trips)
+    if facts.kill.state is KillState.TRIPPED or facts.removing or scoped:
         return "TRIPPED"
     if not facts.boot.ready or facts.kill.state is KillState.STARTING:
         return "STARTING"
     wanted = [item for item in facts.desk.instruments if not _is_disabled(item)]
     if not wanted or any(item.paused or not item.trading or item.why_no_entries for item in wanted):
         return "HELD"
-    if any(leg.latched for item in wanted for leg in item.legs):
+    if any(leg.latched for item in wanted for leg in item.legs) or facts.kill.trips:
         return "HELD"
-    return "TRADING"
+    return "HELD" if any(hold.action != "notify" for hold in facts.desk.holds) else "TRADING"
 
 
 def _is_disabled(item: InstrumentView) -> bool:
@@ -109,7 +111,13 @@ def trading_enabled(facts: Facts) -> bool | None:
         return False
     if facts.kill.state is not KillState.ARMED:
         return False
-    return any(item.trading and not item.paused for item in facts.desk.instruments)
+    if facts.desk.silent_sources:
+        return False
+    trips = facts.kill.trips
+    return any(
+        item.trading and not item.paused and not whole_paused(item.instrument, facts.desk.holds, trips)
+        for item in facts.desk.instruments
+    )
 
 
 def safe_of(facts: Facts) -> tuple[str, str]:
@@ -200,7 +208,8 @@ def doing_of(facts: Facts, state: str) -> str:
         return "not known"
     if not facts.desk.instruments:
         return "no instrument is configured"
-    return "; ".join(_doing_one(item, facts.venue) for item in facts.desk.instruments)
+    doing = [_doing_one(item, facts.venue) for item in facts.desk.instruments]
+    return "; ".join((*doing, *planned(facts.desk.holds)))
 
 
 def _doing_one(item: InstrumentView, venue: VenueAnswer | None) -> str:
@@ -223,6 +232,8 @@ def wrong_of(facts: Facts) -> tuple[str, ...]:
     found = list(facts.silent)
     if facts.kill is not None and facts.kill.state in (KillState.TRIPPED, KillState.HALTED):
         found.append(f"kill switch {facts.kill.state.value}: {facts.kill.cause or 'no cause given'}")
+    if facts.kill is not None:
+        found += trips_wrong(facts.kill.trips)
     found += [
         f"{leg.leg.value} {short(item.instrument)}: {leg.qty:f} without its stop at the venue"
         for item, leg in facts.legs
@@ -241,8 +252,19 @@ def wrong_of(facts: Facts) -> tuple[str, ...]:
             for item in facts.desk.instruments
             if not _is_disabled(item)
             for reason in item.why_no_entries
+            if not _told_already(reason, facts)
         ]
+        found += holds_wrong(facts.desk.holds, facts.now_ns)
     return tuple(found)
+
+
+def _told_already(reason: str, facts: Facts) -> bool:
+    """Holds and trips are told once, with their scope, and not again for each instrument and leg."""
+    if facts.desk is None or facts.kill is None:
+        return False
+    names = [f"held by {hold.key}: " for hold in facts.desk.holds]
+    names += [f"ed by {trip.trip_id}: " for trip in facts.kill.trips]
+    return any(name in reason for name in names)
 
 
 def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
@@ -252,13 +274,18 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
     if state == "STARTING":
         return ("wait",)
     if state == "HALTED":
-        return ('hedgegridctl rearm --reason "…"',)
+        return ways_out(facts.kill, facts.now_ns)
     if state == "TRIPPED":
         return ("wait: it goes on until the venue reports nothing", "hedgegridctl status")
     ways = _ways_to_safety(facts, safe)
     if state == "HELD" and facts.desk is not None:
-        if any(item.paused for item in facts.desk.instruments) or any(leg.latched for _, leg in facts.legs):
+        latched = any(leg.latched and not leg.trip_id for _, leg in facts.legs)
+        if latched or any(item.paused for item in facts.desk.instruments):
             ways.append("hedgegridctl resume")
+        if facts.kill is not None and facts.kill.trips:
+            ways += ways_out(facts.kill, facts.now_ns)
+        if any(hold.action != "notify" for hold in facts.desk.holds):
+            ways.append("wait: holds clear by themselves")
         if any(item.throttle == 0 for item in facts.desk.instruments):
             ways.append("hedgegridctl throttle 1")
         if any("trading is stopped" in item.why_no_entries for item in facts.desk.instruments):

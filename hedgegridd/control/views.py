@@ -10,6 +10,7 @@ from hedgegridd.messages import (
     KillSwitchAnswer,
     LedgerView,
     LegView,
+    LimitView,
     LotView,
     OrderView,
     VenueAnswer,
@@ -60,6 +61,7 @@ def leg(view: LegView) -> dict[str, object]:
         "leg": view.leg.value,
         "mode": view.mode.value,
         "latched": view.latched,
+        "trip_id": view.trip_id or None,
         "quantity": exact(view.qty),
         "average_entry": exact(view.average_entry),
         "inventory_usdt": exact(view.inventory_usdt),
@@ -186,9 +188,24 @@ def kill_switch(view: KillSwitchAnswer | None, now_ns: int) -> dict[str, object]
         "trip_id": view.trip_id or None,
         "cause": view.cause or None,
         "action": view.action or None,
+        "guard": view.guard or None,
+        "rearm_from": utc(view.rearm_from_ns),
+        "guards_not_ok": list(view.guards),
         "since": utc(view.since_ns),
         "age_s": age_s(view.since_ns, now_ns),
         "accepted": list(view.accepted),
+    }
+
+
+def limit(view: LimitView, now_ns: int) -> dict[str, object]:
+    """A limit of the pre-trade gate that is not the config's."""
+    return {
+        "name": view.name,
+        "value": exact(view.value),
+        "configured": exact(view.configured),
+        "reason": view.reason or None,
+        "since": utc(view.since_ns),
+        "age_s": age_s(view.since_ns, now_ns),
     }
 
 

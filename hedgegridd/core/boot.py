@@ -1,6 +1,6 @@
 """The stages of start-up as a machine: what is reached, what is waited for, and when trading may begin.
 
-journal -> metrics -> venue -> reconcile -> kill switch -> strategy -> control -> ready
+journal -> metrics -> venue -> reconcile -> guards -> kill switch -> strategy -> control -> ready
 """
 
 import msgspec
@@ -8,7 +8,7 @@ import msgspec
 from hedgegridd import messages as m
 from hedgegridd.model import KillState, Nanos
 
-STAGES = ("journal", "metrics", "venue", "reconcile", "kill switch", "strategy", "control", "ready")
+STAGES = ("journal", "metrics", "venue", "reconcile", "guards", "kill switch", "strategy", "control", "ready")
 
 
 class BootView(msgspec.Struct, kw_only=True):
@@ -18,6 +18,7 @@ class BootView(msgspec.Struct, kw_only=True):
     waits_for: str = ""
     since_ns: Nanos = 0
     stopping: bool = False
+    baseline: bool = False  # the guards have read it
 
 
 class Boot:
@@ -46,6 +47,9 @@ class Boot:
                 return self._reach(env, "reconcile", "the venue's orders and legs compared with ours")
             case m.Reconciled():
                 return self._reconciled(env, message)
+            case m.BaselineRead():
+                self._view.baseline = True
+                return self._guarded(env)
             case m.KillStateChanged():
                 return self._armed(env, message)
             case m.Stopping():
@@ -73,6 +77,15 @@ class Boot:
             return []
         if not reconciled.ok:
             return self._reach(env, "reconcile", "; ".join(reconciled.differences[:3]))
+        return [
+            *self._reach(env, "guards", "equity, positions and marks that the guards judge by"),
+            *self._guarded(env),
+        ]
+
+    def _guarded(self, env: m.Envelope) -> list[m.Message]:
+        """Nothing is armed before the guards have what they judge by."""
+        if self._view.stage != "guards" or not self._view.baseline:
+            return []
         return [*self._reach(env, "kill switch", "start-up checks"), m.StartChecked()]
 
     def _armed(self, env: m.Envelope, change: m.KillStateChanged) -> list[m.Message]:

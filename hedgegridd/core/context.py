@@ -3,8 +3,9 @@
 from datetime import tzinfo
 
 from hedgegridd import messages as m
-from hedgegridd.config import Config
+from hedgegridd.config import Config, Pretrade
 from hedgegridd.core.ledger import Ledger
+from hedgegridd.core.limits import in_force
 from hedgegridd.core.state import DeskState
 from hedgegridd.model import Leg, OrderTag, Purpose, client_order_id
 
@@ -29,10 +30,15 @@ class Context:
         self.now_ns = env.time_ns
         self.mono = env.mono_ns
         self.out = []
-        window = max(RECENT_NS, self.config.pretrade.duplicate_window_ms * 1_000_000)
+        window = max(RECENT_NS, self.limits.duplicate_window_ms * 1_000_000)
         recent = self.state.recent
         if recent and self.mono - recent[0].at_ns >= window:
             self.state.recent = [each for each in recent if self.mono - each.at_ns < window]
+
+    @property
+    def limits(self) -> Pretrade:
+        """Of the pre-trade gate, as configured and as changed since."""
+        return in_force(self.config.pretrade, self.state.limits)
 
     def say(self, message: m.Message) -> None:
         """Put a message out."""

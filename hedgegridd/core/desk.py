@@ -14,14 +14,15 @@ import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.config import Config
-from hedgegridd.core import views
+from hedgegridd.core import figures, views
 from hedgegridd.core.context import SECOND_NS, Context
+from hedgegridd.core.exits import backoff_key
 from hedgegridd.core.fills import book_fill
 from hedgegridd.core.grid import GridMachine
 from hedgegridd.core.operator import OperatorDesk, weight_share
 from hedgegridd.core.reconcile import compare
-from hedgegridd.core.state import DeskState, GridState, new_grid_state
-from hedgegridd.model import KillState, Nanos, OrderStatus
+from hedgegridd.core.state import DeskState, GridState, HoldState, new_grid_state
+from hedgegridd.model import LEGS, KillState, Nanos, OrderStatus, Purpose
 
 WAKE_VIEW = "view"
 WAKE_TRUTH = "truth"
@@ -33,13 +34,19 @@ LOST_ORDERS = 10_000  # more than a process can have sent that the journal does 
 
 
 class Desk:
-    """The machine. `epoch` of the state folder is in every order id; `zone` (None: the config's) begins the day."""
+    """The machine. `epoch` of the state folder is in every order id; `zone` (None: the config's) begins the day.
 
-    def __init__(self, config: Config, epoch: str, zone: tzinfo | None = None) -> None:
+    Nothing is traded before each of `hold_sources` has said in this process what it holds.
+    """
+
+    def __init__(
+        self, config: Config, epoch: str, zone: tzinfo | None = None, hold_sources: tuple[str, ...] = ()
+    ) -> None:
         self._config = config
         self._epoch = epoch
+        self._hold_sources = hold_sources
         self._zone = ZoneInfo(config.daemon.timezone) if zone is None else zone
-        self._load(DeskState())
+        self._load(DeskState(held=HoldState(silent=list(hold_sources))))
 
     def _load(self, state: DeskState) -> None:
         for grid in self._config.grid:
@@ -79,6 +86,8 @@ class Desk:
         if state.kill in (KillState.ARMED, KillState.REARMING):
             state.kill = KillState.STARTING  # until the kill switch says what is true now
         state.feeds_down.clear()
+        state.held.holds.clear()  # what holds now is what this process is told; trips stay
+        state.held.silent = list(self._hold_sources)
         state.waiters.clear()
         state.recent.clear()
         state.view_due, state.view_mono = False, None
@@ -111,6 +120,8 @@ class Desk:
                 | m.StartTrading()
                 | m.StopTrading()
                 | m.SetMode()
+                | m.TrimLeg()
+                | m.SetLimits()
             ):
                 due = tuple(self._grids) if self._operator.handle(env.seq, message) else ()
             case m.Reconcile():
@@ -126,6 +137,11 @@ class Desk:
             case m.VenueFailed():
                 self._truth_failed(message)
                 due = ()
+            case m.AccountRead():
+                self._state.truth.account, self._state.truth.account_ns = message.account, ctx.now_ns
+                due = ()
+            case m.PlaceStop():
+                due = self._place_stop(env.seq, message)
             case m.IncomeBooked():
                 ctx.ledger.income(message, ctx.mono)
                 due = ()
@@ -133,12 +149,17 @@ class Desk:
                 m.KillStateChanged() | m.HaltEntries() | m.Stopping() | m.FeedChanged() | m.FlattenFinished()
             ):
                 due = self._account_event(message)
+            case m.HoldsChanged() | m.TripsChanged():
+                due = self._held(message)
             case _:
                 due = self._order_event(message)
         for name in due:
             self._grids[name].decide()
         self._operator.settle()
         self._ask_truth()
+        moved = figures.moved(message, tuple(self._grids))
+        if moved is not None:
+            ctx.say(figures.risk_figures(ctx, self._grids, moved))
         self._show(message)
         return ctx.out
 
@@ -182,13 +203,17 @@ class Desk:
         match message:
             case m.KillStateChanged():
                 state.kill = message.state
+                if message.state is KillState.REARMING:
+                    self._ctx.ledger.restart_session()
                 if message.state is KillState.ARMED:
                     state.halt = None
-                    if message.previous is KillState.REARMING:
-                        self._operator.rearmed()
+                    self._operator.release_latches()
             case m.HaltEntries():
-                state.halt = f"{message.trip_id}: {message.cause}"
-                self._operator.wait_gone(0, names, message.trip_id, {})
+                if message.instrument is None and not message.legs:
+                    state.halt = f"{message.trip_id}: {message.cause}"
+                scope = names if message.instrument is None else (message.instrument,)
+                halted = tuple(name for name in scope if name in self._grids)
+                self._operator.wait_gone(0, halted, message.trip_id, {}, message.legs or LEGS)
             case m.Stopping():
                 state.stopping = message.reason
                 self._operator.wait_gone(0, names, "stopping", {})
@@ -200,6 +225,18 @@ class Desk:
             case _:
                 pass  # FlattenFinished: each leg has been told by LegFlat
         return names
+
+    def _held(self, message: m.HoldsChanged | m.TripsChanged) -> tuple[str, ...]:
+        """The whole set that is in force now, of one source or of the kill switch."""
+        held = self._state.held
+        if isinstance(message, m.HoldsChanged):
+            held.holds[message.source] = message.holds
+            if message.source in held.silent:
+                held.silent.remove(message.source)
+        else:
+            held.trips = message.trips
+        self._operator.release_latches()
+        return tuple(self._grids)
 
     def _order_event(self, message: m.Message) -> tuple[str, ...]:
         name: str = getattr(message, "instrument", "")
@@ -229,6 +266,7 @@ class Desk:
             case m.LegFlat():
                 grid.on_flat(message.leg)
                 self._operator.on_flat(name, message.leg)
+                self._operator.release_latches()
             case m.VenueAction():
                 if message.kind in ("ADL", "LIQUIDATION"):
                     grid.state.halted = f"{message.kind} by the venue {message.detail}".rstrip()
@@ -236,6 +274,17 @@ class Desk:
             case _:
                 raise TypeError(f"the desk has no row for {type(message).__name__}")
         return (name,)
+
+    def _place_stop(self, to: int, command: m.PlaceStop) -> tuple[str, ...]:
+        """Try a leg stop again that was refused or lost; the venue is asked what really rests."""
+        grid = self._grids.get(command.instrument)
+        if grid is None:
+            self._ctx.say(m.Refused(to=to, reason=f"instrument {command.instrument!r} is not traded here"))
+            return ()
+        grid.state.legs[command.leg].backoffs.pop(backoff_key(Purpose.STOP, ""), None)
+        self._ctx.want_truth(f"{command.leg} stop: {command.reason}", urgent=True)
+        self._ctx.say(m.Done(to=to))
+        return (grid.id,)
 
     # ---------------------------------------------------------------------------------------------- venue truth
 
@@ -285,6 +334,7 @@ class Desk:
         # At the first comparison the books take what the venue says: that is adoption, not disagreement.
         ok = not outcome.again and (first or not outcome.differences)
         truth.ok_ns = report.asked_ns if ok else truth.ok_ns
+        truth.differences = () if ok else tuple(outcome.differences)
         waiting = [
             waiter
             for waiter in state.waiters

@@ -9,6 +9,7 @@ from hedgegridd import config
 from hedgegridd import messages as m
 from hedgegridd.core import funding
 from hedgegridd.core.context import Context
+from hedgegridd.core.holds import PAUSE_KEY, factor, why_held, why_leg_held
 from hedgegridd.core.ladder import Dropped, RungTarget, build_ladder, step_of
 from hedgegridd.core.occupancy import OpenLot, cap, drop_occupied
 from hedgegridd.core.orders import OrderBook
@@ -31,6 +32,21 @@ def kind_of(reason: str) -> str:
 
 def why_no_entries(grid: config.Grid, state: GridState, reading: Reading, ctx: Context) -> list[str]:
     """Why this instrument may have no entries now, in words; empty when it may."""
+    why = why_not_permitted(grid, state, ctx)
+    if not reading.warm:
+        why.append(f"regime filter is warming up: {state.regime.bars} of {grid.bars_to_warm} bars")
+    if state.mark is None or state.mid is None:
+        why.append("no mark price yet")
+    if state.throttle == ZERO:
+        why.append("throttle is 0")
+    return why
+
+
+def why_not_permitted(grid: config.Grid, state: GridState, ctx: Context) -> list[str]:
+    """Why somebody or something keeps entries of this instrument away, whatever the strategy wants.
+
+    The pre-trade gate asks as well, for every entry: what the pipeline should not have wanted is refused there.
+    """
     why = []
     desk = ctx.state
     if state.instrument is None:
@@ -56,16 +72,11 @@ def why_no_entries(grid: config.Grid, state: GridState, reading: Reading, ctx: C
     if state.refused is not None:
         why.append(state.refused)
     why += [f"{channel} feed is down" for channel in sorted(desk.feeds_down)]
-    if not reading.warm:
-        why.append(f"regime filter is warming up: {state.regime.bars} of {grid.bars_to_warm} bars")
-    if state.mark is None or state.mid is None:
-        why.append("no mark price yet")
+    why += why_held(desk.held, grid.instrument_id)
     if state.bar_mono is None:
         why.append("no bar yet")
     elif _bar_is_old(grid, state, ctx.mono):
         why.append(f"no bar for {grid.max_bar_age_s} s")
-    if state.throttle == ZERO:
-        why.append("throttle is 0")
     return why
 
 
@@ -77,17 +88,24 @@ def _bar_is_old(grid: config.Grid, state: GridState, mono: int) -> bool:
     return on_arrival or in_market
 
 
-def why_leg_has_none(state: GridState, leg: Leg, qty: Decimal) -> str | None:
+def why_leg_has_none(grid: config.Grid, state: GridState, leg: Leg, ctx: Context) -> str | None:
     """Why this leg may have no entries now although the instrument may; None when it may."""
     each = state.legs[leg]
+    held = why_leg_held(ctx.state.held, grid.instrument_id, leg)
+    if held:
+        return "; ".join(held)
     if each.owned:
         return f"{leg} is being flattened by {each.flatten_id}"
     if each.latched:
-        return f"{leg} was flattened by {each.flatten_id}: resume to trade it again"
+        until = "rearm to trade it again" if each.trip_id else "resume to trade it again"
+        if each.trip_id.startswith(PAUSE_KEY):
+            until = f"until {each.trip_id} is over"
+        return f"{leg} was flattened by {each.flatten_id}: {until}"
     if each.closing:
         return f"{leg} stop was passed: being closed at market"
     if each.mode is LegMode.GRACEFUL_STOP:
-        return None if qty > ZERO else f"{leg} mode is graceful_stop and the leg is flat"
+        flat = ctx.ledger.leg(grid.instrument_id, leg).qty == ZERO
+        return f"{leg} mode is graceful_stop and the leg is flat" if flat else None
     return None if each.mode is LegMode.NORMAL else f"{leg} mode is {each.mode}"
 
 
@@ -120,10 +138,11 @@ def wanted_entries(
     targets: dict[Leg, tuple[RungTarget, ...]] = {}
     dropped: dict[Leg, Dropped] = {}
     for leg in LEGS:
-        if why_leg_has_none(state, leg, qtys[leg]) is not None:
+        if why_leg_has_none(grid, state, leg, ctx) is not None:
             targets[leg], dropped[leg] = (), ()
             continue
-        scale = state.throttle * funding.entry_scale(
+        scale = state.throttle * factor(ctx.state.held, grid.instrument_id, leg)
+        scale *= funding.entry_scale(
             leg,
             rate=state.funding_rate,
             minutes_to_funding=_minutes_to_funding(state),

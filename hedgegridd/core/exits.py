@@ -126,6 +126,12 @@ def refused(
         if meant and not order.lot and qty == ZERO:
             state.stop_needs_position = True
             return
+    elif order.purpose is Purpose.CLOSE and code == -4164 and lot is not None and lot.trim is not None:
+        if lot.trim < lot.qty:
+            lot.trim = lot.qty  # too small a part of it: all of it goes
+        else:
+            lot_book.spare(lot)  # the venue takes no order of this size: its stop protects it
+        return
     elif order.purpose is Purpose.TAKE_PROFIT and code == -4164 and not state.exits_need_notional:
         state.exits_need_notional = True
         return
@@ -212,13 +218,14 @@ class _Planner:
         if view.stop is not None and not protected and self.crossed(view.stop):
             state.closing = True
         for lot in state.lots.values():
-            if lot.stopping_since is not None:
+            if lot.stopping_since is not None and lot.trim is None:
                 continue
             own = self.by_lot.get((Purpose.STOP, lot.lot_id), [])
             if any(order.status is OrderStatus.WORKING or order.triggered for order in own):
                 continue  # its stop rests at the venue, which executes it
             if self.crossed(lot_book.stop_price(lot, view.leg, view.grid.sl_steps)):
-                lot.stopping_since = view.mono
+                lot.stopping_since = view.mono if lot.stopping_since is None else lot.stopping_since
+                lot.trim = None if lot.trim is None else lot.qty
 
     # ------------------------------------------------------------------------------------------------- closing
 
@@ -248,7 +255,7 @@ class _Planner:
         if exits and self.view.mono < deadline:
             self.plan.wakes.append(deadline)
             return
-        self.close(lot.qty, lot.level, lot.lot_id)
+        self.close(lot.qty if lot.trim is None else min(lot.trim, lot.qty), lot.level, lot.lot_id)
 
     # -------------------------------------------------------------------------------------------- take-profits
 
@@ -433,9 +440,11 @@ def plan_exits(state: LegState, view: ExitView) -> ExitPlan:
         if (order.lot or order.purpose is Purpose.TAKE_PROFIT) and not planner.unexplained():
             planner.cancel(order)  # its lot is closed, or was never ours
     planner.combine_small()
-    for lot in list(state.lots.values()):
+    for lot in lot_book.outermost_first(state.lots, view.leg):
         if lot.stopping_since is not None:
             planner.stop_lot(lot, lot.stopping_since)
+    for lot in list(state.lots.values()):
+        if lot.stopping_since is not None:
             continue
         planner.cover(lot)
         if view.grid.stops == "leg+lots":

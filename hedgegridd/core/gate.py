@@ -8,6 +8,8 @@ from hedgegridd import config
 from hedgegridd import messages as m
 from hedgegridd.core import pretrade
 from hedgegridd.core.context import Context
+from hedgegridd.core.entries import why_not_permitted
+from hedgegridd.core.holds import why_leg_held
 from hedgegridd.core.margin import AccountFigures, Working
 from hedgegridd.core.orders import OrderBook
 from hedgegridd.core.pretrade import Approved, LegView, PretradeView, Recent, Refused, Resting
@@ -46,12 +48,13 @@ def judge(
         account=_account(grid, state, book, ctx) if entry else None,
         open_orders=sum(1 for each in book.live() if not each.algo) if entry else None,
         position=position,
+        holds=_holds(order.leg, grid, state, ctx) if entry else (),
         resting=tuple(Resting(leg=each.leg, side=each.side, price=each.price) for each in book.live())
         if entry
         else (),
         recent=tuple(ctx.state.recent) if entry else (),
     )
-    verdict = pretrade.check(order, view, ctx.config.pretrade, part=part)
+    verdict = pretrade.check(order, view, ctx.limits, part=part)
     if isinstance(verdict, Approved):
         ctx.state.recent.append(
             Recent(
@@ -66,6 +69,11 @@ def judge(
             )
         )
     return verdict
+
+
+def _holds(leg: Leg, grid: config.Grid, state: GridState, ctx: Context) -> tuple[str, ...]:
+    """Why nobody may enter this leg now."""
+    return (*why_not_permitted(grid, state, ctx), *why_leg_held(ctx.state.held, grid.instrument_id, leg))
 
 
 def _legs(grid: config.Grid, state: GridState, book: OrderBook, ctx: Context) -> dict[Leg, LegView]:

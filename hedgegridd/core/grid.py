@@ -12,6 +12,7 @@ from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.diff import LiveEntry, diff
 from hedgegridd.core.entries import Wanted, note_dropped, wanted_entries, why_no_entries
 from hedgegridd.core.exits import ExitView
+from hedgegridd.core.holds import PAUSE_KEY
 from hedgegridd.core.ladder import RungTarget, should_recentre
 from hedgegridd.core.orders import OrderBook
 from hedgegridd.core.placing import Placer, rung_key
@@ -184,8 +185,12 @@ class GridMachine:
         """A flatten owns these legs now."""
         for leg in event.legs:
             each = self.state.legs[leg]
+            if not (each.latched and event.origin.startswith(PAUSE_KEY)):
+                each.trip_id = (
+                    event.origin
+                )  # the end of a planned pause must not undo what somebody latched before
             each.latched, each.owned, each.flat_told = True, True, False
-            each.flatten_id, each.trip_id = event.flatten_id, event.origin
+            each.flatten_id = event.flatten_id
 
     def on_flat(self, leg: Leg) -> None:
         """The venue holds nothing on the leg; it is ours again once its last fills have been booked."""

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 
+import msgspec
+
 from hedgegridd import messages as m
 from hedgegridd.core.state import LedgerState, LegAccount
 from hedgegridd.model import LEGS, ZERO, Leg
@@ -16,6 +18,16 @@ INCOMES_KEPT = 8192
 _NS = 1_000_000_000
 _TRADES = frozenset({"COMMISSION", "REALIZED_PNL"})  # the fills have told these already
 _COSTS = frozenset({"INSURANCE_CLEAR", "LIQUIDATION_FEE"})
+
+
+class Periods(msgspec.Struct, frozen=True, kw_only=True):
+    """What the guards judge, in USDT; None: not known yet."""
+
+    equity: Decimal | None
+    peak: Decimal | None
+    session_peak: Decimal | None
+    session: Decimal | None
+    day: Decimal | None
 
 
 class Ledger:
@@ -77,6 +89,8 @@ class Ledger:
             self._s.transfers += event.amount
             if self._s.peak is not None:
                 self._s.peak += event.amount
+            if self._s.session_peak is not None:
+                self._s.session_peak += event.amount
         return True
 
     def _other(self, asset: str, amount: Decimal) -> None:
@@ -132,6 +146,8 @@ class Ledger:
         equity = self.equity
         if equity is not None and (self._s.peak is None or equity > self._s.peak):
             self._s.peak = equity
+        if equity is not None and (self._s.session_peak is None or equity > self._s.session_peak):
+            self._s.session_peak = equity
         if self._s.inception_base is None:
             self._s.inception_base = total
         if self._s.session_base is None:
@@ -143,7 +159,11 @@ class Ledger:
 
     def new_session(self) -> None:
         """Since start begins now."""
-        self._s.session_base = None
+        self._s.session_base = self._s.session_peak = None
+
+    def restart_session(self) -> None:
+        """What is measured since start begins anew with what is known now (a human rearms after a trip)."""
+        self._s.session_base, self._s.session_peak = self.total, self.equity
 
     # ------------------------------------------------------------------------------------------------- reading
 
@@ -212,6 +232,22 @@ class Ledger:
         """Realised plus unrealised."""
         unrealized = self.unrealized
         return None if unrealized is None else self.realized + unrealized
+
+    def periods(self) -> Periods:
+        """Equity, its peaks, and what was won since start and since the day began."""
+        unrealized, realized = self.unrealized, self.realized
+        total = None if unrealized is None else realized + unrealized
+        equity = None
+        if self._s.opening is not None and total is not None:
+            equity = self._s.opening + total + self._s.transfers
+        base, day = self._s.session_base, self._s.day_base
+        return Periods(
+            equity=equity,
+            peak=self._s.peak,
+            session_peak=self._s.session_peak,
+            session=None if total is None or base is None else total - base,
+            day=None if total is None or day is None else total - day,
+        )
 
     def notional(self, instrument: str, price: Decimal) -> Decimal:
         """Gross notional of both legs at a price."""

@@ -39,13 +39,45 @@ def add_fill(lots: Lots, entry: Order, qty: Decimal, price: Decimal, ts_ns: int)
     return lot
 
 
+def outermost_first(lots: Mapping[str, Lot], leg: Leg) -> list[Lot]:
+    """Lots by their price, the one furthest from the market's other side first."""
+    return sorted(lots.values(), key=lambda lot: (leg.sign * lot.price, lot.lot_id))
+
+
+def mark_for_trim(lots: Mapping[str, Lot], leg: Leg, qty: Decimal, mono: int) -> None:
+    """Have `qty` closed at market, outermost lots first; what is being closed already counts, nothing is marked twice."""
+    for lot in outermost_first(lots, leg):
+        if lot.stopping_since is not None and lot.trim is None:
+            qty -= lot.qty
+            continue
+        want = min(max(qty, ZERO), lot.qty)
+        if want > (lot.trim or ZERO):
+            lot.trim = want
+            lot.stopping_since = mono if lot.stopping_since is None else lot.stopping_since
+        qty -= lot.trim or ZERO
+
+
+def trimming(lots: Mapping[str, Lot]) -> Decimal:
+    """What trims still want closed."""
+    return sum((lot.trim for lot in lots.values() if lot.trim is not None), ZERO)
+
+
+def spare(lot: Lot) -> None:
+    """The trim of a lot is over: what is left of it is kept, with exits of its own."""
+    lot.trim = lot.stopping_since = None
+
+
 def take(lots: Lots, leg: Leg, qty: Decimal, first: str = "") -> Decimal:
     """Close `qty`, of the lot `first` before all others, then outermost first; returns what no lot had."""
-    order = sorted(lots.values(), key=lambda lot: (lot.lot_id != first, leg.sign * lot.price, lot.lot_id))
+    order = sorted(outermost_first(lots, leg), key=lambda lot: lot.lot_id != first)
     for lot in order:
         part = min(qty, lot.qty)
         lot.qty -= part
         qty -= part
+        if lot.trim is not None:
+            lot.trim -= part
+            if lot.trim <= ZERO:
+                spare(lot)
         if lot.qty == ZERO:
             del lots[lot.lot_id]
         if qty == ZERO:

@@ -3,9 +3,11 @@
 from decimal import Decimal
 
 from hedgegridd import messages as m
-from hedgegridd.core import views
+from hedgegridd.core import limits, views
+from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.grid import GridMachine
+from hedgegridd.core.holds import PAUSE_KEY, covers, in_force
 from hedgegridd.core.state import Waiter
 from hedgegridd.model import LEGS, KillState, Leg, LegMode, OrderStatus, Purpose
 
@@ -47,6 +49,10 @@ class OperatorDesk:
                 return True
             case m.SetMode():
                 return self._mode(seq, command, names)
+            case m.SetLimits():
+                return self._limits(seq, command)
+            case m.TrimLeg():
+                return self._trim(seq, command)
             case _:
                 raise TypeError(f"the desk has no row for {type(command).__name__}")
 
@@ -115,15 +121,42 @@ class OperatorDesk:
             return False
         unlatched: list[str] = []
         was_paused = any(self._grids[name].state.paused is not None for name in names)
+        tripped = self._tripped(names)
+        if tripped and not self._resumable(names):
+            self._refuse(
+                seq, f"latched by {'; '.join(tripped)}; nothing changed", ("flatten", "status", "rearm")
+            )
+            return False
         for name in names:
             grid = self._grids[name].state
             grid.paused = grid.halted = None
-            legs = tuple(leg for leg in LEGS if grid.legs[leg].latched)
+            legs = tuple(leg for leg in LEGS if grid.legs[leg].latched and not grid.legs[leg].trip_id)
             self._unlatch(name, legs)
             unlatched += [f"{name} {leg}" for leg in legs]
         detail: dict[str, object] = {"old": was_paused, "new": False, "unlatched": unlatched}
+        if tripped:  # what a trip has latched is left by rearm alone
+            detail["needs_rearm"] = tripped
         self._ctx.say(m.Done(to=seq, detail=detail))
         return True
+
+    def _resumable(self, names: tuple[str, ...]) -> bool:
+        """Whether there is anything that `resume` ends."""
+        states = [self._grids[name].state for name in names]
+        return any(
+            state.paused is not None
+            or state.halted is not None
+            or any(leg.latched and not leg.trip_id for leg in state.legs.values())
+            for state in states
+        )
+
+    def _tripped(self, names: tuple[str, ...]) -> list[str]:
+        """Trips of legs and instruments that cover something of these instruments, in words."""
+        trips = self._ctx.state.held.trips
+        return [
+            f"{trip.trip_id}: {trip.cause}"
+            for trip in trips
+            if any(covers(trip.scope, name, leg) for name in names for leg in LEGS)
+        ]
 
     def _unlatch(self, name: str, legs: tuple[Leg, ...]) -> None:
         for leg in legs:
@@ -136,11 +169,25 @@ class OperatorDesk:
         if legs:
             self._ctx.say(m.LegsUnlatched(instrument=name, legs=legs))
 
-    def rearmed(self) -> None:
-        """Rearm undoes what the trip latched; legs that an operator flattened wait for `resume`."""
+    def release_latches(self) -> None:
+        """Legs are free once the trip or the planned pause that flattened them is over and they are ours again.
+
+        Legs that an operator flattened wait for `resume`.
+        """
+        state = self._ctx.state
+        latched = {trip.trip_id for trip in state.held.trips} | {hold.key for hold in in_force(state.held)}
         for name, grid in self._grids.items():
             legs = grid.state.legs
-            self._unlatch(name, tuple(leg for leg in LEGS if legs[leg].trip_id and not legs[leg].owned))
+            free = (leg for leg in LEGS if legs[leg].trip_id and legs[leg].trip_id not in latched)
+            account = state.kill is not KillState.ARMED
+            self._unlatch(
+                name,
+                tuple(
+                    leg
+                    for leg in free
+                    if not legs[leg].owned and (not account or legs[leg].trip_id.startswith(PAUSE_KEY))
+                ),
+            )
 
     def _start(self, seq: int, names: tuple[str, ...]) -> bool:
         state = self._ctx.state
@@ -179,6 +226,39 @@ class OperatorDesk:
             self.wait_gone(seq, names, "mode", detail, legs)
         return True
 
+    def _limits(self, seq: int, command: m.SetLimits) -> bool:
+        ctx = self._ctx
+        old = limits.change(command, ctx.config.pretrade, ctx.state.limits, ctx.now_ns)
+        if isinstance(old, str):
+            self._refuse(seq, f"{old}; nothing changed", ("status",))
+            return False
+        new = {name: str(value) for name, value in command.values.items()}
+        self._ctx.say(m.Done(to=seq, detail={"old": old, "new": new}))
+        return True
+
+    def _trim(self, seq: int, command: m.TrimLeg) -> bool:
+        """Mark the outermost lots; the pass closes them one after another, and their take-profits go first."""
+        name, leg = command.instrument, command.leg
+        grid = self._grids[name]
+        state, rules = grid.state.legs[leg], grid.state.instrument
+        if not command.share.is_finite() or not 0 < command.share <= 1:
+            self._refuse(seq, f"share must be above 0 and at most 1, not {command.share}", ())
+            return False
+        if rules is None or not self._ctx.state.reconciled:
+            self._refuse(seq, "our books were not compared with the venue's yet", ("flatten", "status"))
+            return False
+        if state.owned or state.mode is LegMode.MANUAL:
+            why = f"being flattened by {state.flatten_id}" if state.owned else "in mode manual"
+            self._refuse(seq, f"{name} {leg} is {why}", ("flatten", "status"))
+            return False
+        held = self._ctx.ledger.leg(name, leg).qty
+        qty = min(held, -rules.floor_qty(-held * command.share))  # rounded up: a small leg is not spared
+        lot_book.mark_for_trim(state.lots, leg, qty, self._ctx.mono)
+        detail = {"asked": str(qty), "before": str(held), "reason": command.reason}
+        waiter = Waiter(to=seq, kind="trim", instruments=(name,), legs=(leg,), cause="trim", detail=detail)
+        self._wait(waiter)
+        return True
+
     # ------------------------------------------------------------------------------------------------- outcomes
 
     def settle(self) -> None:
@@ -192,6 +272,8 @@ class OperatorDesk:
                 done = self._gone(waiter)
             elif waiter.kind == "start":
                 done = self._started(waiter)
+            elif waiter.kind == "trim":
+                done = self._trimmed(waiter)
             else:
                 done = False  # answered by the comparison or the leg it waits for
             if not done and waiter.to and self._ctx.mono - waiter.since_mono >= _limit_ns(waiter):
@@ -219,7 +301,9 @@ class OperatorDesk:
             self._refuse(waiter.to, reason, ("status",))
             return
         detail: dict[str, object] = {"verified": False, **waiter.detail}
-        if waiter.kind == "flat":
+        if waiter.kind == "trim":
+            detail["quantity"] = str(self._ctx.ledger.leg(waiter.instruments[0], waiter.legs[0]).qty)
+        elif waiter.kind == "flat":
             detail["residuals"] = {
                 f"{name}-{leg}": str(self._ctx.ledger.leg(name, leg).qty) for name, leg in waiter.open_legs
             }
@@ -243,6 +327,14 @@ class OperatorDesk:
             self._ctx.say(m.EntriesGone(cause=waiter.cause))
         if waiter.to:
             self._ctx.say(m.Done(to=waiter.to, detail={"entries_resting": 0, **waiter.detail}))
+        return True
+
+    def _trimmed(self, waiter: Waiter) -> bool:
+        grid, leg = self._grids[waiter.instruments[0]], waiter.legs[0]
+        if lot_book.trimming(grid.state.legs[leg].lots) or any(grid.book.live(leg, Purpose.CLOSE)):
+            return False
+        left = str(self._ctx.ledger.leg(grid.id, leg).qty)
+        self._ctx.say(m.Done(to=waiter.to, detail={**waiter.detail, "verified": True, "quantity": left}))
         return True
 
     def _started(self, waiter: Waiter) -> bool:

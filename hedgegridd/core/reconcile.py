@@ -62,7 +62,7 @@ def compare(truth: m.VenueTruth, grids: dict[str, GridMachine], ctx: Context) ->
             grid.state.refused = "not ours, so not traded: " + ", ".join(foreign)
             outcome.notes.append(f"{name}: {grid.state.refused}")
     _wallet(truth, ctx, outcome)
-    ctx.state.truth.account = truth.account
+    ctx.state.truth.account, ctx.state.truth.account_ns = truth.account, truth.asked_ns
     ctx.state.truth.trade_cursor.update(truth.trade_cursor)
     if truth.income_cursor_ms is not None:
         ctx.state.truth.income_cursor_ms = truth.income_cursor_ms

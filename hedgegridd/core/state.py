@@ -9,7 +9,7 @@ import msgspec
 
 from hedgegridd.core.pretrade import Recent
 from hedgegridd.core.regime import RegimeState
-from hedgegridd.messages import VenueAccount
+from hedgegridd.messages import Hold, Trip, VenueAccount
 from hedgegridd.model import (
     LEGS,
     ZERO,
@@ -81,6 +81,7 @@ class Lot(msgspec.Struct, kw_only=True):
     generation: int = 0  # number of the centre under which its entry rested
     combine: bool = False  # its take-profits are too small one by one: cancel them, place one
     stopping_since: int | None = None  # monotonic; its stop was crossed: it is being closed at market
+    trim: Decimal | None = None  # being closed, but no more of it than this: a trim asked for it
 
 
 class RungWait(msgspec.Struct, kw_only=True):
@@ -108,7 +109,7 @@ class LegState(msgspec.Struct, kw_only=True):
     owned: bool = False
     flat_told: bool = False  # the flatten is done, its last fills have not all come yet
     flatten_id: str = ""
-    trip_id: str = ""  # the trip whose flatten latched it
+    trip_id: str = ""  # the trip or planned pause whose flatten latched it
     lots: dict[str, Lot] = {}
     waits: dict[str, RungWait] = {}
     backoffs: dict[str, Backoff] = {}
@@ -199,6 +200,7 @@ class LedgerState(msgspec.Struct, kw_only=True):
     other_assets: dict[str, Decimal] = {}
     incomes: dict[str, bool] = {}
     peak: Decimal | None = None
+    session_peak: Decimal | None = None
     residual: Decimal | None = None
     day: str = ""
     day_base: Decimal | None = None
@@ -240,7 +242,29 @@ class TruthState(msgspec.Struct, kw_only=True):
     income_cursor_ms: int | None = None
     funding_cursor_ms: int | None = None
     account: VenueAccount | None = None
+    account_ns: Nanos | None = None  # wall time of that report
+    differences: tuple[str, ...] = ()  # of the last comparison; () when it agreed
     ok_ns: Nanos | None = None  # wall time of the question whose answer last agreed with our books
+
+
+class LimitChange(msgspec.Struct, kw_only=True):
+    """A limit of `[pretrade]` that was changed at run time, and what the config said then (None: nothing)."""
+
+    value: Decimal
+    configured: Decimal | None
+    reason: str
+    since_ns: Nanos
+
+
+class HoldState(msgspec.Struct, kw_only=True):
+    """What keeps entries away: holds by source, trips of legs and instruments (the account's own is `DeskState.kill`).
+
+    `silent`: sources of holds that this process has not heard: nothing is traded before.
+    """
+
+    holds: dict[str, tuple[Hold, ...]] = {}
+    silent: list[str] = []
+    trips: tuple[Trip, ...] = ()
 
 
 class DeskState(msgspec.Struct, kw_only=True):
@@ -257,5 +281,7 @@ class DeskState(msgspec.Struct, kw_only=True):
     waiters: list[Waiter] = []
     truth: TruthState = msgspec.field(default_factory=TruthState)
     recent: list[Recent] = []  # approved orders of the last 10 s
+    held: HoldState = msgspec.field(default_factory=HoldState)
+    limits: dict[str, LimitChange] = {}
     view_due: bool = False
     view_mono: int | None = None

@@ -3,11 +3,13 @@
 import msgspec
 
 from hedgegridd import messages as m
+from hedgegridd.core import limits
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import Context
 from hedgegridd.core.entries import why_leg_has_none
 from hedgegridd.core.exits import too_small
 from hedgegridd.core.grid import GridMachine
+from hedgegridd.core.holds import in_force
 from hedgegridd.core.ladder import RungTarget, build_ladder
 from hedgegridd.core.state import Order
 from hedgegridd.model import LEGS, ZERO, Leg, LegMode, OrderStatus, Purpose
@@ -108,6 +110,7 @@ def leg_view(grid: GridMachine, leg: Leg, ctx: Context) -> m.LegView:
             for lot in lots
         ),
         peak_lots=state.peak_lots,
+        trip_id=state.trip_id,
         entries_under_way=len(list(grid.book.live(leg, Purpose.ENTRY))) - entries_resting(grid, leg),
         no_rungs=_no_rungs(grid, leg),
     )
@@ -127,7 +130,7 @@ def why(grid: GridMachine, ctx: Context) -> tuple[str, ...]:
     """Every reason for no entries, of the instrument and of each leg."""
     reasons = grid.why()
     for leg in LEGS:
-        reason = why_leg_has_none(grid.state, leg, ctx.ledger.leg(grid.id, leg).qty)
+        reason = why_leg_has_none(grid.grid, grid.state, leg, ctx)
         if reason is not None:
             reasons.append(reason)
     return tuple(reasons)
@@ -181,6 +184,9 @@ def desk_view(ctx: Context, grids: dict[str, GridMachine]) -> m.DeskView:
         feeds_down=tuple(sorted(ctx.state.feeds_down)),
         unsettled=unsettled(ctx, grids),
         stopping=ctx.state.stopping is not None,
+        holds=in_force(ctx.state.held),
+        limits=limits.views(ctx.config.pretrade, ctx.state.limits),
+        silent_sources=tuple(ctx.state.held.silent),
     )
 
 

@@ -15,7 +15,11 @@ def lot_stops(state: GridState, grid: config.Grid, leg: Leg) -> list[Decimal]:
     each = state.legs[leg]
     if each.owned:
         return []
-    return [stop_price(lot, leg, grid.sl_steps) for lot in each.lots.values() if lot.stopping_since is None]
+    return [
+        stop_price(lot, leg, grid.sl_steps)
+        for lot in each.lots.values()
+        if lot.stopping_since is None or lot.trim is not None
+    ]
 
 
 def crossing_lot(state: GridState, grid: config.Grid) -> bool:

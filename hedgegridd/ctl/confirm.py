@@ -67,6 +67,11 @@ def facts(verb: str, fields: dict[str, Any], body: dict[str, Any], found: list[d
         lines.append(
             "Closes at market, cancels its orders, stops last. Afterwards: no entries until you resume."
         )
+    elif verb == "limits":
+        given = ", ".join(
+            f"{name} {value}" for name, value in fields.items() if name not in ("loosen", "reason")
+        )
+        lines.append(f"Loosens the pre-trade gate: {given}. Kept over restarts.")
     else:
         lines.append(
             "Trips the kill switch (as configured: flatten or halt). Latched over restarts until you rearm."

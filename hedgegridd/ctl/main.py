@@ -58,7 +58,7 @@ def _operation(client: Client, parsed: argparse.Namespace) -> int:
 
         print(f"hedgegridctl {kind.verb}: {plain(str(error))[1]}", file=sys.stderr)
         return USAGE
-    if kind.confirm and not parsed.yes and not confirmed(client, kind.verb, fields):
+    if operation.asks() and not parsed.yes and not confirmed(client, kind.verb, fields):
         print("not confirmed; nothing was sent", file=sys.stderr)
         return REFUSED
     try:

@@ -46,6 +46,11 @@ def status(body: Body, paint: Paint) -> list[str]:
         lines.append(
             f"kill   {paint(kill['state'], STATE_COLOURS['HALTED'])} {since}: {kill['cause'] or DASH}"
         )
+    for limit in body["limits"] or []:
+        was = limit["configured"] or "not set"
+        lines.append(
+            f"limit  {limit['name']} {limit['value']} (config: {was}) {limit['reason'] or ''}".rstrip()
+        )
     return lines
 
 
@@ -76,7 +81,11 @@ def leg_line(item: Body, leg: Body, paint: Paint, *, compared: bool) -> str:
             f"liq {liquidation(leg['liquidation_price'], item['mark_price'], item['tick'])}"
         )
     notes = [leg["mode"]] if leg["mode"] != "normal" else []
-    notes += ["latched: no entries until resume"] if leg["latched"] else []
+    latch = leg.get("trip_id") or ""
+    until = (
+        "resume" if not latch else f"{latch} is over" if latch.startswith("pause:") else f"rearm ({latch})"
+    )
+    notes += [f"latched: no entries until {until}"] if leg["latched"] else []
     notes += [] if compared else ["by our books alone: not compared with the venue yet"]
     return text + (f"  [{', '.join(notes)}]" if notes else "")
 

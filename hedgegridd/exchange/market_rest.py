@@ -12,6 +12,7 @@ from hedgegridd.exchange.venue import Venue
 Params = dict[str, str]
 DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 MAX_KLINES = 1_500
+UNLIMITED = 1_000_000_000  # what `--no-rate-limits` tells for each limit
 
 
 def integer(params: Params, name: str, default: int | None = None) -> int | None:
@@ -43,8 +44,11 @@ def server_time(venue: Venue, _params: Params) -> Any:
 
 
 def exchange_info(venue: Venue, _params: Params) -> Any:
-    """`GET /fapi/v1/exchangeInfo`: the engine's rules, stamped with the wall clock."""
-    return venue.engine.exchange_info(venue.wall.now_ms())
+    """`GET /fapi/v1/exchangeInfo`: the engine's rules, stamped with the wall clock; limits as they are enforced."""
+    info = venue.engine.exchange_info(venue.wall.now_ms())
+    if not venue.limiter.enforced:
+        info["rateLimits"] = [limit | {"limit": UNLIMITED} for limit in info["rateLimits"]]
+    return info
 
 
 def klines(venue: Venue, params: Params) -> Any:

@@ -58,14 +58,23 @@ class Flatten(Command, frozen=True, kw_only=True):
 
 
 class Kill(Command, frozen=True, kw_only=True):
-    """Trip the kill switch: `action` "flatten" or "halt"; None is the configured one."""
+    """Trip the kill switch: `action` "flatten" or "halt"; None is the configured one.
+
+    Of the whole account, or of an instrument, or of legs (of one instrument or of all). `guard` is who asks, if a guard
+    does; `cooldown_s` keeps rearm away for so long after the trip is done (None: as configured).
+    """
 
     reason: str
     action: str | None = None
     deadline_s: float = 10.0
+    instrument: str | None = None
+    legs: tuple[Leg, ...] = ()
+    guard: str = ""
+    cooldown_s: int | None = None
 
 
 class Rearm(Command, frozen=True, kw_only=True):
-    """Leave HALTED after checks; needs a reason."""
+    """Leave HALTED after checks; needs a reason. `instrument`: its own trips alone, the account's and others stay."""
 
     reason: str
+    instrument: str | None = None

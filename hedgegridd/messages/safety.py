@@ -67,10 +67,15 @@ class KillStateChanged(Event, frozen=True, kw_only=True):
 
 
 class HaltEntries(Event, frozen=True, kw_only=True):
-    """A trip with action `halt`: entries are cancelled, exits and stops stay; latched until rearm."""
+    """A trip with action `halt`: entries are cancelled, exits and stops stay; latched until rearm.
+
+    Of the whole account, or of an instrument, or of legs (of one instrument or of all).
+    """
 
     trip_id: str
     cause: str
+    instrument: str | None = None
+    legs: tuple[Leg, ...] = ()
 
 
 class EntriesGone(Event, frozen=True, kw_only=True):

@@ -81,6 +81,12 @@ class VenueTruth(Event, frozen=True, kw_only=True):
     answered_ns: Nanos
 
 
+class AccountRead(Event, frozen=True, kw_only=True):
+    """The account's figures as they were read between two comparisons (`[venue] account_poll_s`)."""
+
+    account: VenueAccount
+
+
 class VenueFailed(Event, frozen=True, kw_only=True):
     """A venue call of `token` failed. `ambiguous`: it may have been processed. `code`: the venue's, or 0."""
 

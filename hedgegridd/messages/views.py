@@ -6,6 +6,7 @@ from typing import ClassVar
 import msgspec
 
 from hedgegridd.messages.base import Answer, Event, Query
+from hedgegridd.messages.risk import GuardVerdict, Hold, Trip
 from hedgegridd.messages.truth import VenueAccount
 from hedgegridd.model import KillState, Leg, LegMode, Nanos, OrderKind, OrderStatus, Purpose, Regime, Side
 
@@ -40,6 +41,10 @@ class GetVenue(Query, frozen=True, kw_only=True):
 
 class GetBoot(Query, frozen=True, kw_only=True):
     """Stages of start-up and shutdown."""
+
+
+class GetGuards(Query, frozen=True, kw_only=True):
+    """What each guard says now, and the holds that the guards have in force."""
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +134,9 @@ class LegView(msgspec.Struct, frozen=True, kw_only=True):
     liquidation_price: Decimal | None
     lots: tuple[LotView, ...]
     peak_lots: int
+    trip_id: str = (
+        ""  # the trip or planned pause whose flatten latched it; "": an operator's, if it is latched
+    )
     entries_under_way: int = 0  # sent and not confirmed yet
     no_rungs: tuple[str, ...] = ()  # no entry of this leg rests or is under way: why its rungs do not
 
@@ -186,6 +194,16 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     residual_usdt: Decimal | None
 
 
+class LimitView(msgspec.Struct, frozen=True, kw_only=True):
+    """A limit of the pre-trade gate that was changed at run time; None: not configured."""
+
+    name: str
+    value: Decimal
+    configured: Decimal | None
+    reason: str
+    since_ns: Nanos
+
+
 class DeskView(Event, frozen=True, kw_only=True):
     """The desk's whole state for people and metrics; published at most twice a second, latest counts.
 
@@ -203,6 +221,9 @@ class DeskView(Event, frozen=True, kw_only=True):
         str, ...
     ]  # orders in flight, covers missing, what waits to be decided; () when all rests
     stopping: bool
+    holds: tuple[Hold, ...] = ()  # in force, of every source
+    silent_sources: tuple[str, ...] = ()  # who must say what it holds before anything is traded, and has not
+    limits: tuple[LimitView, ...] = ()
 
     @property
     def conflate_key(self) -> str | None:
@@ -217,13 +238,20 @@ class StatusAnswer(Answer, frozen=True, kw_only=True):
 
 
 class KillSwitchAnswer(Answer, frozen=True, kw_only=True):
-    """Answer to `GetKillSwitch`."""
+    """Answer to `GetKillSwitch`: the account's own trip, and those of instruments and legs beside it.
+
+    `rearm_from_ns`: wall time from which rearm is allowed (0: nothing to wait for); `guards`: those that refuse it.
+    """
 
     state: KillState
     trip_id: str = ""
     cause: str = ""
     action: str = ""
+    guard: str = ""
     since_ns: Nanos = 0
+    rearm_from_ns: Nanos = 0
+    trips: tuple[Trip, ...] = ()
+    guards: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
 
 
@@ -287,3 +315,11 @@ class BootAnswer(Answer, frozen=True, kw_only=True):
     waits_for: str
     since_ns: Nanos
     stopping: bool
+
+
+class GuardsAnswer(Answer, frozen=True, kw_only=True):
+    """Answer to `GetGuards`: the confirmed verdicts, the holds in force, and the types of guards that are off."""
+
+    verdicts: tuple[GuardVerdict, ...]
+    holds: tuple[Hold, ...]
+    off: tuple[str, ...] = ()

@@ -7,12 +7,15 @@ from msgspec import Meta
 from hedgegridd.control.operation import Context, Operation, Outcome, Problem, Role
 from hedgegridd.messages import Command, Rearm
 from hedgegridd.messages import Kill as KillCommand
+from hedgegridd.model import Leg
 
 ANSWER_MARGIN_S = 1.0  # the kill switch answers at its deadline; this much later it is taken for hung
 
 
 class Kill(Operation, frozen=True, kw_only=True):
     """Trip the kill switch: the configured action (flatten or halt), latched over restarts until you rearm.
+
+    Of the whole account, or with `instrument` or `side` of that alone.
 
     `{"enabled": false}` (trading off) is the same as no field; `{"enabled": true}` (trading on) is a rearm, which needs
     a reason. The answer's `asked` says which it was. 200 when all that the trip removes is gone, 202 at the deadline.
@@ -30,6 +33,10 @@ class Kill(Operation, frozen=True, kw_only=True):
     action: Annotated[
         Literal["flatten", "halt"] | None, Meta(description="instead of the configured action")
     ] = None
+    instrument: Annotated[str | None, Meta(description="one instrument; the account when left out")] = None
+    side: Annotated[Literal["long", "short", "both"], Meta(description="one leg; both when left out")] = (
+        "both"
+    )
     deadline_s: Annotated[float, Meta(ge=0.1, le=300, description="seconds to wait until it is verified")] = (
         10.0
     )
@@ -51,11 +58,15 @@ class Kill(Operation, frozen=True, kw_only=True):
                 raise Problem(422, "reason needed", "`reason`: a rearm needs one", field="reason")
             if self.action is not None:
                 raise Problem(422, "no action here", "`action`: a rearm takes none", field="action")
-            command = Rearm(reason=self.reason)
+            if self.side != "both":
+                raise Problem(422, "no side here", "`side`: a rearm takes none", field="side")
+            command = Rearm(reason=self.reason, instrument=context.instrument(self.instrument))
         else:
             command = KillCommand(
                 reason=self.reason or f"asked by {context.caller.actor}",
                 action=self.action,
+                instrument=context.instrument(self.instrument),
+                legs=() if self.side == "both" else (Leg(self.side.upper()),),
                 deadline_s=self.deadline_s,
             )
         outcome = await context.carried_out(command, self.deadline_s + ANSWER_MARGIN_S)

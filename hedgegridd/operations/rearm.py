@@ -11,7 +11,9 @@ CHECKS_S = 10.0
 
 
 class Rearm(Operation, frozen=True, kw_only=True):
-    """Leave HALTED after the checks (reconciled, feeds fresh); needs a reason, which the journal keeps.
+    """Leave HALTED after the checks (reconciled, guards OK, feeds fresh); needs a reason, which the journal keeps.
+
+    Leaves the account's trip and those of instruments and legs; with `instrument` that one's alone.
 
     Example: hedgegridctl rearm --reason "feed is back, checked the account"
     """
@@ -21,6 +23,8 @@ class Rearm(Operation, frozen=True, kw_only=True):
     role: ClassVar[Role] = Role.OPERATOR
 
     reason: Annotated[str, Meta(min_length=1, max_length=500, description="why it is safe again")]
+
+    instrument: Annotated[str | None, Meta(description="one instrument's trips; all when left out")] = None
 
     def __post_init__(self) -> None:
         """A reason of blanks is none.
@@ -33,4 +37,5 @@ class Rearm(Operation, frozen=True, kw_only=True):
 
     async def run(self, context: Context) -> Outcome:
         """Tell the kill switch; the answer names the checks and their outcome."""
-        return await context.carried_out(RearmCommand(reason=self.reason), CHECKS_S)
+        command = RearmCommand(reason=self.reason, instrument=context.instrument(self.instrument))
+        return await context.carried_out(command, CHECKS_S)

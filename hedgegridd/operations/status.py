@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from hedgegridd.control import views
+from hedgegridd.control import kept_away, views
 from hedgegridd.control.gather import gather
 from hedgegridd.control.operation import Context, Operation, Outcome, Role
 from hedgegridd.control.verdict import Facts, Verdict, judge, trading_enabled
@@ -64,13 +64,18 @@ def _figures(facts: Facts) -> dict[str, object]:
             "age_s": views.age_s(boot.since_ns, now_ns),
         },
         "kill_switch": views.kill_switch(facts.kill, now_ns),
-        "holds": None
+        "trips": None
+        if facts.kill is None
+        else [kept_away.trip_facts(trip, now_ns) for trip in facts.kill.trips],
+        "holds": None if desk is None else [kept_away.hold_facts(hold, now_ns) for hold in desk.holds],
+        "why_no_entries": None
         if desk is None
         else [
             {"instrument": item.instrument, "cause": reason}
             for item in desk.instruments
             for reason in item.why_no_entries
         ],
+        "limits": None if desk is None else [views.limit(item, now_ns) for item in desk.limits],
         "flattens": None
         if facts.flattens is None
         else [views.flatten(item, now_ns) for item in facts.flattens.flattens],

@@ -47,6 +47,10 @@ class Actor:
     async def stop(self) -> None:
         """Close it; runs after later actors have stopped, shielded, within `stop_deadline_s`."""
 
+    def wanted(self) -> tuple[type[Message], ...]:
+        """The events it listens to; overridden where the config decides that."""
+        return self.events
+
     def register(self, bus: Bus) -> None:
         """Take this actor's place on the bus."""
         self.bus = bus
@@ -55,7 +59,7 @@ class Actor:
             handler=self.handle,
             commands=self.commands,
             queries=self.queries,
-            events=self.events,
+            events=self.wanted(),
             journaled=self.journaled,
             essential=self.essential,
             control_max=self.control_max,

@@ -1,6 +1,7 @@
 """Measures how late the event loop runs what is due: the one figure that tells of a blocking handler."""
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import anyio
 
@@ -50,3 +51,36 @@ class LagProbe:
         """Worst lag in seconds since the last call."""
         worst_s, self.worst_s = self.worst_s, 0.0
         return worst_s
+
+
+class LagReport:
+    """Turns samples of a probe into reports: the worst lag once a second, a long one at once.
+
+    Args:
+        clock: monotonic time.
+        observe: gets every sample in seconds (a histogram's `observe`).
+        tell: gets the reports, in milliseconds.
+    """
+
+    EVERY_NS = 1_000_000_000
+    LONG_S = 0.1
+
+    def __init__(
+        self, clock: Clock, observe: Callable[[float], None], tell: Callable[[Decimal], None]
+    ) -> None:
+        """The first sample is told."""
+        self._clock = clock
+        self._observe = observe
+        self._tell = tell
+        self._worst_s = 0.0
+        self._told_ns: int | None = None
+
+    def sample(self, lag_s: float) -> None:
+        """Take one sample, in seconds."""
+        self._observe(lag_s)
+        self._worst_s = max(self._worst_s, lag_s)
+        now_ns = self._clock.mono_ns()
+        if lag_s < self.LONG_S and self._told_ns is not None and now_ns - self._told_ns < self.EVERY_NS:
+            return
+        worst_s, self._worst_s, self._told_ns = self._worst_s, 0.0, now_ns
+        self._tell(Decimal(f"{worst_s * 1000:.1f}"))

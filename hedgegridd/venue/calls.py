@@ -1,12 +1,14 @@
 """The venue calls we make, one method each: path, parameters, weight class; answers as Structs of `wire`."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 
 from hedgegridd.messages import CloseRaw, PlaceOrder
 from hedgegridd.model import OrderKind, Side
 from hedgegridd.venue import wire
+from hedgegridd.venue.health import OrderBudget
 from hedgegridd.venue.rest import Params, RestClient, VenueCallError
 
 BATCH = 10  # the venue's most for one batch cancel
@@ -20,14 +22,16 @@ class VenueCalls:
 
     def __init__(self, http: RestClient) -> None:
         self.http = http
+        self.orders = OrderBudget()
         self._not_served: set[str] = set()
 
     # --- rules and settings -------------------------------------------------------------------
 
     async def exchange_info(self) -> wire.ExchangeInfo:
-        """Symbols, filters and limits; sets the client's weight budget."""
+        """Symbols, filters and limits; sets the client's weight budget and the counts of orders."""
         info = await self.http.call("GET", "/fapi/v1/exchangeInfo", kind=wire.ExchangeInfo)
         self.http.weight_limit = info.weight_per_minute() or self.http.weight_limit
+        self.orders.limits = info.order_counts() or self.orders.limits
         return info
 
     async def brackets(self, symbol: str) -> wire.Brackets | None:
@@ -81,6 +85,16 @@ class VenueCalls:
             if error.failure.status != NOT_SERVED:
                 raise
             return None
+
+    async def depth(self, symbol: str, levels: int) -> wire.Depth:
+        """The book's best `levels` (5, 10, 20, 50, 100, 500 or 1000) of both sides; weighs 2 up to 50 of them."""
+        params: Params = {"symbol": symbol, "limit": levels}
+        return await self.http.call("GET", "/fapi/v1/depth", params, kind=wire.Depth)
+
+    async def price(self, symbol: str) -> Decimal:
+        """The last price of a symbol."""
+        params: Params = {"symbol": symbol}
+        return (await self.http.call("GET", "/fapi/v1/ticker/price", params, kind=wire.PriceTicker)).price
 
     async def klines(
         self,

@@ -42,6 +42,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 0
     retry_after_s: float = 0.0
 
+    @property
+    def shows_a_venue(self) -> bool:
+        """A refusal below 500 is an answer: the venue works."""
+        return self.kind is Kind.REFUSED and self.status < 500
+
 
 class _Body(msgspec.Struct):
     code: int = 0

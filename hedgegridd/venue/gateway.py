@@ -25,6 +25,7 @@ from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
 from hedgegridd.venue.safety import Safety
+from hedgegridd.venue.sources import Sources
 from hedgegridd.venue.stats import Stats
 from hedgegridd.venue.stream_doubt import StreamDoubt
 from hedgegridd.venue.told import Teller
@@ -35,6 +36,8 @@ from hedgegridd.venue.watch import Channels, Watch
 REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
 SWEEP_S = 5.0
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
+_PLACED = "POST /fapi/v1/order (adapter)"
+_CANCELLED = "DELETE /fapi/v1/order (adapter)"
 _NS_PER_S = 1_000_000_000
 _log = structlog.get_logger("venue")
 
@@ -48,6 +51,7 @@ class Gateway(Actor, Listener):
         make_trading: makes the trading connection (`nautilus.for_config`).
         durable: returns when everything journaled so far is on disk; raises JournalError when it cannot be.
         wall_ns, mono_ns: the clocks.
+        references: symbols not traded here whose last price is told.
     """
 
     name: ClassVar[str] = "venue"
@@ -61,7 +65,15 @@ class Gateway(Actor, Listener):
         m.AskOrder,
     )
     queries: ClassVar = (m.GetVenue,)
-    events: ClassVar = (m.LegsLatched, m.LegsUnlatched, m.KillStateChanged, m.Reconciled, m.Stopping)
+    events: ClassVar = (
+        m.LegsLatched,
+        m.LegsUnlatched,
+        m.KillStateChanged,
+        m.TripsChanged,
+        m.HoldsChanged,
+        m.Reconciled,
+        m.Stopping,
+    )
     essential: ClassVar[bool] = True
     tasks_max: ClassVar[int] = 4_096
     stop_deadline_s: ClassVar[float] = 15.0
@@ -75,6 +87,7 @@ class Gateway(Actor, Listener):
         durable: Callable[[], Awaitable[None]],
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
+        references: Sequence[str] = (),
     ) -> None:
         venue = config.venue
         self._config = config
@@ -89,6 +102,7 @@ class Gateway(Actor, Listener):
             timeout_s=float(venue.request_timeout_s),
         )
         self.stats = Stats()
+        self.stats.calls = self.http.stats.calls
         self._calls = VenueCalls(self.http)
         symbols = {grid.instrument_id: grid.symbol for grid in self._grids}
         self._inflight = InFlight()
@@ -117,8 +131,14 @@ class Gateway(Actor, Listener):
             self._calls, symbols, trading=self._trading, inflight=self._inflight, mono_ns=mono_ns
         )
         self._on_disk = OnDisk(durable)
-        self._trip_id = ""  # of the trip that is being carried out
+        self._trip_id = ""  # of the account's trip that is being carried out
+        self._scoped_trips: tuple[str, ...] = ()  # of instruments' and legs' trips that are being carried out
         self._channels = Channels(tuple(symbols))
+        self._sources = Sources(
+            self._calls, symbols, self._feeds,
+            references=references, user_age_s=self._channels.user_age_s,
+            mono_ns=mono_ns, publish=self._out,
+        )  # fmt: skip
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
         self._causes = Causes()
@@ -177,9 +197,9 @@ class Gateway(Actor, Listener):
             self._config, self._calls,
             channels=self._channels, trading=self._trading, orders=self._orders, stats=self.stats,
             doubt=self._doubt, on_silent=self._compare,
-            mono_ns=self._mono_ns, publish=self._out, on_account=self._take_account, on_rules=self._take_rule,
+            mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
-        for work in watch.loops():
+        for work in (*watch.loops(), *self._sources.loops()):
             self._go(work)
         self._out(m.VenueUp())
 
@@ -196,6 +216,10 @@ class Gateway(Actor, Listener):
     def _take_account(self, account: m.VenueAccount) -> None:
         self._account, self._account_ns = account, self._mono_ns()
 
+    def _polled(self, account: m.VenueAccount) -> None:
+        self._take_account(account)
+        self._out(m.AccountRead(account=account))
+
     # --- bus ----------------------------------------------------------------------------------
 
     def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
@@ -206,7 +230,8 @@ class Gateway(Actor, Listener):
                 self._causes.taken(message.client_order_id, envelope.cause)
                 self._orders.place(message, cause)
             case m.CancelOrder():
-                if self._trip_id and not self._on_disk.passed(self._trip_id):
+                trips = self._trips()
+                if trips and not self._on_disk.passed(trips):
                     self._go(self._cancel_once_on_disk(message))
                 else:
                     self._orders.cancel(message)
@@ -234,6 +259,12 @@ class Gateway(Actor, Listener):
             case m.KillStateChanged():
                 self._trip_id = message.trip_id if message.state is KillState.TRIPPED else ""
                 self._orders.kill_switch(message.state)
+            case m.TripsChanged():
+                running = (trip for trip in message.trips if trip.state is KillState.TRIPPED)
+                self._scoped_trips = tuple(trip.trip_id for trip in running)
+                self._orders.trips(message.trips)
+            case m.HoldsChanged():
+                self._orders.holds(message.source, message.holds)
             case m.GetVenue():
                 return (self._view(cause),)
             case _:
@@ -244,6 +275,7 @@ class Gateway(Actor, Listener):
         self.bus.publish(event, cause, self.name)
         if isinstance(event, m.OrderAccepted) and not event.algo:
             self._truth.named(event.venue_order_id, event.client_order_id)
+            self._sources.by_connection(_PLACED, None)
 
     def _out_market(self, event: m.BarClosed | m.MarkPrice | m.PriceCrossed) -> None:
         now_ns = self._mono_ns()
@@ -262,15 +294,21 @@ class Gateway(Actor, Listener):
         flatten_id = command.token.partition("|")[0]
         try:
             # A trip may join a flatten that runs: then its own record is waited for as well.
-            await self._wait_on_disk(f"{self._trip_id}|{flatten_id}", flatten_id)
+            await self._wait_on_disk(f"{self._trips()}|{flatten_id}", flatten_id)
         except BaseException:
             work.close()
             raise
         return await work
 
     async def _cancel_once_on_disk(self, command: m.CancelOrder) -> None:
-        await self._wait_on_disk(self._trip_id, self._trip_id)
+        trips = self._trips()
+        if trips:
+            await self._wait_on_disk(trips, trips)
         self._orders.cancel(command)
+
+    def _trips(self) -> str:
+        """The trips that are being carried out, whose records must be on disk before anything is cancelled for them."""
+        return "|".join(filter(None, (self._trip_id, *self._scoped_trips)))
 
     async def _wait_on_disk(self, key: str, action_id: str) -> None:
         if why := await self._on_disk.before(key):
@@ -352,16 +390,23 @@ class Gateway(Actor, Listener):
         if self._bars[bar.instrument].live(bar) and self._connected:
             self._go(self._bars[bar.instrument].fill())
 
+    def venue_ms(self) -> int:
+        """The venue's clock, for the connection's signatures."""
+        return self.http.now_ms()
+
     def on_order_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that an order was refused."""
-        self._orders.order_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+        failure = self._heeded(_PLACED, of_text(reason))
+        self._orders.order_failed(instrument, client_order_id, failure)
 
     def on_cancel_refused(self, instrument: str, client_order_id: str, reason: str) -> None:
         """The trading connection says that a cancel was refused."""
-        self._orders.cancel_failed(instrument, client_order_id, self._heeded(of_text(reason)))
+        failure = self._heeded(_CANCELLED, of_text(reason))
+        self._orders.cancel_failed(instrument, client_order_id, failure)
 
-    def _heeded(self, failure: Failure) -> Failure:
+    def _heeded(self, endpoint: str, failure: Failure) -> Failure:
         """The adapter does not read `Retry-After`: after a limit it rests, and our own client asks for how long."""
+        self._sources.by_connection(endpoint, failure)
         if failure.kind is Kind.LIMITED:
             self._orders.limited(failure)
             self._go(self._sync_clock())

@@ -16,7 +16,6 @@ from nautilus_trader.adapters.binance import (
     BinanceAccountType,
     BinanceDataClientConfig,
     BinanceExecClientConfig,
-    BinanceLiveDataClientFactory,
 )
 from nautilus_trader.adapters.binance.common.enums import BinanceEnvironment
 from nautilus_trader.config import (
@@ -201,8 +200,11 @@ class NautilusTrading:
         )
         node = self._node = TradingNode(config=config, loop=loop)
         hooks.keep_for_ever(node.kernel.get_log_guard())
-        node.add_data_client_factory(BINANCE, BinanceLiveDataClientFactory)
-        node.add_exec_client_factory(BINANCE, hooks.exec_factory(self._hear, self._listener.on_user_renewed))
+        venue_ms = self._listener.venue_ms
+        node.add_data_client_factory(BINANCE, hooks.data_factory(venue_ms))
+        node.add_exec_client_factory(
+            BINANCE, hooks.exec_factory(self._hear, self._listener.on_user_renewed, self._listener.venue_ms)
+        )
         strategy = GridStrategy(self._subscriptions, self._listener, on_started)
         node.trader.add_strategy(strategy)
         node.build()

@@ -6,6 +6,7 @@
     _stream_client     its socket: is it alive? and the flag that says the adapter has given up
     _on_resubscribe    the adapter's comparison after a new socket; we make ours after it
     _clients           of the execution engine: how the client is found
+    _prepare_params    of its HTTP client: signed calls are stamped with the venue's clock, not with ours
 
 A test fails when one of them moves.
 """
@@ -16,10 +17,17 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from nautilus_trader.adapters.binance import BINANCE, BinanceLiveExecClientFactory
+from nautilus_trader.adapters.binance import (
+    BINANCE,
+    BinanceLiveDataClientFactory,
+    BinanceLiveExecClientFactory,
+)
+from nautilus_trader.adapters.binance.data import BinanceCommonDataClient
+from nautilus_trader.adapters.binance.execution import BinanceCommonExecutionClient
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
+from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
-from nautilus_trader.live.factories import LiveExecClientFactory
+from nautilus_trader.live.factories import LiveDataClientFactory, LiveExecClientFactory
 from nautilus_trader.model.identifiers import ClientId, ClientOrderId
 from nautilus_trader.system.kernel import NautilusKernel
 
@@ -112,14 +120,52 @@ def _foreign_algo(client: BinanceFuturesExecutionClient, raw: bytes) -> bool:
     return not known
 
 
-def exec_factory(hear: Callable[[bytes], None], renewed: Callable[[], None]) -> type[LiveExecClientFactory]:
-    """The adapter's own factory, its client tapped."""
+def stamp(
+    client: BinanceCommonExecutionClient | BinanceCommonDataClient, venue_ms: Callable[[], int]
+) -> None:
+    """Let the adapter's signed calls carry the venue's time `venue_ms`; its own clock knows no offset.
+
+    Raises:
+        AdapterMoved: the calls are signed in another way.
+    """
+    _needs(client, "_http_client")
+    http: BinanceHttpClient = client._http_client  # noqa: SLF001  # checked above
+    _needs(http, "_prepare_params", "sign_request")
+    # What is signed, and afterwards sent, is this dictionary; the one client is shared and may be stamped twice.
+    prepare = BinanceHttpClient._prepare_params  # noqa: SLF001  # checked above
+
+    def stamped(payload: dict[str, Any]) -> str:
+        if "timestamp" in payload:
+            payload["timestamp"] = str(venue_ms())
+        return str(prepare(http, payload))
+
+    http._prepare_params = stamped  # noqa: SLF001  # checked above
+
+
+def data_factory(venue_ms: Callable[[], int]) -> type[LiveDataClientFactory]:
+    """The adapter's own factory; its instrument provider signs as well."""
+
+    class StampedFactory(LiveDataClientFactory):
+        @staticmethod
+        def create(**options: Any) -> BinanceCommonDataClient:
+            client = BinanceLiveDataClientFactory.create(**options)
+            stamp(client, venue_ms)
+            return client
+
+    return StampedFactory
+
+
+def exec_factory(
+    hear: Callable[[bytes], None], renewed: Callable[[], None], venue_ms: Callable[[], int]
+) -> type[LiveExecClientFactory]:
+    """The adapter's own factory, its client tapped and stamped with the venue's time."""
 
     class TappedFactory(LiveExecClientFactory):
         @staticmethod
         def create(**options: Any) -> BinanceFuturesExecutionClient:
             client = BinanceLiveExecClientFactory.create(**options)
             tap(client, hear, renewed)
+            stamp(client, venue_ms)
             return client
 
     return TappedFactory

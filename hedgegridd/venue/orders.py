@@ -13,16 +13,20 @@ from collections.abc import Awaitable, Callable, Coroutine
 import msgspec
 import structlog
 
+from hedgegridd.core.holds import why_held, why_leg_held
+from hedgegridd.core.state import HoldState
 from hedgegridd.errors import VenueError
 from hedgegridd.messages import (
     CancelOrder,
     CancelRejected,
+    Hold,
     OrderAccepted,
     OrderClosed,
     OrderRefused,
     OrderRejected,
     OrderUnknown,
     PlaceOrder,
+    Trip,
 )
 from hedgegridd.model import ZERO, KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
@@ -87,6 +91,7 @@ class Orders:
         self._spawn = spawn
         self._bounds = bounds
         self._latched: set[tuple[str, Leg]] = set()
+        self._kept_away = HoldState()
         self._lanes = {name: Lanes() for name in symbols}
         self._stopping = ""
         self._kill = KillState.STARTING  # until the kill switch says that it is armed
@@ -118,6 +123,16 @@ class Orders:
         self._kill = state
         self._refuse_held()
 
+    def trips(self, trips: tuple[Trip, ...]) -> None:
+        """Refuse entries of the instruments and legs that these trips latch, and no longer of others."""
+        self._kept_away.trips = trips
+        self._refuse_held()
+
+    def holds(self, source: str, holds: tuple[Hold, ...]) -> None:
+        """Refuse entries that a source's holds pause."""
+        self._kept_away.holds[source] = holds
+        self._refuse_held()
+
     def _refuse_held(self) -> None:
         """Refuse what waits and may not leave any more."""
         for lanes in self._lanes.values():
@@ -136,7 +151,8 @@ class Orders:
             return f"the kill switch is {self._kill.value}"
         if (order.instrument, order.leg) in self._latched:
             return f"{order.leg.value} is latched by a flatten"
-        return ""
+        why = why_held(self._kept_away, order.instrument)
+        return "; ".join(why or why_leg_held(self._kept_away, order.instrument, order.leg))
 
     # --- limits -------------------------------------------------------------------------------
 
@@ -231,12 +247,17 @@ class Orders:
         if not raw and (reason := self._wait(new_order=True)):
             self._refuse(order, reason)
             return False
+        now_ns = self._mono_ns()
+        if not order.purpose.reduces and (reason := self._calls.orders.refuses_entry(now_ns)):
+            self._refuse(order, reason)
+            return False
         try:
             algo = order.kind is OrderKind.STOP_MARKET
-            self._inflight.sent(order.instrument, coid, self._mono_ns(), algo=algo)
+            self._inflight.sent(order.instrument, coid, now_ns, algo=algo)
         except TooManyInFlight as error:
             self._refuse(order, str(error))
             return False
+        self._calls.orders.sent(now_ns)
         self._stats.orders_submitted[order.purpose.name.lower()] += 1
         if self.on_sent is not None:
             self.on_sent(order)

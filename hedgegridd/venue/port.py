@@ -14,6 +14,10 @@ class ConnectFailed(VenueError):  # noqa: N818  # reads as the event it is
 class Listener(Protocol):
     """Who hears what the connection brings; all calls come in the loop's thread and must not block."""
 
+    def venue_ms(self) -> int:
+        """The venue's clock in milliseconds as we have measured it: what signatures are stamped with."""
+        ...
+
     def on_user_message(self, raw: bytes) -> None:
         """A raw message of the account's user stream."""
         ...

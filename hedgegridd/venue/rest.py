@@ -19,9 +19,11 @@ from yarl import URL
 
 from hedgegridd.errors import VenueError
 from hedgegridd.venue.failures import TOO_MANY_ORDERS, Failure, Kind, of_answer
+from hedgegridd.venue.health import RESERVED_SHARE
 
 WEIGHT_PER_MINUTE = 2_400  # the venue's, until exchangeInfo says otherwise
-RESERVED_SHARE = Decimal("0.2")  # of the weight budget, kept for cancels, closes and questions about orders
+CLOCK_TRIES = 3
+CLOCK_TRIP_NS = 200_000_000  # a reading that took longer is taken anew: half of it may be the error
 BODY_MAX = 32 * 1024 * 1024
 ROUND_TRIPS_MAX = 4_096
 _ORDER_PATHS = frozenset({"/fapi/v1/order", "/fapi/v1/algoOrder", "/fapi/v1/batchOrders"})
@@ -29,6 +31,7 @@ _NS_PER_S = 1_000_000_000
 _NS_PER_MS = 1_000_000
 
 type Params = dict[str, str | int | Decimal | bool]
+type OnCall = Callable[[Failure | None, int], None]
 
 
 class VenueCallError(VenueError):
@@ -115,7 +118,11 @@ class RestClient:
         self.weight_limit = WEIGHT_PER_MINUTE
         self.used_weight_1m: int | None = None
         self.clock_offset_ms: int | None = None
+        self._clock_read_ns: int | None = None
         self.stats = RestStats()
+        self.on_call: OnCall | None = (
+            None  # hears each call that was sent: its failure, and how long it took (ns)
+        )
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -144,12 +151,30 @@ class RestClient:
         return self._wall_ns() // _NS_PER_MS + (self.clock_offset_ms or 0)
 
     async def sync_clock(self) -> int:
-        """Measure the venue's clock against ours by `/fapi/v1/time`; returns the offset in ms (venue - ours)."""
-        before_ns = self._wall_ns()
-        answer = await self.call("GET", "/fapi/v1/time", kind=_Time)
-        middle_ms = (before_ns + self._wall_ns()) // 2 // _NS_PER_MS
-        self.clock_offset_ms = answer.serverTime - middle_ms
-        return self.clock_offset_ms
+        """Measure the venue's clock against ours by `/fapi/v1/time`; returns the offset in ms (venue - ours).
+
+        The quickest of a few readings counts: a slow answer may have spent its time on one of its two ways.
+        """
+        best_ns: int | None = None
+        offset_ms = 0
+        for _ in range(CLOCK_TRIES):
+            before_ns, mono_ns = self._wall_ns(), self._mono_ns()
+            answer = await self.call("GET", "/fapi/v1/time", kind=_Time)
+            took_ns = self._mono_ns() - mono_ns
+            if best_ns is None or took_ns < best_ns:
+                best_ns = took_ns
+                offset_ms = answer.serverTime - (before_ns + took_ns // 2) // _NS_PER_MS
+            if best_ns <= CLOCK_TRIP_NS:
+                break
+        self.clock_offset_ms = offset_ms
+        self._clock_read_ns = self._mono_ns()
+        return offset_ms
+
+    def clock_age_s(self) -> Decimal | None:
+        """Seconds since the clock was read; None: never."""
+        if self._clock_read_ns is None:
+            return None
+        return (Decimal(self._mono_ns() - self._clock_read_ns) / _NS_PER_S).quantize(Decimal("0.001"))
 
     async def call[T](
         self,
@@ -190,20 +215,19 @@ class RestClient:
                 self._read_weight(response.headers.get("X-MBX-USED-WEIGHT-1M"))
                 status, retry_after = response.status, response.headers.get("Retry-After")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._failed(endpoint, _transport_failure(error)) from error
+            raise self._failed(endpoint, _transport_failure(error), started_ns) from error
         self.stats.round_trip_ns.append(self._mono_ns() - started_ns)
         if status >= 400:
-            raise self._failed(endpoint, of_answer(status, body, retry_after))
+            raise self._failed(endpoint, of_answer(status, body, retry_after), started_ns)
         try:
             answer = msgspec.json.decode(body, type=kind, strict=False)
         except msgspec.MsgspecError as error:
             # It was processed, but what came of it is not readable: as good as no answer.
-            reason = f"unreadable answer: {error}"
-            raise self._failed(
-                endpoint, Failure(kind=Kind.AMBIGUOUS, reason=reason, status=status)
-            ) from error
+            failure = Failure(kind=Kind.AMBIGUOUS, reason=f"unreadable answer: {error}", status=status)
+            raise self._failed(endpoint, failure, started_ns) from error
         self._count(endpoint, "ok")
         self.stats.failed_in_a_row = 0
+        self._over(None, started_ns)
         return answer
 
     def wait_s(self, *, new_order: bool) -> float:
@@ -212,6 +236,19 @@ class RestClient:
         if new_order:
             until_ns = max(until_ns, self._orders_blocked_until_ns)
         return max(0, until_ns - self._mono_ns()) / _NS_PER_S
+
+    def banned_until_ns(self) -> int | None:
+        """Wall time until which the venue asks us to send nothing; None when it does not."""
+        left_ns = self._blocked_until_ns - self._mono_ns()
+        return self._wall_ns() + left_ns if left_ns > 0 else None
+
+    def weight_used(self) -> Decimal | None:
+        """The part of the minute's weight that is used, in [0, 1]; None before the first answer that tells it."""
+        if self.used_weight_1m is None:
+            return None
+        if self.now_ms() // 60_000 != self._weight_minute:
+            return Decimal(0)  # a new minute: nothing of it was used as far as we were told
+        return min(Decimal(self.used_weight_1m) / self.weight_limit, Decimal(1))
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -249,7 +286,7 @@ class RestClient:
             self._weight_mark_ns = self._mono_ns()
             self._weight_minute = self.now_ms() // 60_000
 
-    def _failed(self, endpoint: str, failure: Failure) -> VenueCallError:
+    def _failed(self, endpoint: str, failure: Failure, started_ns: int) -> VenueCallError:
         self._count(endpoint, failure.kind.value)
         if failure.kind is Kind.LIMITED:
             until_ns = self._mono_ns() + int(failure.retry_after_s * _NS_PER_S)
@@ -257,12 +294,17 @@ class RestClient:
                 self._orders_blocked_until_ns = max(self._orders_blocked_until_ns, until_ns)
             else:
                 self._blocked_until_ns = max(self._blocked_until_ns, until_ns)
-        if failure.kind is Kind.REFUSED and failure.status < 500:
+        if failure.shows_a_venue:
             self.stats.failed_in_a_row = 0
         else:
             self.stats.failed += 1
             self.stats.failed_in_a_row += 1
+        self._over(failure, started_ns)
         return VenueCallError(endpoint, failure)
+
+    def _over(self, failure: Failure | None, started_ns: int) -> None:
+        if self.on_call is not None:
+            self.on_call(failure, self._mono_ns() - started_ns)
 
     def _count(self, endpoint: str, outcome: str) -> None:
         self.stats.calls[endpoint, outcome] += 1

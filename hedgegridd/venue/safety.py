@@ -98,6 +98,7 @@ class Safety:
         # A full table is no reason to keep a position: the close is then followed by its asker alone.
         with contextlib.suppress(TooManyInFlight):
             self._inflight.sent(command.instrument, coid, self._mono_ns(), algo=False)
+        self._calls.orders.sent(self._mono_ns())
         try:
             placed = await self._calls.close_leg(self._symbols[command.instrument], command)
         except VenueCallError as error:

@@ -9,6 +9,7 @@ class Stats:
     """Plain figures; durations are nanoseconds. Readers may drain the deques."""
 
     def __init__(self) -> None:
+        self.calls: Counter[tuple[str, str]] = Counter()  # (endpoint, outcome) of the signed client
         self.ticks_total = 0
         self.user_messages_total = 0
         self.user_problems_total = 0  # messages of the user stream that could not be read

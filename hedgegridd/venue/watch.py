@@ -24,7 +24,6 @@ REVIVE_AFTER_NS = 3_000_000_000  # the adapter revives a dropped stream by itsel
 REVIVE_EVERY_NS = 2_000_000_000
 DOUBTED_EVERY_NS = 10_000_000_000  # an open stream that is not believed
 REST_FAILURES = 3
-CLOCK_S = 60.0
 RULES_S = 3_600.0
 RECONNECT_PAUSE_S = 2.0
 _NS_PER_S = 1_000_000_000
@@ -210,7 +209,7 @@ class Watch:
 
     async def _clock_loop(self) -> None:
         while True:
-            await asyncio.sleep(CLOCK_S)
+            await asyncio.sleep(float(self._config.venue.clock_poll_s))
             try:
                 await self._calls.http.sync_clock()
             except VenueCallError as error:

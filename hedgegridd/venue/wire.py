@@ -14,6 +14,7 @@ from hedgegridd.model import LEGS, Instrument, Leg, Side
 
 ZERO = Decimal(0)
 NS_PER_MS = 1_000_000
+_SECONDS = {"SECOND": 1, "MINUTE": 60}
 
 
 class Account(msgspec.Struct):
@@ -170,6 +171,20 @@ class PremiumIndex(msgspec.Struct):
     time: int
 
 
+class Depth(msgspec.Struct):
+    """`GET /fapi/v1/depth`: (price, quantity), the best first."""
+
+    bids: list[tuple[Decimal, Decimal]]
+    asks: list[tuple[Decimal, Decimal]]
+
+
+class PriceTicker(msgspec.Struct):
+    """`GET /fapi/v1/ticker/price` of one symbol."""
+
+    symbol: str
+    price: Decimal
+
+
 class ListenKey(msgspec.Struct):
     """`POST /fapi/v1/listenKey`."""
 
@@ -224,6 +239,14 @@ class ExchangeInfo(msgspec.Struct):
             ):
                 return limit.limit
         return None
+
+    def order_counts(self) -> tuple[tuple[int, int], ...]:
+        """Orders allowed in each window: (seconds, orders); empty where the venue does not tell."""
+        return tuple(
+            (limit.intervalNum * _SECONDS[limit.interval], limit.limit)
+            for limit in self.rateLimits
+            if limit.rateLimitType == "ORDERS" and limit.interval in _SECONDS and limit.limit > 0
+        )
 
 
 class Bracket(msgspec.Struct):

@@ -316,8 +316,12 @@ def write_config(
     grids: Sequence[Mapping[str, object]],
     *,
     tables: Mapping[str, Mapping[str, object]] | None = None,
+    guards: Sequence[Mapping[str, object]] = (),
 ) -> RunConfig:
-    """A config for `hedgegridd run` against `venue` in `folder`, which must exist; `tables` are further ones."""
+    """A config for `hedgegridd run` against `venue` in `folder`, which must exist.
+
+    `tables` are further ones, `guards` the `[[guard]]` tables.
+    """
     http_port, metrics_port = free_port(), free_port()
     credentials = folder / "credentials"
     credentials.mkdir(mode=0o700)
@@ -360,6 +364,7 @@ def write_config(
             if isinstance(value, Mapping):
                 written.append(toml_table(f"[grid.{key}]", value))
     written += [toml_table(name, fields) for name, fields in (tables or {}).items()]
+    written += [toml_table("[[guard]]", fields) for fields in guards]
     path = folder / "hedgegridd.toml"
     path.write_text("\n".join(written))
     return RunConfig(path, {"CREDENTIALS_DIRECTORY": str(credentials)}, http_port, metrics_port)

@@ -6,20 +6,27 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 import pytest
 import structlog
+from nautilus_trader.adapters.binance.common.enums import BinanceAccountType
+from nautilus_trader.adapters.binance.data import BinanceCommonDataClient
 from nautilus_trader.adapters.binance.execution import BinanceCommonExecutionClient
 from nautilus_trader.adapters.binance.futures.enums import BinanceFuturesEnumParser
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
+from nautilus_trader.adapters.binance.futures.http.account import BinanceFuturesAccountHttpAPI
 from nautilus_trader.adapters.binance.futures.schemas.user import BinanceFuturesAlgoUpdateMsg
+from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
+from nautilus_trader.common.component import LiveClock
 from nautilus_trader.model.identifiers import AccountId, InstrumentId
 from nautilus_trader.system.kernel import NautilusKernel
 
 from hedgegridd.venue import nautilus_hooks as hooks
 from hedgegridd.venue.nautilus_log import FIFO_NAME, LogPipe
+from hedgegridd.venue.rest import sign
 
 
 def source(thing: Any) -> str:
@@ -139,6 +146,49 @@ def test_the_adapter_itself_cannot_model_a_stop_without_a_quantity() -> None:
     with pytest.raises(ValueError, match="positive"):
         update.o.handle_algo_update(client, 1)
     assert not said
+
+
+def test_the_adapter_still_signs_where_we_stamp() -> None:
+    signing = source(BinanceHttpClient.sign_request)
+    assert "self._prepare_params(payload)" in signing
+    assert "payload=payload" in signing, "what was signed is what is sent"
+    for client in (BinanceCommonExecutionClient, BinanceCommonDataClient):
+        assert "self._http_client = client" in source(client)
+
+
+async def test_a_signed_call_carries_the_venues_time_and_its_signature_covers_it() -> None:
+    http = BinanceHttpClient(LiveClock(), "k", "secret", "http://127.0.0.1:9")
+    sent: list[dict[str, str]] = []
+
+    async def send(_method: Any, _path: str, payload: dict[str, str], **_options: Any) -> bytes:
+        sent.append(payload)
+        return b'{"dualSidePosition":true}'
+
+    http.send_request = send
+    client: Any = SimpleNamespace(_http_client=http)
+    now_ms = [1_700_000_000_123]
+    hooks.stamp(client, lambda: now_ms[0])
+    hooks.stamp(client, lambda: now_ms[0])
+    calls = BinanceFuturesAccountHttpAPI(http, LiveClock(), BinanceAccountType.USDT_FUTURES)
+    await calls.query_futures_hedge_mode()
+    now_ms[0] += 5
+    await calls.query_futures_hedge_mode()
+    assert [payload["timestamp"] for payload in sent] == ["1700000000123", "1700000000128"]
+    for payload in sent:
+        signature = payload.pop("signature")
+        assert signature == sign(urlencode(payload), "secret")
+
+
+async def test_a_call_that_needs_no_time_gets_none() -> None:
+    http = BinanceHttpClient(LiveClock(), "k", "secret", "http://127.0.0.1:9")
+    hooks.stamp(SimpleNamespace(_http_client=http), lambda: 1)  # type: ignore[arg-type]
+    assert http._prepare_params({"symbol": "BTCUSDT"}) == "symbol=BTCUSDT"
+
+
+@pytest.mark.parametrize("client", [SimpleNamespace(), SimpleNamespace(_http_client=SimpleNamespace())])
+def test_an_adapter_that_signs_elsewhere_is_noticed(client: Any) -> None:
+    with pytest.raises(hooks.AdapterMoved, match=r"_http_client|_prepare_params"):
+        hooks.stamp(client, lambda: 1)
 
 
 @pytest.mark.parametrize("name", ["_handler", "_on_resubscribe"])

@@ -208,6 +208,18 @@ async def test_the_account_is_read_every_account_poll_s() -> None:
         assert read[1] - read[0] >= 0.2
 
 
+async def test_the_venues_clock_is_read_every_clock_poll_s() -> None:
+    async with bench() as b:
+        b.fake.on(
+            "GET", "/fapi/v1/time", answer({"serverTime": NOW_MS + 70}), answer({"serverTime": NOW_MS + 90})
+        )
+        reading = watch(b, Connection(), None, venue=Venue(clock_poll_s=Decimal("0.5")))
+        task = asyncio.create_task(reading._clock_loop())
+        await b.fake.until_asked(2, within_s=4)  # the default is 30 s
+        task.cancel()
+        assert b.calls.http.clock_offset_ms == 70
+
+
 # -------------------------------------------------------------------------------------------- the trading connection
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from hedgegridd.venue.failures import Kind
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError, query_string, sign
@@ -90,6 +91,19 @@ async def test_the_venues_clock_is_applied_to_signatures() -> None:
         assert await rest.sync_clock() == 750
         await rest.call("GET", "/x", kind=msgspec.Raw, signed=True)
         assert fake.asked[-1].query["timestamp"] == str(1_591_702_613_943 + 750)
+
+
+async def test_of_slow_readings_of_the_clock_the_quickest_counts() -> None:
+    async with client() as (fake, rest, hands):
+        took_s = iter([3.0, 0.6, 2.0])
+
+        def slow(request: web.Request) -> web.StreamResponse:
+            hands.advance(next(took_s))  # all of it on the way there
+            return answer({"serverTime": hands.wall // 1_000_000})(request)
+
+        fake.on("GET", "/fapi/v1/time", slow)
+        assert await rest.sync_clock() == 300, "at most half of the time it took is wrong"
+        assert len(fake.asked) == 3
 
 
 async def test_an_answer_that_does_not_come_is_ambiguous() -> None:

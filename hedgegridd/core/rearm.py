@@ -1,0 +1,88 @@
+"""The checks of a rearm, apart from the comparison with the venue: what a person must not overrule."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from hedgegridd import messages as m
+from hedgegridd.core.trips import SECOND_NS, overlap
+from hedgegridd.model import Nanos
+
+_NOT_OK = frozenset({"CRITICAL", "BLOCK"})
+
+
+class Latch(msgspec.Struct, frozen=True, kw_only=True):
+    """A trip that is to be left: the account's own or a scoped one."""
+
+    trip_id: str
+    scope: m.Scope
+    since_ns: Nanos
+    cooldown_s: int
+
+    @property
+    def from_ns(self) -> Nanos:
+        """Wall time from which it may be left."""
+        return self.since_ns + self.cooldown_s * SECOND_NS
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """A rearm under way: who asked and why, and what it leaves."""
+
+    asker: int
+    reason: str
+    account: bool
+    latches: tuple[Latch, ...]
+
+
+class Watch:
+    """What the kill switch hears of feeds and guards. `sources`: who must have spoken in this process (holds)."""
+
+    def __init__(self, sources: tuple[str, ...]) -> None:
+        self._sources = sources
+        self._silent = set(sources)
+        self._feeds_down: dict[str, str] = {}  # channel -> why
+        self._guards: dict[str, m.GuardVerdict] = {}  # those that are not OK, by guard and scope
+
+    def forget(self) -> None:
+        """A new process: what is down and what a guard says will be told."""
+        self._silent = set(self._sources)
+        self._feeds_down.clear()
+        self._guards.clear()
+
+    def hear(self, message: m.FeedChanged | m.GuardChanged | m.HoldsChanged) -> None:
+        """Keep what counts."""
+        match message:
+            case m.FeedChanged(up=True):
+                self._feeds_down.pop(message.channel, None)
+            case m.FeedChanged():
+                self._feeds_down[message.channel] = message.detail
+            case m.HoldsChanged():
+                self._silent.discard(message.source)
+            case m.GuardChanged():
+                verdict = message.verdict
+                key = f"{verdict.guard} {verdict.scope.instrument} {verdict.scope.leg}"
+                if verdict.level in _NOT_OK:
+                    self._guards[key] = verdict
+                else:
+                    self._guards.pop(key, None)
+
+    def guards(self, scopes: Iterable[m.Scope]) -> tuple[str, ...]:
+        """Guards that are CRITICAL or BLOCK and touch one of the scopes, in words; WARN keeps nobody away."""
+        wanted = tuple(scopes)
+        return tuple(
+            f"{verdict.guard} is {verdict.level}: {verdict.message}".removesuffix(": ")
+            for verdict in self._guards.values()
+            if any(overlap(verdict.scope, scope) for scope in wanted)
+        )
+
+    def why_not(self, latches: tuple[Latch, ...], now_ns: Nanos) -> str:
+        """Why these may not be left now, in words; empty when they may."""
+        wait_ns = max(latch.from_ns for latch in latches) - now_ns
+        if wait_ns > 0:
+            return f"cooling down, rearm from {-(-wait_ns // SECOND_NS)} s from now"
+        if self._feeds_down:
+            return f"feeds are down: {', '.join(sorted(self._feeds_down))}"
+        if self._silent:
+            return f"{', '.join(sorted(self._silent))} have not said yet what they hold"
+        bad = self.guards(latch.scope for latch in latches)
+        return f"guards are not OK: {'; '.join(bad)}" if bad else ""

@@ -1,0 +1,156 @@
+"""From a verdict to what is done: confirm, act, clear, cool down; for one guard in one scope.
+
+A breach acts once it was seen in `confirm` evaluations in a row and for `confirm_s`; missing data acts at once (waiting
+was `max_age_s`). A stronger action replaces a weaker one. A hold ends after `clear_s` of OK and not before `cooldown_s`;
+a trip stays until rearm.
+"""
+
+from decimal import Decimal
+
+import msgspec
+
+from hedgegridd import messages as m
+from hedgegridd.core.actions import Action
+from hedgegridd.core.guard import SECOND_NS, GuardTable, Now, Verdict, level_of
+from hedgegridd.risk.state import Acted, ScopeState, Streak
+
+
+class Outcome(msgspec.Struct, kw_only=True):
+    """What one verdict led to: `began` an action in force now, `ended` a hold that is over, `due_mono` look again."""
+
+    began: Acted | None = None
+    ended: Acted | None = None
+    due_mono: int | None = None
+
+    def look_at(self, mono_ns: int) -> None:
+        """Look again at that time, or earlier."""
+        self.due_mono = mono_ns if self.due_mono is None else min(self.due_mono, mono_ns)
+
+
+def widened(scope: m.Scope, params: GuardTable) -> m.Scope:
+    """The scope of the action: no narrower than the table's."""
+    if params.scope == "account":
+        return m.Scope()
+    return m.Scope(instrument=scope.instrument) if params.scope == "instrument" else scope
+
+
+def weigh(
+    state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, *, rearming: bool = False
+) -> Outcome:
+    """Take a verdict into the state of its scope; `rearming`: a trip whose breach is over ends."""
+    out = Outcome()
+    held = verdict.level != "OK" if verdict.held is None else verdict.held
+    state.held_mono = (state.held_mono or now.mono_ns) if held else None
+    if verdict.again_s is not None:
+        out.look_at(now.mono_ns + ns(verdict.again_s))
+    if not verdict.breach:
+        state.streaks.clear()
+        _calm(state, verdict, params, now, out, rearming=rearming)
+    elif state.acted is not None and _weaker(verdict, params, state.acted):
+        # What it did is more than the breach of now asks for: that clears as any hold, then the weaker one follows.
+        _calm(state, verdict, params, now, out, rearming=False)
+        if out.ended is not None:
+            _breach(state, verdict, params, now, out)
+    else:
+        state.ok_mono = None
+        _breach(state, verdict, params, now, out)
+    if verdict.value is not None:
+        state.told = True
+    return out
+
+
+def _weaker(verdict: Verdict, params: GuardTable, acted: Acted) -> bool:
+    return (verdict.action or params.act).strength < acted.action.strength
+
+
+def _breach(state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, out: Outcome) -> None:
+    wanted = verdict.action or params.act
+    confirmed = wanted if verdict.value is None else _confirmed(state, wanted, params, now, out)
+    if confirmed is None:
+        return
+    if state.acted is not None and confirmed.strength <= state.acted.action.strength:
+        return
+    state.acted = Acted(
+        action=confirmed,
+        scope=widened(verdict.scope, params),
+        cause=f"{state.verdict.guard}: {verdict.words()}",
+        since_ns=now.time_ns,
+    )
+    out.began = state.acted
+
+
+def _confirmed(
+    state: ScopeState, action: Action, params: GuardTable, now: Now, out: Outcome
+) -> Action | None:
+    """The strongest action that enough breaches have asked for; a stronger wish confirms a weaker one as well."""
+    state.streaks = {
+        key: streak for key, streak in state.streaks.items() if streak.action.strength <= action.strength
+    }
+    if str(action) not in state.streaks:
+        state.streaks[str(action)] = Streak(action=action, count=0, since_mono=now.mono_ns)
+    found: Action | None = None
+    for streak in state.streaks.values():
+        streak.count += 1
+        ready_mono = streak.since_mono + ns(params.confirm_s)
+        if streak.count < params.confirm:
+            continue
+        if now.mono_ns < ready_mono:
+            out.look_at(ready_mono)
+        elif found is None or streak.action.strength > found.strength:
+            found = streak.action
+    return found
+
+
+def _calm(
+    state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, out: Outcome, *, rearming: bool
+) -> None:
+    acted = state.acted
+    if acted is None:
+        return
+    if acted.action.trips:
+        if rearming and verdict.value is not None:
+            state.acted, out.ended = None, acted
+        return
+    if state.ok_mono is None:
+        state.ok_mono = now.mono_ns
+    # The first data since start: a hold for want of data was no breach that must stay away for a while.
+    first = verdict.value is not None and not state.told
+    clear_mono = state.ok_mono + (0 if first else ns(params.clear_s))
+    cool_ns = acted.since_ns + (0 if first else ns(params.cooldown_s)) - now.time_ns
+    due = max(clear_mono, now.mono_ns + cool_ns)
+    if due <= now.mono_ns:
+        state.acted = state.ok_mono = None
+        out.ended = acted
+    else:
+        out.look_at(due)
+
+
+def shown(state: ScopeState, verdict: Verdict, now: Now) -> m.GuardVerdict:
+    """The confirmed verdict for people: a breach that is not confirmed is a WARN, one that is being cleared still is one."""
+    level = verdict.level
+    message = verdict.words() if level != "OK" else ""
+    acted = state.acted
+    if verdict.breach and acted is None:
+        level, message = "WARN", f"{message}, not confirmed yet"
+    elif acted is not None and not verdict.breach:
+        level = level_of(acted.action)
+        message = f"{acted.action} since {acted.cause}" + ("" if acted.action.trips else ", clearing")
+    elif acted is not None and acted.action.stops_entries and not acted.action.trips:
+        level = "CRITICAL" if verdict.level == "CRITICAL" else "BLOCK"
+    before = state.verdict
+    return m.GuardVerdict(
+        guard=before.guard,
+        scope=before.scope,
+        level=level,
+        value=verdict.value,
+        warn=verdict.warn,
+        limit=verdict.limit,
+        unit=verdict.unit,
+        message=message,
+        since_ns=before.since_ns if level == before.level else now.time_ns,
+    )
+
+
+def ns(seconds: Decimal) -> int:
+    """Seconds as nanoseconds."""
+    return int(seconds * SECOND_NS)

@@ -1,0 +1,132 @@
+"""Which guards run, with which parameters: defaults, the preset over them, `[[guard]]` tables over both."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+
+import msgspec
+
+from hedgegridd.config import Config
+from hedgegridd.config_load import mistakes_in_table
+from hedgegridd.core.actions import EXPECTED, parse
+from hedgegridd.core.guard import GuardTable
+from hedgegridd.errors import ConfigError
+from hedgegridd.guards import GUARDS, Guard
+from hedgegridd.problems import Path, Problem, table_name
+
+PRESETS: dict[str, dict[str, dict[str, object]]] = {
+    "conservative": {
+        "session_drawdown": {"trip_pct": Decimal(3)},
+        "margin_ratio": {"trip_ratio": Decimal("0.70")},
+        "session_loss": {"trip_usdt": Decimal(500)},
+    },
+    "balanced": {
+        "session_drawdown": {"trip_pct": Decimal(5)},
+        "margin_ratio": {"trip_ratio": Decimal("0.80")},
+        "session_loss": {"trip_usdt": Decimal(1000)},
+    },
+    "aggressive": {
+        "session_drawdown": {"trip_pct": Decimal(10)},
+        "margin_ratio": {"trip_ratio": Decimal("0.85")},
+        "session_loss": {"trip_usdt": Decimal(2000)},
+    },
+}
+_ORDERED = ("warn_", "pause_", "trip_")  # levels of one measure, from the mildest on
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """A guard with its parameters."""
+
+    guard: Guard
+    params: GuardTable
+
+    @property
+    def off(self) -> bool:
+        """It does not run."""
+        return self.params.off
+
+
+def settings(config: Config, guards: Mapping[str, Guard] = GUARDS) -> tuple[Setting, ...]:
+    """Every guard with its parameters, also those that are off.
+
+    Raises:
+        ConfigError: a `[[guard]]` table is wrong; the text names each mistake with table and field.
+    """
+    problems = [each for each in find_problems(config, guards) if each.severity == "error"]
+    if problems:
+        raise ConfigError(
+            "\n".join(f"{table_name(p.path[:-1])}: {p.text}" for p in problems), tuple(problems)
+        )
+    given = {str(table["type"]): table for table in config.guard}
+    return tuple(
+        Setting(guard, _params(guard, config.preset, given.get(name, {}))) for name, guard in guards.items()
+    )
+
+
+def references(chosen: Iterable[Setting]) -> tuple[str, ...]:
+    """The symbols whose prices the guards that run want to be told, beside those that are traded."""
+    wanted = [symbol for each in chosen if not each.off for symbol in getattr(each.params, "references", ())]
+    return tuple(dict.fromkeys(wanted))
+
+
+def _params(guard: Guard, preset: str, table: Mapping[str, object]) -> GuardTable:
+    filled = PRESETS[preset].get(guard.name, {})
+    return msgspec.convert({"type": guard.name, **filled, **table}, guard.table)
+
+
+def find_problems(config: Config, guards: Mapping[str, Guard] = GUARDS) -> Iterator[Problem]:
+    """Every mistake in the `[[guard]]` tables, with its path."""
+    seen: set[str] = set()
+    for index, table in enumerate(config.guard):
+        path: Path = ("guard", index)
+        name = str(table.get("type", ""))
+        guard = guards.get(name)
+        if guard is None:
+            close = difflib.get_close_matches(name, guards, n=1, cutoff=0.6)
+            yield Problem(
+                path=(*path, "type"),
+                text=f'no guard is of type "{name}"',
+                note=f"did you mean `{close[0]}`?" if close else "",
+                help="" if close else f"guards are {', '.join(guards)}",
+            )
+            continue
+        if name in seen:
+            yield Problem(path=(*path, "type"), text=f"{name} has two [[guard]] tables", note="one a type")
+        seen.add(name)
+        mistakes = tuple(mistakes_in_table(guard.table, table, path))
+        yield from mistakes
+        if not mistakes:
+            yield from _sense(_params(guard, config.preset, table), table, path)
+
+
+def _sense(params: GuardTable, table: Mapping[str, object], path: Path) -> Iterator[Problem]:
+    """What the types cannot say: an action that is none, levels in the wrong order."""
+    try:
+        parse(params.action)
+    except ValueError:
+        yield Problem(
+            path=(*path, "action"),
+            text=f'`action` in {table_name(path)} is no action: "{params.action}"',
+            note=f"expected one of {EXPECTED}",
+        )
+    for unit in {field.removeprefix(word) for field in table for word in _ORDERED if field.startswith(word)}:
+        yield from _order(params, unit, table, path)
+    if params.off and params.enabled:
+        yield Problem(
+            severity="warning",
+            path=(*path, "type"),
+            text=f"{params.type} is off: its level has no default and none is given",
+        )
+
+
+def _order(params: GuardTable, unit: str, table: Mapping[str, object], path: Path) -> Iterator[Problem]:
+    names = [word + unit for word in _ORDERED if getattr(params, word + unit, None) is not None]
+    values = [getattr(params, name) for name in names]
+    falling = type(params).falling
+    if values != sorted(values, reverse=falling):
+        at = next((name for name in names if name in table), names[0])
+        yield Problem(
+            path=(*path, at),
+            text=f"levels of {params.type} in the wrong order: {', '.join(f'{n} = {v}' for n, v in zip(names, values, strict=True))}",
+            note=f"{' then '.join(names)} must {'fall' if falling else 'rise'}",
+        )

@@ -1,0 +1,654 @@
+"""Guards of the venue, the clock, the loop and the feeds: at and around their limits, missing, old, each parameter."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from hedgegridd import messages as m
+from tests.support.guard_rig import IID, START_NS, Eyes, Held, S
+
+D = Decimal
+OTHER = "ETHUSDT-PERP.BINANCE"
+
+
+def health(**figures: Any) -> m.VenueHealth:
+    """A venue that is well, but for what is given; numbers as text are exact."""
+    well: dict[str, Any] = {
+        "calls": 40, "failed": 0, "last_ok": True, "last_call_age_ms": 0, "uptime_pct": "100",
+        "latency_p95_ms": "12", "weight_used": "0.1", "orders_used": "0.05", "clock_offset_ms": 3,
+        "clock_age_s": "5", "user_stream_age_s": "1",
+    }  # fmt: skip
+    given = well | figures
+    return m.VenueHealth(
+        **{name: D(value) if isinstance(value, str) else value for name, value in given.items()}
+    )
+
+
+# -------------------------------------------------------------------------------- old or missing data, whoever looks
+
+NEEDS: list[tuple[str, m.Event, dict[str, Any]]] = [
+    ("venue_errors", health(), {}),
+    ("venue_health", health(), {}),
+    ("stale_account", health(), {}),
+    ("loop_lag", m.LoopLagged(lag_ms=D(1)), {}),
+    ("clock_skew", health(), {}),
+    ("rate_budget", health(), {}),
+    ("call_quota", m.CallsCounted(provider="p", burst=1, minute=1, hour=1), {}),
+    ("spread_depth", m.BookDepth(instrument=IID, spread_bps=D(1), depth_usdt=D(10**6)), {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "event", "table"), NEEDS, ids=[each[0] for each in NEEDS])
+def test_data_that_is_missing_or_old_holds_entries(kind: str, event: m.Event, table: dict[str, Any]) -> None:
+    eyes = Eyes(kind, max_age_s=D(7), **table)
+    assert eyes.missing()
+    eyes.take(event)
+    assert eyes.level() == "OK"
+    assert eyes.wait(7).level() == "OK"
+    assert eyes.wait(D("0.001")).missing()
+    assert eyes.take(event).level() == "OK"
+
+
+@pytest.mark.parametrize(("kind", "event", "table"), NEEDS, ids=[each[0] for each in NEEDS])
+def test_on_missing_can_be_a_warning_alone(kind: str, event: m.Event, table: dict[str, Any]) -> None:
+    assert Eyes(kind, on_missing="WARN", **table).level() == "WARN"
+
+
+@pytest.mark.parametrize(
+    ("kind", "figure"),
+    [
+        ("venue_health", "uptime_pct"),
+        ("venue_health", "latency_p95_ms"),
+        ("clock_skew", "clock_offset_ms"),
+        ("clock_skew", "clock_age_s"),
+        ("rate_budget", "weight_used"),
+        ("rate_budget", "orders_used"),
+    ],
+)
+def test_a_figure_that_is_not_known_is_never_zero(kind: str, figure: str) -> None:
+    assert Eyes(kind).take(health(**{figure: None})).missing()
+
+
+@pytest.mark.parametrize(("kind", "event", "table"), NEEDS, ids=[each[0] for each in NEEDS])
+def test_silence_pauses_by_itself_and_the_first_word_after_it_clears(
+    kind: str, event: m.Event, table: dict[str, Any]
+) -> None:
+    held = Held(kind, max_age_s=D(5), clear_s=D(2), **table).take(event)
+    assert not held.paused
+    held.wait(5.1)
+    assert held.paused, "no event came: a timer found it"
+    held.take(event).wait(1.9)
+    assert held.paused
+    held.take(event).wait(0.2)
+    assert not held.paused
+
+
+# ------------------------------------------------------------------------------------------------------ order_errors
+
+
+def rejected(code: int = -4003, coid: str = "a") -> m.OrderRejected:
+    return m.OrderRejected(instrument=IID, client_order_id=coid, code=code, reason="no")
+
+
+def cancel_rejected(code: int) -> m.CancelRejected:
+    return m.CancelRejected(instrument=IID, client_order_id="a", code=code, reason="no")
+
+
+@pytest.mark.parametrize(
+    ("count", "level"), [(0, "OK"), (7, "OK"), (8, "WARN"), (9, "WARN"), (10, "BLOCK"), (30, "BLOCK")]
+)
+def test_order_errors_counts_refusals(count: int, level: str) -> None:
+    eyes = Eyes("order_errors").take(*[rejected() for _ in range(count)])
+    verdict = eyes.one()
+    assert (verdict.level, verdict.value, verdict.limit) == (level, count, 10)
+
+
+@pytest.mark.parametrize("code", [-5022, -2011, -2013, -2022])
+def test_refusals_that_a_grid_lives_with_are_no_errors(code: int) -> None:
+    eyes = Eyes("order_errors")
+    eyes.take(*[rejected(code) for _ in range(20)], *[cancel_rejected(code) for _ in range(20)])
+    assert (eyes.level(), eyes.one().value) == ("OK", 0)
+
+
+def test_refused_cancels_and_denials_count_with_the_orders() -> None:
+    eyes = Eyes("order_errors").take(
+        *[rejected(0) for _ in range(5)], *[cancel_rejected(-1001) for _ in range(5)]
+    )
+    assert eyes.level() == "BLOCK"
+    assert "-1001 no" in eyes.one().words()
+
+
+def test_errors_of_a_minute_ago_are_forgotten() -> None:
+    eyes = Eyes("order_errors").take(*[rejected() for _ in range(5)]).wait(30)
+    eyes.take(*[rejected() for _ in range(5)])
+    assert eyes.wait(D("29.999")).level() == "BLOCK"
+    assert (eyes.wait(D("0.001")).level(), eyes.one().value) == ("OK", 5)
+
+
+@pytest.mark.parametrize(
+    ("table", "level"),
+    [
+        ({"trip_count": 3}, "BLOCK"),
+        ({"trip_count": 4, "warn_count": 3}, "WARN"),
+        ({"trip_count": 4, "warn_count": 4}, "OK"),
+        ({"window_s": D(10)}, "OK"),
+        ({"trip_count": 3, "expected_codes": [-4003]}, "OK"),
+        ({"trip_count": 3, "action": "halt"}, "CRITICAL"),
+    ],
+)
+def test_order_errors_follows_its_table(table: dict[str, Any], level: str) -> None:
+    eyes = Eyes("order_errors", **{"window_s": D(60), **table}).take(*[rejected() for _ in range(3)])
+    assert eyes.wait(11).level() == level
+
+
+def test_the_pause_for_order_errors_lasts_its_cool_down() -> None:
+    held = Held("order_errors", cooldown_s=D(300))
+    held.take(*[rejected() for _ in range(9)])
+    assert not held.paused
+    held.take(rejected())
+    assert held.paused
+    held.wait(299)
+    assert held.paused, "the errors are over since four minutes"
+    held.wait(2)
+    assert not held.paused
+
+
+# ------------------------------------------------------------------------------------------------------ venue_errors
+
+
+@pytest.mark.parametrize(
+    ("calls", "failed", "level"),
+    [
+        (19, 19, "OK"),
+        (20, 7, "OK"),
+        (20, 8, "WARN"),
+        (20, 9, "WARN"),
+        (20, 10, "BLOCK"),
+        (200, 99, "WARN"),
+        (200, 100, "BLOCK"),
+    ],
+)
+def test_venue_errors_needs_half_of_at_least_twenty_calls(calls: int, failed: int, level: str) -> None:
+    assert Eyes("venue_errors").take(health(calls=calls, failed=failed, last_ok=False)).level() == level
+
+
+@pytest.mark.parametrize(
+    ("table", "level"),
+    [({"trip_pct": D(31)}, "WARN"), ({"trip_pct": D(30)}, "BLOCK"), ({"min_calls": 31, "trip_pct": D(30)}, "OK"),
+     ({"trip_pct": D(60), "warn_pct": D(30)}, "WARN"), ({"trip_pct": D(60), "warn_pct": D(31)}, "OK")],
+)  # fmt: skip
+def test_venue_errors_follows_its_table(table: dict[str, Any], level: str) -> None:
+    assert Eyes("venue_errors", **table).take(health(calls=30, failed=9, last_ok=False)).level() == level
+
+
+BAD = {"calls": 40, "failed": 30}
+
+
+def test_after_the_pause_one_answered_call_closes_the_breaker() -> None:
+    eyes = Eyes("venue_errors", pause_s=D(30)).take(health(**BAD, last_ok=False))
+    for _ in range(29):
+        assert eyes.wait(1).take(health(**BAD, last_ok=True)).level() == "BLOCK", (
+            "within the pause no call decides"
+        )
+    eyes.wait(1).take(health(**BAD, last_ok=True, last_call_age_ms=500))
+    assert eyes.level() == "BLOCK", "this call was over before the pause was"
+    eyes.wait(1).take(health(**BAD, last_ok=True, last_call_age_ms=500))
+    assert eyes.level() == "WARN", "half of the minute's calls still failed, the probe did not"
+
+
+def test_a_failed_probe_pauses_anew_and_a_failure_after_a_good_one_as_well() -> None:
+    eyes = Eyes("venue_errors", pause_s=D(10)).take(health(**BAD, last_ok=False))
+    assert eyes.wait(10).take(health(**BAD, last_ok=False)).level() == "BLOCK"
+    assert eyes.wait(9).take(health(**BAD, last_ok=True)).level() == "BLOCK", (
+        "nine seconds after the failed probe"
+    )
+    assert eyes.wait(1).take(health(**BAD, last_ok=True)).level() == "WARN"
+    assert eyes.wait(1).take(health(**BAD, last_ok=True)).level() == "WARN"
+    assert eyes.wait(1).take(health(**BAD, last_ok=False)).level() == "BLOCK", "open again"
+    assert eyes.wait(5).take(health(**BAD, last_ok=True)).level() == "BLOCK"
+
+
+def test_the_breaker_closes_when_few_failures_are_left() -> None:
+    eyes = Eyes("venue_errors").take(health(**BAD, last_ok=False))
+    assert eyes.wait(1).take(health(calls=40, failed=2)).level() == "OK"
+    assert eyes.wait(1).take(health(**BAD, last_ok=False)).level() == "BLOCK"
+
+
+def test_the_pause_ends_with_the_probe() -> None:
+    held = Held("venue_errors", pause_s=D(3)).take(health(**BAD, last_ok=False))
+    assert held.paused
+    assert held.wait(2).take(health(**BAD)).paused
+    assert not held.wait(1).take(health(**BAD)).paused
+
+
+# ------------------------------------------------------------------------------------------------------ venue_health
+
+
+@pytest.mark.parametrize(
+    ("uptime", "latency", "level", "unit"),
+    [
+        ("98", "4000", "OK", "%"),
+        ("97.99", "4000", "WARN", "%"),
+        ("95", "1", "WARN", "%"),
+        ("94.99", "1", "BLOCK", "%"),
+        ("100", "4000.1", "WARN", "ms"),
+        ("100", "5000", "WARN", "ms"),
+        ("100", "5000.1", "BLOCK", "ms"),
+        ("97", "5000.1", "BLOCK", "ms"),
+        ("94", "6000", "BLOCK", "%"),
+    ],
+)
+def test_venue_health_judges_uptime_and_latency(uptime: str, latency: str, level: str, unit: str) -> None:
+    verdict = Eyes("venue_health").take(health(uptime_pct=uptime, latency_p95_ms=latency)).one()
+    assert (verdict.level, verdict.unit) == (level, unit)
+
+
+@pytest.mark.parametrize(
+    ("table", "level"),
+    [
+        ({"min_uptime_pct": D(90)}, "WARN"),
+        ({"min_uptime_pct": D(90), "warn_uptime_pct": D(91)}, "WARN"),
+        ({"min_uptime_pct": D(90), "warn_uptime_pct": D(91), "trip_latency_ms": D(6000)}, "OK"),
+        ({"min_uptime_pct": D(90), "warn_uptime_pct": D(91), "warn_latency_ms": D(4800)}, "OK"),
+        ({"trip_latency_ms": D(4700)}, "BLOCK"),
+    ],
+)
+def test_venue_health_follows_its_table(table: dict[str, Any], level: str) -> None:
+    sick = health(uptime_pct="94" if "trip_latency_ms" not in table else "96", latency_p95_ms="4750")
+    assert Eyes("venue_health", **table).take(sick).level() == level
+
+
+# ------------------------------------------------------------------------------------------------------ stale_market
+
+
+def mark(instrument: str = IID) -> m.MarkPrice:
+    return m.MarkPrice(instrument=instrument, market_ns=1, mark=D(100))
+
+
+def bar(instrument: str = IID) -> m.BarClosed:
+    one = D(1)
+    return m.BarClosed(
+        instrument=instrument, open_ns=0, close_ns=1, open=one, high=one, low=one, close=one, volume=one
+    )  # fmt: skip
+
+
+def test_a_market_without_mark_or_bar_is_not_known() -> None:
+    eyes = Eyes("stale_market")
+    assert eyes.missing()
+    assert eyes.take(mark()).missing()
+    assert "no bar of BTCUSDT" in eyes.one().words()
+    assert eyes.take(bar()).level() == "OK"
+
+
+@pytest.mark.parametrize(
+    ("mark_age", "bar_age", "level", "value"),
+    [
+        ("3.999", "3.999", "OK", "3.999"),
+        ("4", "4", "WARN", "4"),
+        ("4.999", "239", "WARN", "4.999"),
+        ("5", "5", "BLOCK", "5"),
+        ("1", "240", "WARN", "240"),
+        ("1", "299.999", "WARN", "299.999"),
+        ("1", "300", "BLOCK", "300"),
+        ("5", "300", "BLOCK", "5"),
+    ],
+)
+def test_stale_market_judges_marks_and_bars(mark_age: str, bar_age: str, level: str, value: str) -> None:
+    eyes = Eyes("stale_market").take(bar()).wait(D(bar_age) - D(mark_age)).take(mark()).wait(D(mark_age))
+    assert (eyes.level(), eyes.one().value) == (level, D(value))
+
+
+@pytest.mark.parametrize(
+    ("table", "level"),
+    [({"trip_mark_s": D(6)}, "WARN"), ({"trip_mark_s": D(10)}, "OK"), ({"trip_mark_s": D(10), "warn_mark_s": D(5)}, "WARN"),
+     ({"trip_mark_s": D(10), "trip_bar_s": D(20)}, "BLOCK"), ({"trip_mark_s": D(10), "trip_bar_s": D(25)}, "WARN"),
+     ({"trip_mark_s": D(10), "trip_bar_s": D(25), "warn_bar_s": D(21)}, "OK")],
+)  # fmt: skip
+def test_stale_market_follows_its_table(table: dict[str, Any], level: str) -> None:
+    assert Eyes("stale_market", **table).take(bar()).wait(15).take(mark()).wait(5).level() == level
+
+
+def test_each_instrument_is_judged_by_itself() -> None:
+    eyes = (
+        Eyes("stale_market", names=(IID, OTHER))
+        .take(bar(), bar(OTHER), mark())
+        .wait(3)
+        .take(mark(OTHER))
+        .wait(2)
+    )
+    found = {verdict.scope.instrument: verdict.level for verdict in eyes.look()}
+    assert found == {IID: "BLOCK", OTHER: "OK"}
+
+
+def test_a_market_that_falls_silent_pauses_at_its_limit_by_a_timer_and_comes_back() -> None:
+    held = Held("stale_market", clear_s=D(2)).take(bar(), mark())
+    held.wait(4.99)
+    assert not held.paused
+    held.wait(0.011)
+    assert held.paused
+    assert held.holds[0].scope == m.Scope(instrument=IID)
+    for _ in range(3):
+        held.take(mark()).wait(0.9)
+    assert not held.paused
+    held.wait(4.2)
+    assert held.paused
+
+
+def test_a_missing_bar_is_found_while_marks_go_on() -> None:
+    held = Held("stale_market", trip_bar_s=D(20)).take(bar())
+    for _ in range(199):
+        held.take(mark()).wait(0.1)
+    assert not held.paused
+    held.take(mark()).wait(0.1)
+    assert held.paused
+
+
+# ----------------------------------------------------------------------------------------------------- stale_account
+
+
+def user(up: bool, detail: str = "") -> m.FeedChanged:
+    return m.FeedChanged(channel="user", up=up, detail=detail)
+
+
+def compared(ok: bool) -> m.Reconciled:
+    return m.Reconciled(ok=ok, cause="test")
+
+
+def test_a_lost_user_stream_blocks_until_it_is_back() -> None:
+    eyes = Eyes("stale_account").take(health(), user(False, "it does not tell of a"))
+    assert eyes.level() == "BLOCK"
+    assert "it does not tell of a" in eyes.one().words()
+    assert eyes.wait(3).one().value == 3
+    assert eyes.take(user(True), health()).level() == "OK"
+
+
+def test_another_channel_is_none_of_its_business() -> None:
+    lost = m.FeedChanged(channel="market", up=False, detail="")
+    assert Eyes("stale_account").take(health(), lost).level() == "OK"
+
+
+@pytest.mark.parametrize(
+    ("age", "level"),
+    [("0", "OK"), ("47.9", "OK"), ("48", "WARN"), ("59.9", "WARN"), ("60", "BLOCK"), ("500", "BLOCK")],
+)
+def test_a_stream_that_is_silent_and_not_verified_blocks(age: str, level: str) -> None:
+    assert Eyes("stale_account").take(health(user_stream_age_s=age)).level() == level
+
+
+def test_a_comparison_that_agrees_verifies_a_silent_stream_and_one_that_does_not_does_not() -> None:
+    eyes = Eyes("stale_account").take(health(user_stream_age_s="100"), compared(False))
+    assert eyes.level() == "BLOCK"
+    assert eyes.take(compared(True)).level() == "OK"
+    assert eyes.wait(30).take(compared(False), health(user_stream_age_s="130")).one().value == 30
+    assert eyes.wait(30).take(health(user_stream_age_s="160")).level() == "BLOCK"
+
+
+def test_a_stream_that_never_spoke_is_as_old_as_the_last_comparison() -> None:
+    eyes = Eyes("stale_account").take(health(user_stream_age_s=None))
+    assert eyes.missing()
+    assert eyes.take(compared(True)).level() == "OK"
+
+
+def test_its_age_grows_between_two_reports_and_a_timer_looks() -> None:
+    held = Held("stale_account", trip_silent_s=D(8)).take(health(user_stream_age_s="1"))
+    held.wait(6.9)
+    assert not held.paused
+    held.wait(0.2)
+    assert held.paused
+
+
+@pytest.mark.parametrize(
+    ("table", "level"),
+    [({"trip_silent_s": D(50)}, "BLOCK"), ({"trip_silent_s": D(100)}, "OK"), ({"trip_silent_s": D(100), "warn_silent_s": D(50)}, "WARN")],
+)  # fmt: skip
+def test_stale_account_follows_its_table(table: dict[str, Any], level: str) -> None:
+    assert Eyes("stale_account", **table).take(health(user_stream_age_s="50")).level() == level
+
+
+# ------------------------------------------------------------------------------------ loop_lag, clock_skew, rate_budget
+
+
+@pytest.mark.parametrize(
+    ("lag", "level"),
+    [("249.9", "OK"), ("250", "WARN"), ("1999.9", "WARN"), ("2000", "BLOCK"), ("9000", "BLOCK")],
+)
+def test_loop_lag(lag: str, level: str) -> None:
+    assert Eyes("loop_lag").take(m.LoopLagged(lag_ms=D(lag))).level() == level
+    wider = Eyes("loop_lag", warn_ms=D(9001), trip_ms=D(9001)).take(m.LoopLagged(lag_ms=D(lag)))
+    assert wider.level() == "OK"
+
+
+@pytest.mark.parametrize(
+    ("offset", "level"),
+    [
+        (299, "OK"),
+        (-299, "OK"),
+        (300, "WARN"),
+        (-300, "WARN"),
+        (799, "WARN"),
+        (800, "BLOCK"),
+        (-800, "BLOCK"),
+        (10_000, "BLOCK"),
+    ],
+)
+def test_clock_skew_in_either_direction(offset: int, level: str) -> None:
+    assert Eyes("clock_skew").take(health(clock_offset_ms=offset)).level() == level
+    wider = Eyes("clock_skew", warn_ms=D(10_001), trip_ms=D(10_001)).take(health(clock_offset_ms=offset))
+    assert wider.level() == "OK"
+
+
+def test_who_is_ahead_is_told() -> None:
+    assert "behind the venue" in Eyes("clock_skew").take(health(clock_offset_ms=900)).one().words()
+    assert "ahead of the venue" in Eyes("clock_skew").take(health(clock_offset_ms=-900)).one().words()
+
+
+@pytest.mark.parametrize(("age", "missing"), [("180", False), ("180.001", True)])
+def test_a_clock_that_was_read_long_ago_is_not_known(age: str, missing: bool) -> None:
+    assert Eyes("clock_skew").take(health(clock_age_s=age)).missing() is missing
+    assert not Eyes("clock_skew", max_reading_age_s=D(200)).take(health(clock_age_s=age)).missing()
+
+
+@pytest.mark.parametrize(
+    ("weight", "orders", "level", "what"),
+    [
+        ("0.799", "0.1", "OK", "request weight"),
+        ("0.8", "0.1", "WARN", "request weight"),
+        ("0.1", "0.8", "WARN", "orders"),
+        ("0.949", "0.949", "WARN", "request weight"),
+        ("0.95", "0", "BLOCK", "request weight"),
+        ("0", "0.95", "BLOCK", "orders"),
+        ("1", "0", "BLOCK", "request weight"),
+    ],
+)
+def test_rate_budget_judges_the_limit_of_which_most_is_used(
+    weight: str, orders: str, level: str, what: str
+) -> None:
+    verdict = Eyes("rate_budget").take(health(weight_used=weight, orders_used=orders)).one()
+    assert verdict.level == level
+    assert verdict.words().startswith(what)
+    wider = Eyes("rate_budget", warn_pct=D(100), trip_pct=D(100)).take(
+        health(weight_used=weight, orders_used=orders)
+    )
+    assert (wider.level() == "OK") is (weight != "1")
+
+
+def test_a_ban_is_all_of_the_budget_until_it_ends() -> None:
+    eyes = Eyes("rate_budget")
+    eyes.take(health(weight_used=None, banned_until_ns=START_NS + eyes.now_ns + 5 * S))
+    assert (eyes.level(), eyes.one().value) == ("BLOCK", 100)
+    assert "send nothing" in eyes.one().words()
+    assert eyes.wait(5).missing()
+
+
+# -------------------------------------------------------------------------------------------------------- call_quota
+
+
+def counted(burst: int = 1, minute: int = 1, hour: int = 1, provider: str = "p") -> m.CallsCounted:
+    return m.CallsCounted(provider=provider, burst=burst, minute=minute, hour=hour)
+
+
+@pytest.mark.parametrize(
+    ("counts", "level"),
+    [
+        ({"burst": 79}, "OK"), ({"burst": 80}, "WARN"), ({"burst": 94}, "WARN"), ({"burst": 95}, "BLOCK"),
+        ({"minute": 959}, "OK"), ({"minute": 960}, "WARN"), ({"minute": 1139}, "WARN"), ({"minute": 1140}, "BLOCK"),
+        ({"hour": 2879}, "OK"), ({"hour": 2880}, "WARN"), ({"hour": 3419}, "WARN"), ({"hour": 3420}, "BLOCK"),
+    ],
+)  # fmt: skip
+def test_call_quota_judges_each_window(counts: dict[str, int], level: str) -> None:
+    assert Eyes("call_quota").take(counted(**counts)).level() == level
+
+
+@pytest.mark.parametrize(
+    ("table", "level"),
+    [
+        ({"per_10s": 10}, "BLOCK"), ({"per_minute": 20}, "BLOCK"), ({"per_hour": 30}, "BLOCK"), ({}, "OK"),
+        ({"per_10s": 11}, "WARN"), ({"per_10s": 11, "warn_pct": D(91)}, "OK"), ({"per_10s": 11, "trip_pct": D(90)}, "BLOCK"),
+    ],
+)  # fmt: skip
+def test_call_quota_follows_its_table(table: dict[str, Any], level: str) -> None:
+    assert Eyes("call_quota", **table).take(counted(10, 20, 30)).level() == level
+
+
+def test_of_several_providers_the_worst_counts_and_one_that_is_not_counted_is_missing() -> None:
+    eyes = Eyes("call_quota").take(counted(provider="a"), counted(burst=99, provider="b"))
+    assert eyes.level() == "BLOCK"
+    assert eyes.one().words().startswith("b: 99 of 100")
+    assert eyes.wait(8).take(counted(provider="b")).level() == "OK"
+    assert eyes.wait(8).missing()
+
+
+# ------------------------------------------------------------------------------------------------------ spread_depth
+
+
+def book(spread: str = "1", depth: str = "1000000", instrument: str = IID) -> m.BookDepth:
+    return m.BookDepth(instrument=instrument, spread_bps=D(spread), depth_usdt=D(depth))
+
+
+@pytest.mark.parametrize(
+    ("spread", "depth", "level", "unit"),
+    [
+        ("80", "62500", "OK", "bps"),
+        ("80.1", "62500", "WARN", "bps"),
+        ("100", "62500", "WARN", "bps"),
+        ("100.1", "62500", "BLOCK", "bps"),
+        ("1", "62499", "WARN", "USDT"),
+        ("1", "50000", "WARN", "USDT"),
+        ("1", "49999", "BLOCK", "USDT"),
+        ("101", "50000", "BLOCK", "bps"),
+        ("101", "0", "BLOCK", "USDT"),
+    ],
+)
+def test_spread_depth(spread: str, depth: str, level: str, unit: str) -> None:
+    verdict = Eyes("spread_depth").take(book(spread, depth)).one()
+    assert (verdict.level, verdict.unit, verdict.scope.instrument) == (level, unit, IID)
+
+
+@pytest.mark.parametrize(
+    ("table", "level"),
+    [
+        ({"trip_spread_bps": D(20)}, "BLOCK"), ({"trip_spread_bps": D(30)}, "WARN"), ({}, "OK"),
+        ({"trip_spread_bps": D(30), "warn_spread_bps": D(29)}, "OK"),
+        ({"min_depth_usdt": D(100_001)}, "BLOCK"), ({"min_depth_usdt": D(90_000)}, "WARN"),
+        ({"min_depth_usdt": D(90_000), "warn_depth_usdt": D(95_000)}, "OK"),
+    ],
+)  # fmt: skip
+def test_spread_depth_follows_its_table(table: dict[str, Any], level: str) -> None:
+    assert Eyes("spread_depth", **table).take(book("25", "100000")).level() == level
+
+
+def test_each_instrument_has_its_book() -> None:
+    eyes = Eyes("spread_depth", names=(IID, OTHER)).take(book("500"))
+    found = {verdict.scope.instrument: (verdict.level, verdict.value) for verdict in eyes.look()}
+    assert found == {IID: ("BLOCK", D(500)), OTHER: ("BLOCK", None)}
+
+
+# ------------------------------------------------------------------------------------------------------------- depeg
+
+
+def prices(peg: str = "1", in_usdt: str = "100000", in_usdc: str = "100000") -> list[m.ReferencePrice]:
+    named = {"USDCUSDT": peg, "BTCUSDT": in_usdt, "BTCUSDC": in_usdc}
+    return [m.ReferencePrice(symbol=symbol, price=D(price)) for symbol, price in named.items()]
+
+
+def samples(eyes: Eyes | Held, every_s: int, *pegs: str) -> None:
+    for number, peg in enumerate(pegs):
+        if number:
+            eyes.wait(every_s)
+        eyes.take(*prices(peg))
+
+
+def test_depeg_is_off_until_it_is_enabled() -> None:
+    assert Eyes("depeg").setting.off
+    assert not Eyes("depeg", enabled=True).setting.off
+    assert Eyes("depeg", enabled=True).setting.params.references == ("USDCUSDT", "BTCUSDT", "BTCUSDC")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("pegs", "level"),
+    [
+        (("1.005",), "WARN"),
+        (("1.005", "1.005"), "WARN"),
+        (("1.005", "1.005", "1.005"), "BLOCK"),
+        (("0.995", "1.006", "0.99"), "BLOCK"),
+        (("1.005", "1.0049", "1.005"), "WARN"),
+        (("1.005", "1.005", "1.0049"), "WARN"),
+        (("1.005", "1.005", "1.0039"), "OK"),
+        (("1", "1", "1"), "OK"),
+    ],
+)
+def test_three_samples_a_minute_apart_are_needed(pegs: tuple[str, ...], level: str) -> None:
+    eyes = Eyes("depeg", enabled=True)
+    samples(eyes, 60, *pegs)
+    assert eyes.level() == level
+
+
+def test_samples_that_follow_faster_do_not_count_as_three() -> None:
+    eyes = Eyes("depeg", enabled=True)
+    samples(eyes, 10, *["1.02"] * 12)
+    assert eyes.level() == "WARN", "110 s"
+    eyes.wait(10).take(*prices("1.02"))
+    assert eyes.level() == "BLOCK"
+
+
+@pytest.mark.parametrize(("in_usdt", "in_usdc", "level"), [("100500", "100000", "BLOCK"), ("99500", "100000", "BLOCK"),
+                                                           ("100499", "100000", "WARN"), ("100399", "100000", "OK")])  # fmt: skip
+def test_the_larger_of_both_deviations_counts(in_usdt: str, in_usdc: str, level: str) -> None:
+    eyes = Eyes("depeg", enabled=True, samples=1).take(*prices("1.001", in_usdt, in_usdc))
+    assert eyes.level() == level
+
+
+@pytest.mark.parametrize("lacking", range(3))
+def test_each_price_is_needed_and_none_may_be_old(lacking: int) -> None:
+    some = prices()
+    del some[lacking]
+    eyes = Eyes("depeg", enabled=True).take(*some)
+    assert eyes.missing()
+    assert eyes.take(*prices()).level() == "OK"
+    assert eyes.wait(35).level() == "OK"
+    assert eyes.take(*some).wait(1).missing()
+
+
+@pytest.mark.parametrize(
+    ("table", "level"),
+    [
+        ({"trip_pct": D("0.7")}, "WARN"), ({"trip_pct": D("0.7"), "warn_pct": D("0.65")}, "OK"), ({}, "BLOCK"),
+        ({"samples": 4}, "WARN"), ({"every_s": D(61), "samples": 3}, "WARN"), ({"exit": True}, "CRITICAL"),
+        ({"usdt_symbol": "BTCFDUSD"}, "BLOCK"),
+    ],
+)  # fmt: skip
+def test_depeg_follows_its_table(table: dict[str, Any], level: str) -> None:
+    eyes = Eyes("depeg", enabled=True, max_age_s=D(1), **table)
+    samples(eyes, 60, "1.006", "1.006", "1.006")
+    assert eyes.level() == level
+    assert (eyes.one().value is None) is ("usdt_symbol" in table)
+
+
+def test_exit_flattens_and_without_it_entries_are_paused() -> None:
+    leaving = Held("depeg", enabled=True, exit=True, samples=2, every_s=D(5))
+    samples(leaving, 5, "1.02", "1.02")
+    assert [(kill.action, kill.guard) for kill in leaving.trips] == [("flatten", "depeg")]
+    staying = Held("depeg", enabled=True, samples=2, every_s=D(5))
+    samples(staying, 5, "1.02", "1.02")
+    assert (staying.trips, staying.paused) == ([], True)
