@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from bench.chaos_cells import PHASES, RUN, Cell
-from bench.chaos_rig import Rig, may_mount, rig
+from bench.chaos_rig import Rig, Setup, may_mount, rig
 from bench.chaos_rows import HOST, ROWS, TABLE, Row
 from tests.support.programs import ProgramError
 
@@ -47,7 +47,7 @@ class Rigs:
             else:
                 folder = self._keep / name
                 folder.mkdir(parents=True)
-            made = rig(folder, self._seed, venue=self._venue, small_disk=row.small_disk)
+            made = rig(folder, self._seed, Setup(venue=self._venue), small_disk=row.small_disk)
             self._made = self._stack.enter_context(made)
         return self._made
 

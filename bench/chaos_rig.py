@@ -17,6 +17,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bench.outages import Venue, heard, kept_venue
 from hedgegridd.model import Purpose, parse_client_order_id
 from tests.support.programs import (
@@ -61,6 +63,15 @@ GRID: dict[str, object] = {
     "funding": {"window_min": 0},
 }
 VENUE = ("--regime", "quiet", "--tick-rate", "1")
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """How a rig differs from the usual one: arguments of the exchange, fields of the grid, `[[guard]]` tables."""
+
+    venue: tuple[str, ...] = ()
+    grid: dict[str, object] = {}
+    more_grids: tuple[dict[str, object], ...] = ()
+    guards: tuple[dict[str, object], ...] = ()
 
 
 class Spells:
@@ -144,10 +155,11 @@ class Watcher(threading.Thread):
 class Rig:
     """One exchange, and the daemon's lives on it."""
 
-    def __init__(self, folder: Path, venue: Venue, *, small_disk: bool) -> None:
+    def __init__(self, folder: Path, venue: Venue, setup: "Setup", *, small_disk: bool) -> None:
         self.folder = folder
         self.venue = venue
-        self.config = write_config(folder, venue.now, [GRID])
+        grids = [{**GRID, **setup.grid}, *setup.more_grids]
+        self.config = write_config(folder, venue.now, grids, guards=setup.guards)
         self.watch = Watcher(venue)
         self.state = folder / "state"
         self._lives = 0
@@ -371,16 +383,19 @@ class Rig:
         (self.state / "filler").unlink(missing_ok=True)
 
 
+USUAL = Setup()
+
+
 def may_mount() -> str:
     """Why no small disk can be made here; empty when one can."""
     return "" if os.geteuid() == 0 else "only root may mount a small disk"
 
 
 @contextmanager
-def rig(folder: Path, seed: int, *, venue: tuple[str, ...] = (), small_disk: bool = False) -> Iterator[Rig]:
-    """A fresh rig in `folder`; everything is ended at the end. `venue`: further arguments of the exchange."""
-    with kept_venue(folder, seed, SPEED, (*VENUE, *venue)) as kept:
-        made = Rig(folder, kept, small_disk=small_disk)
+def rig(folder: Path, seed: int, setup: Setup = USUAL, *, small_disk: bool = False) -> Iterator[Rig]:
+    """A fresh rig in `folder`; everything is ended at the end."""
+    with kept_venue(folder, seed, SPEED, (*VENUE, *setup.venue)) as kept:
+        made = Rig(folder, kept, setup, small_disk=small_disk)
         try:
             yield made
         finally:

@@ -169,13 +169,13 @@ class Exchange:
         """Mark price and funding rate as the venue publishes them."""
         return dict(self._public.ask("GET", f"/fapi/v1/premiumIndex?symbol={symbol}"))
 
-    def signed(self, path: str, **fields: object) -> Any:
-        """The answer of a signed GET."""
+    def signed(self, path: str, *, method: str = "GET", **fields: object) -> Any:
+        """The answer of a signed call."""
         stamp = {"recvWindow": 60_000, "timestamp": time.time_ns() // 1_000_000}
         query = urllib.parse.urlencode({**fields, **stamp})
         signature = hmac.new(self.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
         headers = {"X-MBX-APIKEY": self.key}
-        return self._public.ask("GET", f"{path}?{query}&signature={signature}", headers=headers)
+        return self._public.ask(method, f"{path}?{query}&signature={signature}", headers=headers)
 
     def user_trades(self, symbol: str, from_id: int) -> list[dict[str, Any]]:
         """At most 1000 trades of the account from `from_id` on, oldest first."""
