@@ -175,13 +175,13 @@ def _trip_stays(where: Rig, drill: Drill, found: Found) -> None:
     if any(entry_quantities(where, drill.legs).values()):
         found.find("the latch is gone after a restart")
     ended_s = time.monotonic()
-    refusals: set[str] = set()
+    refusals: list[str] = []
 
     def rearmed() -> bool:
         try:
             where.ask("rearm", reason="drill")
         except ProgramError as error:
-            refusals.add(str(error)[:300])
+            refusals.append(str(error)[:300])
             return False
         return True
 
@@ -189,7 +189,7 @@ def _trip_stays(where: Rig, drill: Drill, found: Found) -> None:
         where.wait(rearmed, "rearm", drill.clears_s if drill.rearm else STAYS_S)
     except ProgramError:
         if drill.rearm:
-            found.find(f"rearm is refused: {sorted(refusals)[-1]}")
+            found.find(f"rearm is refused: {refusals[-1]}")
         return
     if not drill.rearm:
         found.find("rearm was taken although the figure stays in breach")
