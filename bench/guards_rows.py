@@ -41,7 +41,7 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True):
     setup: Setup = Setup()
     prepare: Deed = lambda _: None
     acts_s: float = 10.0
-    clears_s: float = 15.0
+    clears_s: float = 45.0
     rearm: bool = True
 
 
