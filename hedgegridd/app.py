@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import anyio
 import structlog
@@ -24,6 +25,7 @@ from hedgegridd.actors.machines import (
     DeskActor,
     FlattenActor,
     KillSwitchActor,
+    PausesActor,
     ReconcilerActor,
     RiskActor,
 )
@@ -34,6 +36,7 @@ from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.operation import Services
+from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener
@@ -44,8 +47,8 @@ from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal import snapshot
 from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.writer import Journal, JournalHooks
-from hedgegridd.model import LEGS
 from hedgegridd.operations import REGISTRY
+from hedgegridd.risk.machine import SOURCE as GUARDS
 from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.risk.settings import references, settings
 from hedgegridd.runtime.bus import Bus
@@ -53,20 +56,16 @@ from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe, LagReport
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
+from hedgegridd.stopping import OrderlyStop
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.nautilus import for_config
 from hedgegridd.venue.rest import Credentials
 
 EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
-ENTRIES_GONE_S = 15.0
-FLATTEN_S = 30.0
-EXITS_S = 10.0
-EXITS_LOOK_S = 0.1
-RECONCILE_S = 5.0
-COMPARISONS = 3  # at most, within RECONCILE_S
 SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
+HOLD_SOURCES = (GUARDS, pauses.SOURCE)  # nothing is traded before each of them has said what it holds
 
 
 @dataclass
@@ -116,8 +115,8 @@ class Daemon:
             _log.warning("journal", note=note)
         symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
         self.machines = Machines(
-            Desk(config, self.folder.epoch),
-            KillSwitch(config.kill_switch),
+            Desk(config, self.folder.epoch, hold_sources=HOLD_SOURCES),
+            KillSwitch(config.kill_switch, HOLD_SOURCES),
             Flattener(symbols, self.folder.epoch),
             RiskMachine(settings(config), symbols),
         )
@@ -164,6 +163,8 @@ class Daemon:
             environment=config.venue.environment,
             account=config.venue.account,
             account_poll_s=float(config.venue.account_poll_s),
+            stopping=lambda: self._stop_reason,
+            troubles=self._troubles,
         )
         dispatcher = Dispatcher(REGISTRY, services)
         self.gateway = Gateway(
@@ -178,6 +179,7 @@ class Daemon:
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
+        self.orderly_stop = OrderlyStop(self.bus, self.waiter, flatten=config.daemon.on_stop == "flatten")
         self.supervisor = Supervisor(
             self.bus,
             [
@@ -192,10 +194,19 @@ class Daemon:
                 RiskActor(self.machines.risk),
                 self.metrics,
                 self.gateway,
+                PausesActor(self._planned_pauses()),
                 ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
             ],
             on_incident=self._incident,
         )
+
+    def _troubles(self) -> tuple[str, ...]:
+        return self.supervisor.troubles()
+
+    def _planned_pauses(self) -> pauses.Pauses:
+        config = self.config
+        names = {grid.instrument: grid.instrument_id for grid in config.grid}
+        return pauses.Pauses(config.pause, ZoneInfo(config.daemon.timezone), names)
 
     async def _durable(self, timeout_s: float) -> None:
         """Return when everything recorded so far is on disk. Raises JournalError."""
@@ -270,6 +281,7 @@ class Daemon:
         if self._signals > 1:
             _log.warning("second_signal", signal=name, effect="straight to closing the journal")
             self.confirmed = False
+            self.gateway.hurry()
             self.supervisor.request_stop()
         self._stop_reason = self._stop_reason or name
         self._stop_asked.set()
@@ -290,7 +302,7 @@ class Daemon:
         )
 
     async def _stop_in_order(self) -> None:
-        """Entries gone, then inventory as configured, then books compared; each with its deadline."""
+        """The stages of `stopping.py`; the exit code says whether the venue confirmed them all."""
         await self._stop_asked.wait()
         _log.info("stopping", reason=self._stop_reason)
         if not self.boot.reached_venue and self.machines.books_are_empty():
@@ -301,62 +313,10 @@ class Daemon:
             )
             self.supervisor.request_stop()
             return
-        gone = self.waiter.expect(lambda x: isinstance(x, m.EntriesGone) and x.cause == "stopping")
-        self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
-        entries_gone = await gone.within(ENTRIES_GONE_S)
-        flat = await self._flatten_at_stop() if self.config.daemon.on_stop == "flatten" else None
-        missing = () if flat else await self._exits_missing()
-        agreed = await self._compared_at_stop()
-        self.confirmed = self.confirmed and entries_gone and flat is not False and not missing and agreed
-        _log.info(
-            "stopped",
-            reason=self._stop_reason,
-            entries_gone=entries_gone,
-            books_agree_with_venue=agreed,
-            **({"unsettled": list(missing)} if missing else {}),
-            **({} if flat is None else {"flat": flat}),
-        )
+        confirmed = await self.orderly_stop.run(self._stop_reason)
+        self.confirmed = self.confirmed and all(confirmed.values())
+        _log.info("stopped", reason=self._stop_reason, **confirmed)
         self.supervisor.request_stop()
-
-    async def _exits_missing(self) -> tuple[str, ...]:
-        """What of the exits that stay is not at the venue, in words; waits for what is under way."""
-        missing: tuple[str, ...] = ("the desk does not answer",)
-        with anyio.move_on_after(EXITS_S):
-            while missing:
-                try:
-                    answer = await self.bus.ask(m.GetStatus(), EXITS_S, actor="app")
-                except HedgegridError as error:
-                    return (str(error),)
-                if isinstance(answer, m.StatusAnswer):
-                    missing = answer.view.unsettled
-                if missing:
-                    await anyio.sleep(EXITS_LOOK_S)
-        return missing
-
-    async def _compared_at_stop(self) -> bool:
-        """Whether the venue's last word is what our books say.
-
-        A comparison takes over what it finds different; what is still different at the next one is a disagreement.
-        """
-        ours = "stopping"
-        agreed = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours and x.ok)
-        with anyio.move_on_after(RECONCILE_S):
-            for _ in range(COMPARISONS):
-                compared = self.waiter.expect(lambda x: isinstance(x, m.Reconciled) and x.cause == ours)
-                self.bus.tell(m.Reconcile(cause=ours), actor="app")
-                await compared.within(RECONCILE_S)
-                if agreed.came:
-                    break
-        return agreed.came
-
-    async def _flatten_at_stop(self) -> bool:
-        command = m.Flatten(legs=LEGS, reason=f"stop: {self._stop_reason}", deadline_s=FLATTEN_S)
-        try:
-            answer = await self.bus.ask(command, FLATTEN_S + 1, actor="app")
-        except HedgegridError as error:
-            _log.error("flatten_at_stop", error=str(error))
-            return False
-        return isinstance(answer, m.FlattenAnswer) and answer.verified
 
     async def _keep_snapshots(self) -> None:
         """Write a snapshot whenever the journal has grown enough, so that a start need not read it all."""

@@ -166,6 +166,21 @@ class Pretrade(Table, frozen=True, kw_only=True):
     duplicate_window_ms: Annotated[int, between("0", "60000")] = 1000
 
 
+class Pause(Table, frozen=True, kw_only=True):
+    """`[[pause]]`: a planned pause, every time `cron` says or once `at` a time; no new entries, exits and stops stay.
+
+    Both in the `timezone` of `[daemon]`; `at` is ISO 8601 and may carry an offset of its own.
+    """
+
+    name: str
+    cron: str | None = None
+    at: str | None = None
+    duration_min: Annotated[int, Meta(extra={"ge": "1", "le": "10080"})]
+    instruments: tuple[str, ...] = ()  # as in [[grid]]; none: all
+    flatten: bool = False  # when it begins
+    announce_min: Annotated[int, Meta(extra={"ge": "0", "le": "1440"})] = 15  # told so long before
+
+
 class Key(Table, frozen=True, kw_only=True):
     """`[[control.keys]]`: an API key as its hash (`hedgegridctl key new` makes one)."""
 
@@ -210,6 +225,7 @@ class Config(Table, frozen=True, kw_only=True):
     grid: tuple[Grid, ...]
     kill_switch: KillSwitch = KillSwitch()
     pretrade: Pretrade = Pretrade()
+    pause: tuple[Pause, ...] = ()
     control: Control = Control()
     metrics: Metrics = Metrics()
     journal: Journal = Journal()

@@ -8,6 +8,7 @@ from hedgegridd.core.boot import Boot
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
+from hedgegridd.core.pauses import Pauses
 from hedgegridd.core.reconciler import Reconciler
 from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.runtime.actor import Actor
@@ -123,6 +124,16 @@ class FlattenActor(MachineActor):
     )
 
     def __init__(self, machine: Flattener) -> None:
+        super().__init__(machine)
+
+
+class PausesActor(MachineActor):
+    """Planned pauses; runs without any too: it says that none holds."""
+
+    name = "pauses"
+    events = (m.StageReached, m.VenueUp)
+
+    def __init__(self, machine: Pauses) -> None:
         super().__init__(machine)
 
 

@@ -156,6 +156,43 @@ def venue_families(venue: m.VenueAnswer) -> Iterator[Metric]:
     )
 
 
+GUARD_STATUS = {"OK": 0, "WARN": 1, "CRITICAL": 2, "BLOCK": 3}
+
+
+def guard_families(answer: m.GuardsAnswer) -> Iterator[Metric]:
+    """The worst that each guard says, and how much of its limit is used up; guards that are off are absent."""
+    blocking = {hold.key.split(":")[1] for hold in answer.holds if hold.action == "pause"}
+    status: dict[str, int] = {}
+    used: dict[str, Decimal] = {}
+    for verdict in answer.verdicts:
+        name = verdict.guard
+        rank = GUARD_STATUS["BLOCK"] if name in blocking else GUARD_STATUS[verdict.level]
+        status[name] = max(status.get(name, 0), rank)
+        share = utilization(verdict)
+        if share is not None:
+            used[name] = max(used.get(name, share), share)
+    yield from gauge(
+        "guard_status",
+        "0 OK, 1 WARN, 2 CRITICAL, 3 BLOCK (it holds entries).",
+        [({"guard": name}, value) for name, value in status.items()],
+    )
+    yield from gauge(
+        "guard_utilization_ratio",
+        "Value over limit; limit over value where the limit is a floor.",
+        [({"guard": name}, value) for name, value in used.items()],
+    )
+
+
+def utilization(verdict: m.GuardVerdict) -> Decimal | None:
+    """How much of a guard's limit is used up, 1 at the limit; None: not known, or nothing is measured."""
+    value, limit = verdict.value, verdict.limit
+    if value is None or not limit:
+        return None
+    if verdict.warn is not None and verdict.warn > limit:  # a floor or a distance
+        return limit / value if value > ZERO else None
+    return max(value / limit, ZERO)
+
+
 def daemon_families(
     started_ns: int, now_ns: int, kill: m.KillSwitchAnswer | None, boot: m.BootAnswer | None
 ) -> Iterator[Metric]:

@@ -13,7 +13,14 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from hedgegridd import messages as m
-from hedgegridd.actors.metric_families import counter, daemon_families, desk_families, gauge, venue_families
+from hedgegridd.actors.metric_families import (
+    counter,
+    daemon_families,
+    desk_families,
+    gauge,
+    guard_families,
+    venue_families,
+)
 from hedgegridd.config import Metrics as MetricsConfig
 from hedgegridd.errors import HedgegridError
 from hedgegridd.runtime.actor import Actor
@@ -133,12 +140,15 @@ class MetricsActor(Actor, Collector):
         venue = await self._ask(m.GetVenue())
         kill = await self._ask(m.GetKillSwitch())
         boot = await self._ask(m.GetBoot())
+        guards = await self._ask(m.GetGuards())
         self._meters.drain()
         families: list[Metric] = []
         if isinstance(desk, m.StatusAnswer):
             families += desk_families(desk.view)
         if isinstance(venue, m.VenueAnswer):
             families += venue_families(venue)
+        if isinstance(guards, m.GuardsAnswer):
+            families += guard_families(guards)
         families += daemon_families(
             self._started_ns,
             self.bus.clock.wall_ns(),

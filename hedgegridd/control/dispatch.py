@@ -82,6 +82,10 @@ class Dispatcher:
 
     async def _bounded(self, operation: Operation, caller: Caller) -> Outcome:
         safety = operation.safety
+        why = self.services.stopping()
+        if why and not safety and operation.method != "GET":
+            said = f"the daemon is stopping ({why}); nothing changed"
+            raise Problem(409, "refused", said, accepted=(*SAFETY_VERBS, "status"))
         if safety:
             if self._safety_busy >= SAFETY_IN_FLIGHT_MAX:
                 raise Problem(503, "busy", f"{SAFETY_IN_FLIGHT_MAX} safety commands are running already")

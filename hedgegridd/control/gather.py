@@ -36,4 +36,5 @@ async def gather(context: Context) -> Facts:
         now_ns=context.services.time_ns(),
         account_poll_s=context.services.account_poll_s,
         silent=tuple(context.silent),
+        troubles=context.services.troubles(),
     )

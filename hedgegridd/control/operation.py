@@ -118,7 +118,8 @@ class Services:
 
     `instruments` are the configured ids; `time_ns` the wall clock; `durable(timeout_s)` returns when everything posted
     so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns` and `text`;
-    `account_poll_s` is how often the account's figures are read.
+    `account_poll_s` is how often the account's figures are read; `stopping` says why the daemon goes down, "" while it
+    does not; `troubles` are parts of the daemon that broke and are restarted or out of service, in words.
     """
 
     bus: Bus
@@ -129,6 +130,8 @@ class Services:
     environment: str = "paper"
     account: str = ""
     account_poll_s: float = 5.0
+    stopping: Callable[[], str] = str
+    troubles: Callable[[], tuple[str, ...]] = tuple
 
 
 @dataclass(slots=True)

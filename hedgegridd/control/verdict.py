@@ -44,6 +44,7 @@ class Facts:
     now_ns: int
     account_poll_s: float = 5.0
     silent: tuple[str, ...] = ()
+    troubles: tuple[str, ...] = ()  # parts of the daemon that broke
 
     @property
     def removing(self) -> tuple[FlattenView, ...]:
@@ -196,6 +197,8 @@ def _why_yes(facts: Facts) -> str:
 
 def doing_of(facts: Facts, state: str) -> str:
     """The second answer: one line."""
+    if state == "STOPPING" and facts.boot is not None and facts.boot.stopping:
+        return f"stopping, stage {facts.boot.number} of {facts.boot.of}: {facts.boot.waits_for}"
     if state == "STARTING" and facts.boot is not None:
         waits = f", waits for {facts.boot.waits_for}" if facts.boot.waits_for else ""
         return f"stage {facts.boot.number} of {facts.boot.of}, {facts.boot.stage}{waits}"
@@ -229,7 +232,7 @@ def _doing_one(item: InstrumentView, venue: VenueAnswer | None) -> str:
 
 def wrong_of(facts: Facts) -> tuple[str, ...]:
     """The third answer: what is not as it should be, worst first."""
-    found = list(facts.silent)
+    found = [*facts.silent, *facts.troubles]
     if facts.kill is not None and facts.kill.state in (KillState.TRIPPED, KillState.HALTED):
         found.append(f"kill switch {facts.kill.state.value}: {facts.kill.cause or 'no cause given'}")
     if facts.kill is not None:

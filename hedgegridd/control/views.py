@@ -6,6 +6,7 @@ from decimal import Decimal
 from hedgegridd.messages import (
     DeskView,
     FlattenView,
+    GuardVerdict,
     InstrumentView,
     KillSwitchAnswer,
     LedgerView,
@@ -240,4 +241,21 @@ def order(view: OrderView, now_ns: int) -> dict[str, object]:
         "status": view.status.value,
         "algo": view.algo,
         "age_s": age_s(view.created_ns, now_ns),
+    }
+
+
+def guard(view: GuardVerdict, now_ns: int) -> dict[str, object]:
+    """What one guard says of one scope; `value` null: its data is missing."""
+    return {
+        "guard": view.guard,
+        "instrument": view.scope.instrument,
+        "leg": None if view.scope.leg is None else view.scope.leg.value,
+        "level": view.level,
+        "value": exact(view.value),
+        "warn": exact(view.warn),
+        "limit": exact(view.limit),
+        "unit": view.unit,
+        "message": view.message,
+        "since": utc(view.since_ns),
+        "age_s": age_s(view.since_ns, now_ns),
     }

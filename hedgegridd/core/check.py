@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from hedgegridd import config
 from hedgegridd.core.check_grid import Subject, check_grid
+from hedgegridd.core.check_pauses import check_pauses
 from hedgegridd.core.ladder import build_ladder, step_of
 from hedgegridd.core.precision import fit
 from hedgegridd.model import LEGS, ZERO, Instrument, Leg
@@ -64,6 +65,7 @@ def find_problems(
         problems.extend(check_grid(subject))
     problems.extend(_desk(cfg, subjects))
     problems.extend(_pretrade(cfg))
+    problems.extend(check_pauses(cfg))
     problems.extend(_daemon(cfg))
     problems.extend(_addresses(cfg.venue))
     problems.extend(_doors(cfg))

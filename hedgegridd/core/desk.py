@@ -29,6 +29,7 @@ WAKE_TRUTH = "truth"
 VIEW_NS = SECOND_NS // 2
 TRUTH_RETRY_NS = SECOND_NS // 2
 TRUTH_RETRY_MAX_NS = 10 * SECOND_NS
+RECHECK_NS = 2 * SECOND_NS
 TRUTH_LOST_NS = 60 * SECOND_NS
 LOST_ORDERS = 10_000  # more than a process can have sent that the journal does not know
 
@@ -234,6 +235,13 @@ class Desk:
             if message.source in held.silent:
                 held.silent.remove(message.source)
         else:
+            left = {trip.trip_id for trip in message.trips}
+            for trip in held.trips:
+                if (
+                    trip.trip_id not in left
+                ):  # rearmed; a person has looked at what the venue did here as well
+                    for name, grid in self._state.grids.items():
+                        grid.halted = None if trip.scope.instrument in (None, name) else grid.halted
             held.trips = message.trips
         self._operator.release_latches()
         return tuple(self._grids)
@@ -335,6 +343,8 @@ class Desk:
         ok = not outcome.again and (first or not outcome.differences)
         truth.ok_ns = report.asked_ns if ok else truth.ok_ns
         truth.differences = () if ok else tuple(outcome.differences)
+        if truth.differences:  # repaired by now; whether that was all the next comparison says
+            ctx.want_truth("differences were found", after_ns=RECHECK_NS)
         waiting = [
             waiter
             for waiter in state.waiters

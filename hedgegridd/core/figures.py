@@ -5,10 +5,12 @@ only the instruments that moved, so that the cost does not grow with their numbe
 """
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 from hedgegridd import messages as m
 from hedgegridd.core.context import Context
 from hedgegridd.core.grid import GridMachine
+from hedgegridd.core.margin import liquidation_price
 from hedgegridd.core.state import Order
 from hedgegridd.model import LEGS, ZERO, KillState, Leg, LegMode, OrderStatus, Purpose, parse_client_order_id
 
@@ -64,6 +66,7 @@ def instrument_figures(grid: GridMachine, ctx: Context) -> m.InstrumentFigures:
             entries[order.leg] += order.remaining * (order.price or ZERO)
         elif order.purpose is Purpose.STOP and order.close_position and order.status in _RESTS:
             stops.setdefault(order.leg, order)
+    estimate = _estimate(grid, ctx)
     legs = []
     for leg in LEGS:
         each = state.legs[leg]
@@ -77,7 +80,7 @@ def instrument_figures(grid: GridMachine, ctx: Context) -> m.InstrumentFigures:
                 entries_usdt=entries[leg],
                 stop_resting=stop is not None,
                 stop_price=None if stop is None else stop.stop_price,
-                liquidation_price=each.liquidation_price,
+                liquidation_price=_nearer(state.mark, each.liquidation_price, estimate) if qty else None,
                 hands_off=each.mode is LegMode.MANUAL or (qty > ZERO and not each.lots),
             )
         )
@@ -89,3 +92,27 @@ def instrument_figures(grid: GridMachine, ctx: Context) -> m.InstrumentFigures:
         next_funding_ns=state.next_funding_ns,
         market_ns=state.mark_ns or 0,
     )
+
+
+def _estimate(grid: GridMachine, ctx: Context) -> Decimal | None:
+    """Our own liquidation price: the venue's is of the last comparison, and the legs may have grown since."""
+    rules, mark, equity = grid.state.instrument, grid.state.mark, ctx.ledger.equity
+    if rules is None or mark is None or equity is None:
+        return None
+    long_qty, short_qty = (ctx.ledger.leg(grid.id, leg).qty for leg in LEGS)
+    held = (long_qty + short_qty) * mark * rules.maint_margin_rate
+    account = ctx.state.truth.account
+    return liquidation_price(
+        equity_usdt=equity,
+        mark=mark,
+        long_qty=long_qty,
+        short_qty=short_qty,
+        maint_margin_rate=rules.maint_margin_rate,
+        other_maint_usdt=ZERO if account is None else max(ZERO, account.maint_margin_usdt - held),
+    )
+
+
+def _nearer(mark: Decimal | None, venues: Decimal | None, ours: Decimal | None) -> Decimal | None:
+    """Of the venue's liquidation price and our own the one that is nearer to the mark."""
+    known = [price for price in (venues, ours) if price is not None]
+    return min(known, key=lambda price: abs(price - (mark or ZERO)), default=None)

@@ -38,6 +38,8 @@ class GuardTable(Table, frozen=True, kw_only=True):
 
     falling: ClassVar[bool] = False  # its levels fall from warn to trip (a distance, a floor)
 
+    renews: ClassVar[bool] = False  # it measures since start, which begins anew with a rearm
+
     type: str
     enabled: bool = True
     action: str = "notify"
@@ -125,7 +127,7 @@ def at_or_above(
         limit=limit,
         unit=unit,
         scope=scope,
-        words=lambda: f"{what} {shown(value)} {unit}, limit {shown(limit)}".replace("  ", " "),
+        words=lambda: f"{what} {f'{shown(value)} {unit}'.rstrip()}, limit {shown(limit)}",
     )
 
 
@@ -149,7 +151,7 @@ def at_or_below(
         limit=limit,
         unit=unit,
         scope=scope,
-        words=lambda: f"{what} {shown(value)} {unit}, not below {shown(limit)}".replace("  ", " "),
+        words=lambda: f"{what} {f'{shown(value)} {unit}'.rstrip()}, not below {shown(limit)}",
     )
 
 

@@ -13,8 +13,8 @@ table of those trips is in `trips.py`; they are finished, kept over restarts and
 rearm that is under way.
 
 HALTED is what the venue confirmed then; who kills again asks for what it confirms now. FeedChanged, GuardChanged and
-HoldsChanged are kept in every state: rearm is refused while a feed is down, while a guard is CRITICAL or BLOCK, and
-before the guards have spoken at all. A trip latches: it survives restarts (`snapshot`), which finish it, and only
+HoldsChanged are kept in every state: rearm is refused while a feed is down, while a guard is BLOCK, or CRITICAL with an
+action stronger than to trim, and before the guards have spoken at all. A trip latches: it survives restarts (`snapshot`), which finish it, and only
 `Rearm` leaves it.
 """
 

@@ -8,7 +8,7 @@ from hedgegridd import messages as m
 from hedgegridd.core.trips import SECOND_NS, overlap
 from hedgegridd.model import Nanos
 
-_NOT_OK = frozenset({"CRITICAL", "BLOCK"})
+_MILD = frozenset({"notify", "throttle", "trim"})  # a breach that does no more than that lets trading go on
 
 
 class Latch(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,13 +61,16 @@ class Watch:
             case m.GuardChanged():
                 verdict = message.verdict
                 key = f"{verdict.guard} {verdict.scope.instrument} {verdict.scope.leg}"
-                if verdict.level in _NOT_OK:
+                if verdict.level == "BLOCK" or (verdict.level == "CRITICAL" and _kind(verdict) not in _MILD):
                     self._guards[key] = verdict
                 else:
                     self._guards.pop(key, None)
 
     def guards(self, scopes: Iterable[m.Scope]) -> tuple[str, ...]:
-        """Guards that are CRITICAL or BLOCK and touch one of the scopes, in words; WARN keeps nobody away."""
+        """Guards whose breach holds or trips something of the scopes, in words.
+
+        A WARN keeps nobody away, nor does a breach that only throttles, trims or tells.
+        """
         wanted = tuple(scopes)
         return tuple(
             f"{verdict.guard} is {verdict.level}: {verdict.message}".removesuffix(": ")
@@ -86,3 +89,7 @@ class Watch:
             return f"{', '.join(sorted(self._silent))} have not said yet what they hold"
         bad = self.guards(latch.scope for latch in latches)
         return f"guards are not OK: {'; '.join(bad)}" if bad else ""
+
+
+def _kind(verdict: m.GuardVerdict) -> str:
+    return verdict.action.partition(":")[0]

@@ -8,6 +8,7 @@ import msgspec
 from hedgegridd.control.figures import counted
 from hedgegridd.ctl.text import (
     DASH,
+    LEVEL_COLOURS,
     MARKS,
     SAFE_COLOURS,
     STATE_COLOURS,
@@ -46,7 +47,7 @@ def status(body: Body, paint: Paint) -> list[str]:
         lines.append(
             f"kill   {paint(kill['state'], STATE_COLOURS['HALTED'])} {since}: {kill['cause'] or DASH}"
         )
-    for limit in body["limits"] or []:
+    for limit in body.get("limits") or []:
         was = limit["configured"] or "not set"
         lines.append(
             f"limit  {limit['name']} {limit['value']} (config: {was}) {limit['reason'] or ''}".rstrip()
@@ -179,6 +180,38 @@ def orders(body: Body, _paint: Paint) -> list[str]:
     return [*columns(head, rows), counted(body["count"], "order", "orders")] if rows else ["No open orders."]
 
 
+def guards(body: Body, paint: Paint) -> list[str]:
+    """Each guard with value, limit and verdict, the worst first; last how many are OK, and which are off."""
+    rows = [
+        [
+            item["guard"],
+            f"{short(item['instrument'] or '') or 'account'} {item['leg'] or ''}".rstrip(),
+            _measure(item["value"]),
+            _measure(item["limit"]),
+            item["unit"],
+            item["level"],
+            age(item["age_s"]),
+            item["message"],
+        ]
+        for item in body["guards"]
+    ]
+    head = ("guard", "of", "value", "limit", "unit", "verdict", "since", "why")
+    calm = sum(1 for item in body["guards"] if item["level"] == "OK")
+    title, *table = columns(head, rows) if rows else [""]
+    levels = [item["level"] for item in body["guards"]]
+    lines = [title, *(paint(text, LEVEL_COLOURS.get(at)) for text, at in zip(table, levels, strict=True))]
+    lines += [f"holds  {item['key']}: {item['action']}, {item['cause']}" for item in body["holds"]]
+    return [*lines, f"{calm} of {len(rows)} OK; off: {', '.join(body['off']) or 'none'}"]
+
+
+def _measure(value: str | None) -> str:
+    """A figure with at most four digits behind the point."""
+    if value is None:
+        return DASH
+    text = f"{float(value):.4f}".rstrip("0").rstrip(".")
+    return text or "0"
+
+
 def positions(body: Body, _paint: Paint) -> list[str]:
     """Legs and their lots."""
     lines: list[str] = []
@@ -297,6 +330,7 @@ TABLES: dict[str, Callable[[Body, Paint], list[str]]] = {
     "status": status,
     "ladders": ladders,
     "orders": orders,
+    "guards": guards,
     "positions": positions,
     "flatten": flatten,
     "throttle": throttle,

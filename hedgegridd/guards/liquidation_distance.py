@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
-from hedgegridd.config import above
+from hedgegridd.config import above, between
 from hedgegridd.core.facts import View
 from hedgegridd.core.guard import (
     HUNDRED,
@@ -37,6 +37,7 @@ class Table(GuardTable, frozen=True, kw_only=True):
     pause_pct: Annotated[Decimal, above("0", "100")] = Decimal(15)
     warn_pct: Annotated[Decimal, above("0", "100")] | None = None
     action: str = "flatten"
+    confirm: Annotated[int, between("1", "1000")] = 2
     scope: Literal["leg", "instrument", "account"] = "account"
 
 

@@ -1,7 +1,7 @@
 """How far equity has fallen from its peak since start, over that peak. Rearm begins it anew."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from hedgegridd.config import above, between
 from hedgegridd.core.facts import View
@@ -15,6 +15,8 @@ INPUTS = (RiskFigures,)
 
 class Table(GuardTable, frozen=True, kw_only=True):
     """`trip_pct` of the peak; `warn_pct` before it, left out: 80 % of `trip_pct`."""
+
+    renews: ClassVar[bool] = True
 
     trip_pct: Annotated[Decimal, above("0", "100")] = Decimal(5)
     warn_pct: Annotated[Decimal, above("0", "100")] | None = None

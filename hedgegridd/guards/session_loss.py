@@ -1,7 +1,7 @@
 """What was lost since start, unrealised, fees and funding included. Rearm begins it anew."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from hedgegridd.config import above, between
 from hedgegridd.core.facts import View
@@ -14,6 +14,8 @@ INPUTS = (RiskFigures,)
 
 class Table(GuardTable, frozen=True, kw_only=True):
     """`trip_usdt` of loss; `warn_usdt` before it, left out: 80 % of `trip_usdt`."""
+
+    renews: ClassVar[bool] = True
 
     trip_usdt: Annotated[Decimal, above("0")] = Decimal(1000)
     warn_usdt: Annotated[Decimal, above("0")] | None = None

@@ -94,6 +94,7 @@ class GuardVerdict(msgspec.Struct, frozen=True, kw_only=True):
     unit: str = ""
     message: str = ""
     since_ns: Nanos = 0
+    action: str = ""  # what its breach does, as a table writes it ("throttle:0.5"); "": not known
 
 
 class GuardChanged(Event, frozen=True, kw_only=True):

@@ -35,9 +35,9 @@ def widened(scope: m.Scope, params: GuardTable) -> m.Scope:
 
 
 def weigh(
-    state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, *, rearming: bool = False
+    state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, *, carried_out: bool = False
 ) -> Outcome:
-    """Take a verdict into the state of its scope; `rearming`: a trip whose breach is over ends."""
+    """Take a verdict into the state of its scope. `carried_out`: all that its trip removes is gone."""
     out = Outcome()
     held = verdict.level != "OK" if verdict.held is None else verdict.held
     state.held_mono = (state.held_mono or now.mono_ns) if held else None
@@ -45,10 +45,10 @@ def weigh(
         out.look_at(now.mono_ns + ns(verdict.again_s))
     if not verdict.breach:
         state.streaks.clear()
-        _calm(state, verdict, params, now, out, rearming=rearming)
+        _calm(state, verdict, params, now, out, carried_out=carried_out)
     elif state.acted is not None and _weaker(verdict, params, state.acted):
         # What it did is more than the breach of now asks for: that clears as any hold, then the weaker one follows.
-        _calm(state, verdict, params, now, out, rearming=False)
+        _calm(state, verdict, params, now, out, carried_out=False)
         if out.ended is not None:
             _breach(state, verdict, params, now, out)
     else:
@@ -75,6 +75,7 @@ def _breach(state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, o
         scope=widened(verdict.scope, params),
         cause=f"{state.verdict.guard}: {verdict.words()}",
         since_ns=now.time_ns,
+        missing=verdict.value is None,
     )
     out.began = state.acted
 
@@ -102,19 +103,19 @@ def _confirmed(
 
 
 def _calm(
-    state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, out: Outcome, *, rearming: bool
+    state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, out: Outcome, *, carried_out: bool
 ) -> None:
     acted = state.acted
     if acted is None:
         return
     if acted.action.trips:
-        if rearming and verdict.value is not None:
+        if carried_out and verdict.value is not None:
             state.acted, out.ended = None, acted
         return
     if state.ok_mono is None:
         state.ok_mono = now.mono_ns
     # The first data since start: a hold for want of data was no breach that must stay away for a while.
-    first = verdict.value is not None and not state.told
+    first = acted.missing and verdict.value is not None and not state.told
     clear_mono = state.ok_mono + (0 if first else ns(params.clear_s))
     cool_ns = acted.since_ns + (0 if first else ns(params.cooldown_s)) - now.time_ns
     due = max(clear_mono, now.mono_ns + cool_ns)
@@ -125,19 +126,18 @@ def _calm(
         out.look_at(due)
 
 
-def shown(state: ScopeState, verdict: Verdict, now: Now) -> m.GuardVerdict:
-    """The confirmed verdict for people: a breach that is not confirmed is a WARN, one that is being cleared still is one."""
-    level = verdict.level
-    message = verdict.words() if level != "OK" else ""
-    acted = state.acted
-    if verdict.breach and acted is None:
-        level, message = "WARN", f"{message}, not confirmed yet"
-    elif acted is not None and not verdict.breach:
-        level = level_of(acted.action)
-        message = f"{acted.action} since {acted.cause}" + ("" if acted.action.trips else ", clearing")
-    elif acted is not None and acted.action.stops_entries and not acted.action.trips:
-        level = "CRITICAL" if verdict.level == "CRITICAL" else "BLOCK"
+def shown(
+    state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, *, carried_out: bool = False
+) -> m.GuardVerdict:
+    """The confirmed verdict for people.
+
+    A breach that is not confirmed yet is a WARN, one that is being cleared still counts. A measure that rearm begins
+    anew is a WARN once its trip is carried out: CRITICAL would keep rearm away for good.
+    """
     before = state.verdict
+    level, message = _words(state.acted, verdict)
+    if verdict.breach and carried_out and params.renews:
+        level, message = "WARN", f"{message}; rearm begins it anew"
     return m.GuardVerdict(
         guard=before.guard,
         scope=before.scope,
@@ -148,7 +148,20 @@ def shown(state: ScopeState, verdict: Verdict, now: Now) -> m.GuardVerdict:
         unit=verdict.unit,
         message=message,
         since_ns=before.since_ns if level == before.level else now.time_ns,
+        action=str(verdict.action or params.act),
     )
+
+
+def _words(acted: Acted | None, verdict: Verdict) -> tuple[m.Level, str]:
+    message = verdict.words() if verdict.level != "OK" else ""
+    if verdict.breach and acted is None:
+        return "WARN", f"{message}, not confirmed yet"
+    if acted is None or verdict.breach:
+        return verdict.level, message
+    what = f"{acted.action} since {acted.cause}"
+    if acted.action.trips:
+        return level_of(acted.action), what
+    return "BLOCK" if acted.action.stops_entries else "WARN", f"{what}; clearing"
 
 
 def ns(seconds: Decimal) -> int:

@@ -14,7 +14,7 @@ from hedgegridd import messages as m
 from hedgegridd.core.actions import Action
 from hedgegridd.core.facts import View, leg_of, scope_key
 from hedgegridd.core.guard import GuardTable, Now, Verdict, place
-from hedgegridd.model import LEGS, KillState, Leg, Nanos
+from hedgegridd.model import LEGS, ZERO, KillState, Leg, Nanos
 from hedgegridd.risk.judging import shown, weigh
 from hedgegridd.risk.settings import Setting
 from hedgegridd.risk.state import Acted, RiskState, ScopeState, fresh
@@ -22,7 +22,7 @@ from hedgegridd.risk.state import Acted, RiskState, ScopeState, fresh
 WAKE = "look"
 SOURCE = "guards"
 BASELINE = "baseline"
-OWN_EVENTS: tuple[type[m.Event], ...] = (m.RiskFigures, m.KillStateChanged, m.LegsUnlatched)
+OWN_EVENTS: tuple[type[m.Event], ...] = (m.RiskFigures, m.KillStateChanged, m.TripsChanged)
 
 
 class RiskMachine:
@@ -40,7 +40,8 @@ class RiskMachine:
         self._state = RiskState()
         self._begun = False  # every guard has been asked once since start
         self._baseline = False  # and this has been told
-        self._rearming = False
+        self._kill = KillState.STARTING
+        self._trips: dict[str, KillState] = {}  # of legs and instruments, by scope
         self._due: dict[int, int] = {}  # guard -> monotonic time of its next look
         self._wake_mono: int | None = None
         self._told: tuple[tuple[object, ...], ...] | None = None
@@ -71,6 +72,8 @@ class RiskMachine:
         """A new process: windows over the past, holds and their cool-downs go on; all else must be read anew."""
         self._view.forget()
         self._begun = self._baseline = False
+        self._kill = KillState.STARTING
+        self._trips = {}
         self._due.clear()
         self._wake_mono, self._told = None, None
         for scopes in self._state.scopes.values():
@@ -94,7 +97,7 @@ class RiskMachine:
         else:
             self._view.take(env)
             moved = self._moved_by.get(type(env.message), ())
-        moved = dict.fromkeys((*moved, *self._released(env.message)))
+        moved = dict.fromkeys((*moved, *self._latches(env.message)))
         if not self._begun:
             self._begun = True
             self._baseline_since = now.time_ns
@@ -119,9 +122,9 @@ class RiskMachine:
             due = min(due, self._judge(scopes, key, verdict, index, now) or due)
         for key in [key for key in scopes if key not in seen]:
             gone = scopes[key]
-            over = Verdict(
-                level="OK", value=gone.verdict.value, scope=gone.verdict.scope, limit=gone.verdict.limit
-            )
+            # Said of no more: a leg without inventory, or data that was missing for all of an instrument is there.
+            was = gone.verdict
+            over = Verdict(level="OK", value=ZERO, scope=was.scope, limit=was.limit, unit=was.unit)
             due = min(due, self._judge(scopes, key, over, index, now) or due)
             if gone.acted is None:
                 del scopes[key]
@@ -134,12 +137,13 @@ class RiskMachine:
         state = scopes.get(key)
         if state is None:
             state = scopes[key] = fresh(guard.name, verdict.scope, verdict.unit, verdict.limit, now.time_ns)
-        outcome = weigh(state, verdict, params, now, rearming=self._rearming)
+        done = state.acted is not None and self._carried_out(state.acted.scope)
+        outcome = weigh(state, verdict, params, now, carried_out=done)
         did = "" if outcome.began is None else self._act(outcome.began, guard.name, params)
         did = did or self._once(state, verdict, guard.name)
         if outcome.ended is not None:
             did = f"{outcome.ended.action} ended"
-        before, state.verdict = state.verdict, shown(state, verdict, now)
+        before, state.verdict = state.verdict, shown(state, verdict, params, now, carried_out=done)
         if did or before.level != state.verdict.level:
             self._out.append(m.GuardChanged(verdict=state.verdict, previous=before.level, did=did))
         return outcome.due_mono
@@ -157,7 +161,7 @@ class RiskMachine:
                     instrument=scope.instrument,
                     legs=() if scope.leg is None else (scope.leg,),
                     guard=guard,
-                    cooldown_s=int(params.cooldown_s),
+                    cooldown_s=int(params.cooldown_s) or None,  # None: the kill switch's own
                 )
             )
             return f"{action.kind} {place(scope)}"
@@ -200,26 +204,36 @@ class RiskMachine:
                     found, most = (name, leg), worth
         return found
 
-    def _released(self, message: m.Message) -> tuple[int, ...]:
-        """Rearm ends the trips it is about; the guards that must be asked again.
+    def _latches(self, message: m.Message) -> list[int]:
+        """Follow the kill switch; the guards that have tripped and must be asked again.
 
-        While rearm is asked for, trips whose breach is over end. After it, what still breaches trips again.
+        Once what a trip removes is gone, it ends when its breach is over (a guard that is not OK keeps rearm away). After
+        rearm it is over in any case: what still breaches trips again.
         """
-        if not isinstance(message, m.KillStateChanged | m.LegsUnlatched):
-            return ()
         if isinstance(message, m.KillStateChanged):
-            self._rearming = message.state is KillState.REARMING
-            if message.state not in (KillState.REARMING, KillState.ARMED):
-                return ()
+            self._kill = message.state
+            left = [scope_key(m.Scope())] if message.state is KillState.ARMED else []
+        elif isinstance(message, m.TripsChanged):
+            known = {scope_key(trip.scope): trip.state for trip in message.trips}
+            left = [key for key in self._trips if key not in known]
+            self._trips = known
+        else:
+            return []
         again = []
         for index, each in enumerate(self._running):
             for state in self._state.scopes.get(each.guard.name, {}).values():
                 if state.acted is not None and state.acted.action.trips:
                     again.append(index)
-                    if not self._rearming and _is_of(state.acted.scope, message):
+                    if scope_key(state.acted.scope) in left:
                         state.acted = None
                         state.streaks.clear()
-        return tuple(dict.fromkeys(again))
+        return again
+
+    def _carried_out(self, scope: m.Scope) -> bool:
+        """Whether all that a trip of this scope removes is gone, as the venue has confirmed."""
+        if scope == m.Scope():
+            return self._kill in (KillState.HALTED, KillState.REARMING)
+        return self._trips.get(scope_key(scope)) is KillState.HALTED
 
     # -------------------------------------------------------------------------------------------------- telling
 
@@ -267,13 +281,6 @@ class RiskMachine:
             holds=tuple(self._holds()),
             off=tuple(each.guard.name for each in self._all if each.off),
         )
-
-
-def _is_of(scope: m.Scope, message: m.KillStateChanged | m.LegsUnlatched) -> bool:
-    """Whether a trip of that scope is left by this message."""
-    if isinstance(message, m.KillStateChanged):
-        return scope == m.Scope()
-    return scope.instrument == message.instrument and (scope.leg is None or scope.leg in message.legs)
 
 
 def _hold(key: str, acted: Acted) -> m.Hold:

@@ -25,6 +25,7 @@ class Acted(msgspec.Struct, kw_only=True):
     scope: m.Scope
     cause: str
     since_ns: Nanos  # wall clock: it counts for cool-downs over restarts
+    missing: bool = False  # for want of data, not for what the data said
 
 
 class ScopeState(msgspec.Struct, kw_only=True):

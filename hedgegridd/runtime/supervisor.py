@@ -49,6 +49,7 @@ class _Seat:
     restarts_ns: deque[int] = field(default_factory=deque)
     # A fault that came while the actor was being started: dealt with once it has.
     pending: Fault | None = None
+    why: str = ""  # it broke last
 
 
 class Supervisor:
@@ -94,6 +95,20 @@ class Supervisor:
     def states(self) -> dict[str, ActorState]:
         """State of every actor, in start order."""
         return {name: seat.state for name, seat in self._seats.items()}
+
+    def troubles(self) -> tuple[str, ...]:
+        """Actors that broke: being restarted, restarted within the window, or out of service; in words."""
+        found = []
+        now_ns = self._bus.clock.mono_ns()
+        for name, seat in self._seats.items():
+            lately = [at for at in seat.restarts_ns if now_ns - at <= self._restart_window_ns]
+            if seat.state is ActorState.DOWN:
+                found.append(f"{name} is out of service: {seat.why}")
+            elif lately and not self._stop.is_set():
+                found.append(
+                    f"{name} broke and was restarted ({len(lately)} of {self._restarts_max}): {seat.why}"
+                )
+        return tuple(found)
 
     def request_stop(self) -> None:
         """Stop all actors in reverse order; `run` returns afterwards. May be called again."""
@@ -206,6 +221,7 @@ class Supervisor:
         if self._group is None or self._stop.is_set() or seat.state is not ActorState.RUNNING:
             self._on_incident(Incident(fault, "ignored"))
             return
+        seat.why = repr(fault.error)
         now_ns = self._bus.clock.mono_ns()
         while seat.restarts_ns and now_ns - seat.restarts_ns[0] > self._restart_window_ns:
             seat.restarts_ns.popleft()
@@ -227,6 +243,7 @@ class Supervisor:
                 await seat.gone.wait()
                 if self._stop.is_set():
                     return  # its tasks are gone and nobody would end new ones
+                await actor.stop()  # what it still holds open, such as a port, would keep it from starting
                 await self._open(seat)
                 await actor.start()
         except Exception as error:  # noqa: BLE001  # an actor that cannot come back is retired, and told
@@ -236,7 +253,7 @@ class Supervisor:
             self._running(seat)
 
     def _retire(self, seat: _Seat, fault: Fault) -> None:
-        seat.state = ActorState.DOWN
+        seat.state, seat.why = ActorState.DOWN, repr(fault.error)
         seat.finished.set()
         self._bus.retire(seat.actor.name)
         self._on_incident(Incident(fault, "retire"))

@@ -34,7 +34,8 @@ from hedgegridd.venue.user_stream import UserDecoder
 from hedgegridd.venue.watch import Channels, Watch
 
 REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
-SWEEP_S = 5.0
+SWEEP_S = 5.0  # for all tries
+SWEEP_AGAIN_S = 0.5
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
 _PLACED = "POST /fapi/v1/order (adapter)"
 _CANCELLED = "DELETE /fapi/v1/order (adapter)"
@@ -144,6 +145,7 @@ class Gateway(Actor, Listener):
         self._causes = Causes()
         self._polling_income = False
         self._connected = False
+        self._hurried = False
         self._closing = asyncio.Event()
         self._watch: Watch | None = None
 
@@ -155,7 +157,7 @@ class Gateway(Actor, Listener):
 
     async def stop(self) -> None:
         """Cancel what entries are left, then take the connection down, whatever its state."""
-        if self._connected:
+        if self._rules and not self._hurried:
             await self._sweep()
         self._connected = False
         self._closing.set()
@@ -163,6 +165,10 @@ class Gateway(Actor, Listener):
             self._watch.close()
         await self._trading.disconnect()
         await self.http.close()
+
+    def hurry(self) -> None:
+        """The next `stop` does not sweep: somebody wants us gone at once."""
+        self._hurried = True
 
     async def connect(self) -> None:
         """Bring the venue up, for as long as it takes; says what it waits for by `StageReached`.
@@ -420,11 +426,19 @@ class Gateway(Actor, Listener):
 
     async def _sweep(self) -> None:
         """After an orderly stop there is nothing to find; after a broken part of ours this is what cancels."""
+        said = "no answer in time"
         try:
             async with asyncio.timeout(SWEEP_S):
-                found = await self._safety.sweep_entries()
-        except (VenueCallError, TimeoutError) as error:
-            _log.error("entries not swept", error=str(error) or "no answer in time")  # its text says all
+                while True:
+                    try:
+                        found = await self._safety.sweep_entries()
+                    except VenueCallError as error:
+                        said = str(error)  # its text says all
+                        await asyncio.sleep(SWEEP_AGAIN_S)
+                        continue
+                    break
+        except TimeoutError:
+            _log.error("entries not swept", error=said)
             return
         if found:
             _log.warning("entries swept", cancelled=found)

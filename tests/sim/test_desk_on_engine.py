@@ -12,6 +12,8 @@ from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.exchange.markets import build
 from hedgegridd.exchange.rules import rules_of
 from hedgegridd.exchange.types import Market
+from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.settings import settings
 from hedgegridd.state import DaemonState, Machines
 from tests.support.desk_on_engine import DeskOnEngine
 from tests.support.recorded import ABSENT, BARS
@@ -97,10 +99,18 @@ def test_the_state_of_a_lively_desk_survives_a_snapshot_at_every_tick() -> None:
     dropped = 0
     for _ in range(400):
         desk.tick()
-        machines = Machines(desk.desk, KillSwitch(config.kill_switch), Flattener({desk.id: SYMBOL}, "t1"))
+        machines = Machines(
+            desk.desk,
+            KillSwitch(config.kill_switch),
+            Flattener({desk.id: SYMBOL}, "t1"),
+            RiskMachine(settings(config), [desk.id]),
+        )
         state = machines.snapshot()
         again = Machines(
-            Desk(config, "t1"), KillSwitch(config.kill_switch), Flattener({desk.id: SYMBOL}, "t1")
+            Desk(config, "t1"),
+            KillSwitch(config.kill_switch),
+            Flattener({desk.id: SYMBOL}, "t1"),
+            RiskMachine(settings(config), [desk.id]),
         )
         again.desk.restore(msgspec.json.decode(state, type=DaemonState).desk)
         assert again.snapshot() == state

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from hedgegridd import app
 from hedgegridd import messages as m
+from hedgegridd import stopping
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.app import Daemon
 from hedgegridd.config import Config, Grid, Venue
@@ -21,7 +21,9 @@ from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.errors import ActorDown
 from hedgegridd.journal.snapshot import load
 from hedgegridd.model import Leg
+from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.state import DaemonState, Machines
+from hedgegridd.stopping import OrderlyStop
 from hedgegridd.venue.rest import Credentials
 from tests.support.desk_rig import config as desk_config
 from tests.support.desk_rig import rig
@@ -81,16 +83,8 @@ def test_every_process_begins_with_a_snapshot_so_that_the_next_replays_its_recor
 class Ending:
     """A desk that answers a stop as scripted: entries gone or not, then one outcome per comparison."""
 
-    def __init__(
-        self,
-        waiter: WaiterActor,
-        outcomes: list[tuple[str, bool]],
-        *,
-        gone: bool,
-        unsettled: tuple[tuple[str, ...], ...] = ((),),
-    ) -> None:
+    def __init__(self, waiter: WaiterActor, outcomes: list[tuple[str, bool]], *, gone: bool) -> None:
         self._waiter, self._outcomes, self._gone = waiter, outcomes, gone
-        self._unsettled = list(unsettled)  # at each look; the last one stays
         self.stops = 0
 
     def _say(self, event: m.Event) -> None:
@@ -109,39 +103,12 @@ class Ending:
 
     async def ask(self, message: m.Message, deadline_s: float, cause: int = 0, actor: str = "") -> m.Answer:
         assert message == m.GetStatus()
-        now = self._unsettled.pop(0) if len(self._unsettled) > 1 else self._unsettled[0]
-        view = rig().desk.handle(m.Envelope(seq=1, time_ns=1, mono_ns=1, cause=0, actor="t", message=message))
-        (answer,) = (each for each in view if isinstance(each, m.StatusAnswer))
-        return m.StatusAnswer(to=1, view=msgspec.structs.replace(answer.view, unsettled=now))
+        asked = m.Envelope(seq=1, time_ns=1, mono_ns=1, cause=0, actor="t", message=message)
+        (answer,) = (each for each in rig().desk.handle(asked) if isinstance(each, m.StatusAnswer))
+        return m.StatusAnswer(to=1, view=msgspec.structs.replace(answer.view, unsettled=()))
 
     def request_stop(self) -> None:
         self.stops += 1
-
-
-@pytest.mark.parametrize(
-    ("unsettled", "confirmed"),
-    [
-        (((),), True),
-        ((("its stop does not rest",), ()), True),
-        ((("its take-profits are not its lots",),), False),
-    ],
-)
-async def test_a_stop_is_confirmed_only_with_the_exits_that_stay_at_the_venue(
-    monkeypatch, unsettled, confirmed
-):
-    """An order whose answer was lost on the way down may not be there: inventory would be left without its take-profit."""
-    monkeypatch.setattr(app, "EXITS_S", 0.05)
-    monkeypatch.setattr(app, "EXITS_LOOK_S", 0.001)
-    made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
-    made.waiter = WaiterActor()
-    made.bus = made.supervisor = Ending(made.waiter, [("stopping", True)], gone=True, unsettled=unsettled)
-    made.boot = SimpleNamespace(reached_venue=True)
-    made._stop_asked.set()
-    with capture_logs() as logs:
-        await made._stop_in_order()
-    (line,) = [line for line in logs if line["event"] == "stopped"]
-    assert made.confirmed is confirmed
-    assert line.get("unsettled") == (None if confirmed else list(unsettled[-1]))
 
 
 @pytest.mark.parametrize(
@@ -156,11 +123,12 @@ async def test_a_stop_is_confirmed_only_with_the_exits_that_stay_at_the_venue(
     ],
 )
 async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(monkeypatch, outcomes, gone, facts):
-    monkeypatch.setattr(app, "ENTRIES_GONE_S", 0.01)
-    monkeypatch.setattr(app, "RECONCILE_S", 0.01)
+    monkeypatch.setattr(stopping, "ENTRIES_S", 0.01)
+    monkeypatch.setattr(stopping, "BOOKS_S", 0.01)
     made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
     made.waiter = WaiterActor()
     made.bus = made.supervisor = ending = Ending(made.waiter, list(outcomes), gone=gone)
+    made.orderly_stop = OrderlyStop(ending, made.waiter, flatten=False)
     made.boot = SimpleNamespace(reached_venue=True)
     made._stop_asked.set()
     with capture_logs() as logs:
@@ -177,11 +145,12 @@ async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(monkeypatch
 async def test_a_stop_waits_for_the_venue_unless_it_was_never_reached_and_the_books_are_empty(
     monkeypatch, *, reached, empty, waits
 ):
-    monkeypatch.setattr(app, "ENTRIES_GONE_S", 0.01)
-    monkeypatch.setattr(app, "RECONCILE_S", 0.01)
+    monkeypatch.setattr(stopping, "ENTRIES_S", 0.01)
+    monkeypatch.setattr(stopping, "BOOKS_S", 0.01)
     made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
     made.waiter = WaiterActor()
     made.bus = made.supervisor = ending = Ending(made.waiter, [("stopping", True)], gone=True)
+    made.orderly_stop = OrderlyStop(ending, made.waiter, flatten=False)
     made.boot = SimpleNamespace(reached_venue=reached)
     made.machines = SimpleNamespace(books_are_empty=lambda: empty)
     made._stop_asked.set()
@@ -194,9 +163,14 @@ async def test_a_stop_waits_for_the_venue_unless_it_was_never_reached_and_the_bo
 
 def test_books_are_empty_until_they_hold_an_order_or_inventory():
     venue = rig()
-    machines = Machines(venue.desk, KillSwitch(KillSwitchTable()), Flattener({}, "t1"))
+    machines = Machines(venue.desk, KillSwitch(KillSwitchTable()), Flattener({}, "t1"), RiskMachine((), ()))
     assert not machines.books_are_empty()
-    fresh = Machines(core_desk.Desk(desk_config(), "t1"), KillSwitch(KillSwitchTable()), Flattener({}, "t1"))
+    fresh = Machines(
+        core_desk.Desk(desk_config(), "t1"),
+        KillSwitch(KillSwitchTable()),
+        Flattener({}, "t1"),
+        RiskMachine((), ()),
+    )
     assert fresh.books_are_empty()
     state = fresh.desk.snapshot()
     state.ledger.legs[BTC][Leg.SHORT].qty = Decimal("0.1")

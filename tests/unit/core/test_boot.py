@@ -28,7 +28,10 @@ def test_the_way_to_ready():
     assert not of(m.StartChecked, out)
     assert view(feed).waits_for == "LONG 1 against 2"
     out = feed(m.Reconciled(ok=True, cause="start"))
-    assert of(m.StartChecked, out)
+    assert not of(m.StartChecked, out)
+    assert view(feed).stage == "guards"
+    assert "marks" in view(feed).waits_for
+    assert of(m.StartChecked, feed(m.BaselineRead()))
     feed(ARMED)
     assert view(feed).stage == "control"
     assert not view(feed).ready
@@ -38,6 +41,13 @@ def test_the_way_to_ready():
     feed(m.Stopping(reason="SIGTERM"))
     assert not view(feed).ready
     assert view(feed).stopping
+
+
+def test_guards_that_have_read_all_before_the_comparison_is_told_are_not_waited_for_again():
+    feed = Feeder(Boot())
+    feed(m.VenueUp())
+    assert not of(m.StartChecked, feed(m.BaselineRead()))
+    assert of(m.StartChecked, feed(m.Reconciled(ok=True, cause="start")))
 
 
 def test_a_stage_is_not_gone_back_to_and_a_reconnect_does_not_arm_again():

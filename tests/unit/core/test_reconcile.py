@@ -499,7 +499,7 @@ def test_the_view_says_when_the_books_last_agreed():
     del venue.resting[venue.of(Leg.LONG, Purpose.ENTRY)[0].order.client_order_id]  # and nobody told us
     reconcile(venue)
     assert not told(venue)[-1].ok
-    assert venue.check().reconciled_ns == first, "a comparison that found a difference does not count"
+    assert venue.view().reconciled_ns == first, "a comparison that found a difference does not count"
     venue.settle()
     reconcile(venue)
     assert told(venue)[-1].ok

@@ -188,7 +188,33 @@ async def test_a_broken_actor_is_restarted_alone_and_loses_tasks_and_timers(n: i
         await until(lambda: Woke(token="after") in desk.seen)
         assert Woke(token="before") not in desk.seen, "timers from before the restart are gone"
         assert world.incidents[0].fault.actor == "desk"
-    assert order == ["desk starts", "ears starts", "desk starts", "ears stops", "desk stops"]
+    assert order == ["desk starts", "ears starts", "desk stops", "desk starts", "ears stops", "desk stops"]
+
+
+async def test_what_broke_is_told_until_the_window_is_over_and_for_good_when_retired() -> None:
+    world = World(Desk([]), Ears([]), restarts_max=1)
+    async with world.running():
+        assert world.supervisor.troubles() == ()
+        world.bus.tell(Do(n=13))
+        await until(lambda: world.actions() == ["restart"])
+        assert world.supervisor.troubles() == (
+            "desk broke and was restarted (1 of 1): ZeroDivisionError('bug')",
+        )
+        await until(lambda: world.supervisor.states()["desk"] is ActorState.RUNNING)
+        world.bus.tell(Do(n=13))
+        await until(lambda: world.actions() == ["restart", "retire"])
+        assert world.supervisor.troubles() == ("desk is out of service: ZeroDivisionError('bug')",)
+        world.supervisor._restart_window_ns = -1
+        assert world.supervisor.troubles() == ("desk is out of service: ZeroDivisionError('bug')",)
+
+
+async def test_a_restart_is_forgotten_when_its_window_is_over() -> None:
+    world = World(Desk([]), restarts_max=1)
+    async with world.running():
+        world.bus.tell(Do(n=13))
+        await until(lambda: world.actions() == ["restart"])
+        world.supervisor._restart_window_ns = -1
+        assert world.supervisor.troubles() == ()
 
 
 async def test_restarts_are_bounded_then_the_actor_is_retired() -> None:

@@ -1,0 +1,141 @@
+"""Guards on the real process: a breach at the paper exchange, what was done about it there, and how it is left."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.programs import Daemon, Exchange, exchange, running, until, write_config
+from tests.support.truth import ENTRY_SIDE, LEGS, entries_at, exchange_books, uncovered
+
+pytestmark = pytest.mark.e2e
+SYMBOL = "BTCUSDT"
+INSTRUMENT = f"{SYMBOL}-PERP.BINANCE"
+GRID = {
+    "instrument": f"{SYMBOL}-PERP",
+    "step_bps": 20,
+    "levels_long": 6,
+    "levels_short": 6,
+    "base_qty": Decimal("0.01"),
+    "qty_scale": 1,
+    "tp_steps": 40,
+    "sl_steps": 90,  # no stop is met on the way down
+    "recenter_trigger_bps": 3000,
+    "policy": {"kind": "symmetric"},
+    "funding": {"window_min": 0},
+}
+
+
+class Rig:
+    """Exchange and daemon, and what these tests do with them."""
+
+    def __init__(self, venue: Exchange, bot: Daemon) -> None:
+        self.venue = venue
+        self.bot = bot
+
+    def ask(self, verb: str, **fields: object) -> dict[str, Any]:
+        return self.bot.control.ask(verb, **fields)
+
+    def wait(self, look: Any, what: str, deadline_s: float = 30) -> Any:
+        return until(look, what, deadline_s, self.bot.program)
+
+    def entries(self) -> int:
+        return sum(map(len, entries_at(self.venue.truth(), SYMBOL).values()))
+
+    def quantity(self, leg: str) -> Decimal:
+        return Decimal(self.venue.truth()["legs"][f"{SYMBOL}:{leg}"]["qty"])
+
+    def jump(self, factor: str) -> None:
+        self.venue.admin("POST", "/jump", {"symbol": SYMBOL, "factor": factor})
+
+    def fill(self, leg: str, rungs: int) -> None:
+        """Move price through so many entries of a leg, and wait until what they bought is covered."""
+        orders = exchange_books(self.venue.truth(), SYMBOL).orders.values()
+        prices = sorted(o.price for o in orders if o.leg == leg and o.side == ENTRY_SIDE[leg])
+        last = Decimal(self.venue.premium_index(SYMBOL)["indexPrice"])
+        price = prices[-rungs] * Decimal("0.9995") if leg == "LONG" else prices[rungs - 1] * Decimal("1.0005")
+        self.jump(f"{price / last:.6f}")
+        self.wait(
+            lambda: self.quantity(leg) > 0 and not uncovered(self.venue.truth(), SYMBOL), f"{leg} covered"
+        )
+
+    def guard(self, name: str) -> dict[str, Any]:
+        """The worst that a guard says."""
+        return next(item for item in self.ask("guards")["guards"] if item["guard"] == name)
+
+    def kill_state(self) -> str:
+        return str(self.ask("status")["kill_switch"]["state"])
+
+
+@contextmanager
+def rig(folder: Path, guards: Sequence[Mapping[str, object]] = ()) -> Iterator[Rig]:
+    options = ["--speed", "30", "--regime", "quiet", "--seed", "4", "--no-rate-limits"]
+    with exchange(options, folder / "exchange.log") as venue:
+        with running(write_config(folder, venue, [GRID], guards=guards)) as bot:
+            made = Rig(venue, bot)
+            made.wait(lambda: made.ask("ready")["ready"], "ready", 60)
+            made.wait(lambda: made.entries() >= 10, "the rungs rest", 60)
+            yield made
+
+
+def test_a_fall_of_the_price_trips_the_drawdown_and_the_exchange_is_flat(tmp_path: Path) -> None:
+    # The mark follows a jump slowly, so the close is far from it: that is another guard's matter.
+    guards = [
+        {"type": "session_drawdown", "trip_pct": Decimal("0.05")},
+        {"type": "slippage", "enabled": False},
+    ]
+    with rig(tmp_path, guards) as r:
+        calm = r.ask("guards")
+        assert {item["level"] for item in calm["guards"]} == {"OK"}, calm
+        assert calm["holds"] == []
+        r.jump("0.965")
+        r.wait(lambda: r.kill_state() == "HALTED", "halted")
+        truth = r.venue.truth()
+        assert all(r.quantity(leg) == 0 for leg in LEGS)
+        assert exchange_books(truth, SYMBOL).orders == {}
+        kill = r.ask("status")["kill_switch"]
+        assert "session_drawdown: fall from the peak since start" in kill["cause"]
+        assert r.bot.metrics()["hedgegrid_guard_utilization_ratio"][("guard", "session_drawdown"),] > 1
+        told = r.guard("session_drawdown")
+        assert (told["level"], told["limit"]) == ("WARN", "0.05")
+        assert "rearm begins it anew" in told["message"]
+        r.ask("rearm", reason="seen")
+        assert r.kill_state() == "ARMED"
+        r.wait(lambda: r.entries() > 0, "entries come back")
+        assert r.guard("session_drawdown")["level"] == "OK"
+
+
+def test_dear_funding_trims_the_leg_that_pays_once(tmp_path: Path) -> None:
+    with rig(tmp_path) as r:
+        r.fill("LONG", 4)
+        before = r.quantity("LONG")
+        r.venue.admin("POST", "/funding", {"symbol": SYMBOL, "rate": "0.004"})
+        r.wait(lambda: r.quantity("LONG") < before, "trimmed")
+        told = r.guard("funding_cost")
+        assert (told["level"], told["leg"]) == ("CRITICAL", "LONG")
+        r.wait(lambda: r.ask("status")["settled"], "settled")
+        assert before * Decimal("0.6") <= r.quantity("LONG") <= before * Decimal("0.75")
+        left = r.quantity("LONG")
+        bars = r.ask("health")["last_bar_timestamp"]
+        r.wait(lambda: r.ask("health")["last_bar_timestamp"] >= bars + 180, "three bars")
+        assert r.quantity("LONG") >= left, "once a settlement"
+        assert not uncovered(r.venue.truth(), SYMBOL)
+
+
+def test_a_deleveraging_halts_the_instrument_until_rearm(tmp_path: Path) -> None:
+    with rig(tmp_path) as r:
+        r.fill("LONG", 3)
+        r.venue.admin("POST", "/deleverage", {"symbol": SYMBOL, "leg": "LONG", "qty": "0.004"})
+        r.wait(lambda: r.entries() == 0, "entries gone")
+        r.wait(lambda: r.ask("status")["trips"], "a trip")
+        (trip,) = r.ask("status")["trips"]
+        assert (trip["guard"], trip["action"]) == ("venue_action", "halt"), trip
+        r.wait(lambda: not uncovered(r.venue.truth(), SYMBOL), "inventory keeps its exits")
+        assert r.quantity("LONG") > 0
+        assert r.kill_state() == "ARMED", "the account itself goes on"
+        r.wait(lambda: r.guard("venue_action")["level"] == "OK", "the act is over")
+        r.ask("rearm", reason="seen", instrument=INSTRUMENT)
+        r.wait(lambda: r.entries() > 0, "entries come back")
