@@ -101,6 +101,7 @@ class Piece:
         self._symbol: str = options.symbol
         self._last_order = 1
         self._removing = False  # the exchange has seen the last life begin a removal
+        self._entries = 0  # at the exchange, before the deed
         self.minutes = 0
 
     def run(self, kills: int) -> list[Crash]:
@@ -227,6 +228,7 @@ class Piece:
         crash.findings += replay.outcome.findings
         rows = self._venue.orders_since(self._symbol, self._last_order)
         self._last_order = max((int(row["orderId"]) for row in rows), default=self._last_order - 1) + 1
+        self._entries = sum(map(len, entries_at(self._venue.truth(), self._symbol).values()))
 
     def _deed(self, bot: Daemon, crash: Crash) -> None:
         """The kill, amid what its kind says."""
@@ -261,6 +263,11 @@ class Piece:
         rows = self._venue.orders_since(self._symbol, self._last_order)
         tags = [parse_client_order_id(str(row["clientOrderId"])) for row in rows]
         crash.removing = any(tag is not None and tag.level == FLATTEN_LEVEL for tag in tags)
+        if (
+            crash.kind in ("flatten", "trip") and self._entries
+        ):  # the market stands: nothing else takes an entry away
+            left = sum(map(len, entries_at(truth, self._symbol).values()))
+            crash.removing = crash.removing or left < self._entries
         self._removing = self._removing or crash.removing
         self._venue.step(AWAY_MS, 10, 5_000)
         later = self._venue.truth()
