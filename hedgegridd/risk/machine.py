@@ -104,8 +104,8 @@ class RiskMachine:
             moved = range(len(self._running))
         for index in moved:
             self._evaluate(index, now)
+        self._look_at_baseline(now)
         self._tell_holds()
-        self._tell_baseline()
         self._wake(now)
         return self._out
 
@@ -135,6 +135,8 @@ class RiskMachine:
     ) -> int | None:
         guard, params = self._running[index].guard, self._running[index].params
         state = scopes.get(key)
+        if verdict.value is None and not self._baseline and (state is None or not state.told):
+            return None  # nothing is known yet, and one hold says so for all
         if state is None:
             state = scopes[key] = fresh(guard.name, verdict.scope, verdict.unit, verdict.limit, now.time_ns)
         done = state.acted is not None and self._carried_out(state.acted.scope)
@@ -261,10 +263,14 @@ class RiskMachine:
             self._told = now_in_force
             self._out.append(m.HoldsChanged(source=SOURCE, holds=holds))
 
-    def _tell_baseline(self) -> None:
-        if not self._baseline and not self._view.baseline:
-            self._baseline = True
-            self._out.append(m.BaselineRead())
+    def _look_at_baseline(self, now: Now) -> None:
+        """Once equity, positions and marks are known every guard must have its data as well."""
+        if self._baseline or self._view.baseline:
+            return
+        self._baseline = True
+        self._out.append(m.BaselineRead())
+        for index in range(len(self._running)):
+            self._evaluate(index, now)
 
     def _wake(self, now: Now) -> None:
         at = min(self._due.values(), default=None)

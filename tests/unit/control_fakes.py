@@ -179,6 +179,42 @@ FLAT = m.FlattenAnswer(
 )
 
 
+GUARDS = m.GuardsAnswer(
+    to=0,
+    verdicts=(
+        m.GuardVerdict(
+            guard="margin_ratio",
+            level="OK",
+            value=D("0.21"),
+            warn=D("0.6"),
+            limit=D("0.8"),
+            since_ns=NOW_NS - 60_000_000_000,
+        ),
+        m.GuardVerdict(
+            guard="spread_depth",
+            scope=m.Scope(instrument=BTC),
+            level="BLOCK",
+            value=D(132),
+            limit=D(100),
+            unit="bps",
+            message="spread 132 bps, limit 100",
+            since_ns=NOW_NS - 4_000_000_000,
+        ),
+        m.GuardVerdict(guard="leverage", level="WARN", value=None, limit=D(5), message="equity is not known"),
+    ),
+    holds=(
+        m.Hold(
+            key=f"guard:spread_depth:{BTC}",
+            action="pause",
+            scope=m.Scope(instrument=BTC),
+            cause="spread_depth: spread 132 bps, limit 100",
+            since_ns=NOW_NS - 4_000_000_000,
+        ),
+    ),
+    off=("daily_loss",),
+)
+
+
 class FakeBus:
     """Answers by type of message; an exception in the table is raised; `asked` keeps all, `commands` the commands."""
 
@@ -212,6 +248,7 @@ class FakeBus:
             m.GetLadders: m.LaddersAnswer(to=0, ladders=(ladder,)),
             m.GetOrders: m.OrdersAnswer(to=0, orders=(ORDER,)),
             m.Flatten: FLAT,
+            m.GetGuards: GUARDS,
         }
 
     @property

@@ -281,6 +281,20 @@ def test_resume_says_what_may_enter_again() -> None:
     assert render("resume", {"outcome": "done"}, Paint(on=False)) == ["nothing was paused or latched", "done"]
 
 
+def test_guards_are_shown_the_worst_first(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(daemon, "guards") == ctl.DONE
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[0] for line in lines[1:4]] == ["spread_depth", "leverage", "margin_ratio"]
+    assert lines[1][1:7] == ["BTCUSDT", "132", "100", "bps", "BLOCK", "4.0"]
+    assert lines[2][1:4] == ["account", "—", "5"]
+    assert lines[3][1:5] == ["account", "0.21", "0.8", "OK"]
+    assert lines[4][:2] == ["holds", f"guard:spread_depth:{BTC}:"]
+    assert " ".join(lines[-1]) == "1 of 3 OK; off: daily_loss"
+    assert run(daemon, "guards", "btcusdt", "--json") == ctl.DONE
+    shown = json.loads(capsys.readouterr().out)
+    assert {item["guard"] for item in shown["guards"]} == {"spread_depth", "leverage", "margin_ratio"}
+
+
 def test_a_missing_stop_is_told_in_words() -> None:
     leg = {
         "leg": "LONG",

@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from hedgegridd import messages as m
-from hedgegridd.actors.metric_families import daemon_families, desk_families, venue_families
+from hedgegridd.actors.metric_families import daemon_families, desk_families, guard_families, venue_families
 from hedgegridd.actors.metrics import REASONS_MAX, Meters, MetricsActor
 from hedgegridd.config import Metrics
 from hedgegridd.model import KillState, Leg, LegMode, Regime
@@ -193,22 +193,56 @@ def test_the_venues_and_the_daemons_figures():
     assert "hedgegrid_trading_enabled" not in values(daemon_families(0, 1, None, BOOT))
 
 
+GUARDS = m.GuardsAnswer(
+    to=0,
+    verdicts=(
+        m.GuardVerdict(guard="margin_ratio", level="WARN", value=Decimal("0.6"), limit=Decimal("0.8")),
+        m.GuardVerdict(guard="exposure", level="OK", value=Decimal(100), limit=Decimal(400)),
+        m.GuardVerdict(
+            guard="exposure",
+            scope=m.Scope(instrument=BTC),
+            level="CRITICAL",
+            value=Decimal(300),
+            limit=Decimal(200),
+        ),
+        m.GuardVerdict(
+            guard="equity_floor", level="OK", value=Decimal(1000), warn=Decimal(625), limit=Decimal(500)
+        ),
+        m.GuardVerdict(guard="leverage", level="BLOCK", value=None, limit=Decimal(5)),
+        m.GuardVerdict(guard="spread_depth", level="CRITICAL", value=Decimal(1), limit=Decimal(0)),
+    ),
+    holds=(m.Hold(key=f"guard:spread_depth:{BTC}", action="pause", cause="c", since_ns=1),),
+    off=("daily_loss",),
+)
+
+
+def test_the_guards_figures():
+    got = values(guard_families(GUARDS))
+    status = {name.partition("/")[2]: value for name, value in got.items() if "guard_status" in name}
+    assert status == {"margin_ratio": 1, "exposure": 2, "equity_floor": 0, "leverage": 3, "spread_depth": 3}
+    used = {name.partition("/")[2]: value for name, value in got.items() if "utilization" in name}
+    # Limit over value for a floor; what is missing, or has no measure, is absent.
+    assert used == {"margin_ratio": 0.75, "exposure": 1.5, "equity_floor": 0.5}
+
+
 class Bench:
     """The actor on a real bus, with parts that answer."""
 
     def __init__(self, *, silent: tuple[type, ...] = ()):
         self.actor = MetricsActor(Metrics(port=0), Meters(Stats(), Counter()), started_ns=0)
-        vocabulary = (*self.actor.events, m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot)
+        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot, m.GetGuards)
+        vocabulary = (*self.actor.events, *queries)
         self.bus = Bus(RealClock(), vocabulary + m.ANSWERS)
         self.actor.register(self.bus)
         self.silent = silent
-        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot)
         self.bus.register("parts", handler=self._answer, queries=queries)
 
     def _answer(self, env):
         if type(env.message) in self.silent:
             return [m.Refused(to=env.seq, reason="down")]
         match env.message:
+            case m.GetGuards():
+                return [structs_replace(GUARDS, to=env.seq)]
             case m.GetStatus():
                 return [m.StatusAnswer(to=env.seq, view=desk())]
             case m.GetVenue():
@@ -288,6 +322,7 @@ async def test_a_scrape_has_all_fifteen_and_the_counts():
     assert set(families) >= set(METRICS)
     samples = {(s.name, *s.labels.values()): s.value for f in families.values() for s in f.samples}
     assert samples[("hedgegrid_ticks_total",)] == 3
+    assert samples[("hedgegrid_guard_status", "leverage")] == 3
     assert samples[("hedgegrid_orders_submitted_total", "E")] == 2
     assert samples[("hedgegrid_orders_rejected_total", "-5022")] == 2
     assert samples[("hedgegrid_orders_refused_total", "latched")] == 1

@@ -82,12 +82,21 @@ def test_nothing_trades_before_equity_positions_and_marks_are_known():
     assert not of(m.BaselineRead, rig.told()), "it is told once"
 
 
-def test_the_first_data_after_a_start_ends_the_hold_at_once():
-    rig = Rig(DRAWDOWN, started=False)
-    rig.feed(ARMED)
-    assert ("guard:session_drawdown", "pause") in rig.holds
+def test_until_then_one_hold_speaks_for_all_guards_and_what_has_its_data_is_judged():
+    rig = Rig(DRAWDOWN, ("margin_ratio", {}), ("external", {}), started=False)
+    assert of(m.GuardChanged, rig.feed(ARMED)) == []
+    rig.feed(m.ExternalSignal(event_id="1", source="s", action="throttle:0.1", reason="r"))
+    assert rig.holds == [("guard:baseline", "pause"), ("guard:external", "throttle")]
+    (kill,) = of(m.Kill, rig.feed(m.ExternalSignal(event_id="2", source="s", action="flatten", reason="r")))
+    assert kill.action == "flatten"
+
+
+def test_data_that_is_missing_when_all_else_is_known_holds_until_it_comes():
+    rig = Rig(DRAWDOWN, ("margin_ratio", {}), started=False)
+    rig.told(maint_margin_usdt=None)
+    assert rig.holds == [("guard:margin_ratio", "pause")]
     rig.told()
-    assert rig.holds == []
+    assert rig.holds == [], "at once: it was no breach that must stay away for a while"
 
 
 # ---------------------------------------------------------------------------------------------- confirm and clear
