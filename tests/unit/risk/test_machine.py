@@ -146,6 +146,16 @@ def test_a_hold_lasts_for_its_cool_down():
     assert rig.holds == []
 
 
+def test_a_hold_for_want_of_data_has_no_breach_to_cool_down_from():
+    """Market data that was away for some seconds must not keep entries away for the cool-down of a trip."""
+    rig = Rig(("equity_floor", {"clear_s": D(5), "cooldown_s": D(300)}))
+    rig.told(equity_usdt=None)
+    assert ("guard:equity_floor", "pause") in rig.holds
+    rig.equity(10_000)
+    rig.equity(10_000, after_s=6)
+    assert rig.holds == []
+
+
 def test_a_throttle_is_told_with_its_factor_and_a_notice_holds_nothing():
     rig = Rig(("session_drawdown", {"action": "throttle:0.25", "confirm": 1}))
     (changed,) = of(m.HoldsChanged, rig.equity(9400))
