@@ -114,9 +114,13 @@ def back(rig: Rig, row: Row, cell: Cell, ended_s: float) -> None:
     """All must get right by itself; a latch is left by `resume` alone."""
     if row.latches and cell.phase in ("trading", "starting"):
         cell.find(*rig.recovered(entries=False))
-        if any(rig.entries().values()):
+        if latch := rig.latch():
+            cell.note = "latched until rearm"
+            if any(rig.entries().values()):
+                cell.find(f"trades on although it is latched: {latch}")
+        elif row.latches == "always":
             cell.find("trades on although the venue has acted on the leg")
-        rig.ask("resume")
+        rig.release()
     cell.find(*rig.recovered(entries=not row.ends))
     cell.recovered_s = round(time.monotonic() - ended_s, 1)
     if row.ends and any(rig.entries().values()):
@@ -209,7 +213,7 @@ def flattening(rig: Rig, row: Row, cell: Cell) -> None:
     resumed_s = time.monotonic()
     if not row.absent and (fresh := rig.watch.new_entries(asked_s + 1, resumed_s)):
         cell.find(f"entries after the flatten: {fresh[:3]}")
-    rig.ask("resume")
+    rig.release()
     back(rig, row, cell, ended_s)
     judge(rig, row, cell, began_s, ended_s)
 
@@ -244,10 +248,11 @@ def stopping(rig: Rig, row: Row, cell: Cell) -> None:
     cell.note = f"exit {process.returncode}"
     _judge_exit(rig, row, cell, process.returncode)
     rig.start()
+    rig.wait(lambda: rig.ask("status")["reconciled"], "reconciled", READY_S)
+    if row.latches:
+        rig.release()
     rig.wait(rig.is_ready, "ready", READY_S)
     rig.still()
-    if row.latches:
-        rig.ask("resume")
     back(rig, row, cell, ended_s)
     judge(rig, row, cell, began_s, ended_s)
 

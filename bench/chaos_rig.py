@@ -298,8 +298,9 @@ class Rig:
         """READY, no latch, full throttle, entries and inventory on both legs, all covered."""
         if not self.alive:
             self.start()
+        self.wait(lambda: self.ask("status")["reconciled"], "reconciled", READY_S)
+        self.release()
         self.wait(self.is_ready, "ready", READY_S)
-        self.ask("resume")
         self.ask("throttle", throttle=1)
         self.wait(lambda: all(self.entries().values()), "entries on both legs", BACK_S)
         for leg in LEGS:
@@ -319,6 +320,27 @@ class Rig:
         self._turn += 1
         self.through_entry(LEGS[self._turn % 2])
         self.ask("throttle", throttle=0.5)
+
+    def latch(self) -> str:
+        """What of trips keeps the instrument from trading, in words; empty when nothing does."""
+        status = self.ask("status")
+        if status["kill_switch"]["state"] != "ARMED":
+            return str(status["kill_switch"]["cause"])
+        return next((why for why in self.why_no_entries() if "latched" in why or "halted" in why), "")
+
+    def release(self) -> None:
+        """What a person says when a flatten or a trip is looked at: resume, or rearm with a reason."""
+
+        def released() -> bool:
+            try:
+                if self.latch():
+                    self.ask("rearm", reason="the drill has looked at the account")
+                self.ask("resume")
+            except ProgramError:
+                return False  # refused for now: a guard or a feed is not well yet
+            return True
+
+        self.wait(released, "released", BACK_S)
 
     def still(self) -> None:
         """What `stir` took is given back."""

@@ -6,7 +6,7 @@ owes while it lasts.
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -42,7 +42,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     `says_s`: the daemon must say that something is wrong within so long. `blind`: it cannot see the market or its orders:
     from `says_s` on it may place no entry. `deaf`: the venue takes no orders meanwhile, so that a stop may be late by as
     long. `stir_first`: order traffic begins before the fault. `absent`: it leaves nobody of ours to ask. `restart`: only a
-    start ends it. `latches`: the instrument stays without entries until `resume`; `ends`: for ever.
+    start ends it. `latches`: the venue has acted, so the instrument is halted until `rearm` ("may": when the daemon hears of it);
+    `ends`: for ever.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     stir_first: bool = False
     absent: bool = False
     restart: bool = False
-    latches: bool = False
+    latches: Literal["", "may", "always"] = ""
     ends: bool = False
     small_disk: bool = False
     phases: tuple[str, ...] = ("trading", "flattening", "starting", "stopping")
@@ -246,7 +247,7 @@ TABLE: tuple[Row, ...] = (
         acts=(CUT_USER, CUT_MARKET),
         hold_s=8,
     ),
-    Row(name="margin-call", fault="MARGIN_CALL", begin=_event(MARGIN_CALL)),
+    Row(name="margin-call", fault="MARGIN_CALL", begin=_event(MARGIN_CALL), latches="may"),
     Row(
         name="trigger-reject",
         fault="CONDITIONAL_ORDER_TRIGGER_REJECT",
@@ -344,11 +345,11 @@ PORT: tuple[Row, ...] = (
     Row(name="price-jump", fault="price falls 1.5 % at once", begin=_jump),
     Row(name="funding", fault="funding becomes 0.3 %", begin=_funding, end=_no_funding),
     Row(name="transfer", fault="2,500 USDT leave the account", begin=_transfer),
-    Row(name="filters", fault="minimum notional and fee change", begin=_filters),
+    Row(name="filters", fault="minimum notional and fee change", begin=_filters, latches="may"),
     Row(name="manual-order", fault="somebody buys by hand", begin=_manual, end=_sell_manual, says_s=6),
-    Row(name="status-break", fault="the symbol stops trading for a while", begin=_break, end=_trade_again),
-    Row(name="adl", fault="the venue deleverages a leg", begin=_deleverage, says_s=5, latches=True),
-    Row(name="liquidation", fault="the venue liquidates a leg", begin=_liquidate, says_s=5, latches=True),
+    Row(name="status-break", fault="the symbol stops trading for a while", begin=_break, end=_trade_again, latches="may"),
+    Row(name="adl", fault="the venue deleverages a leg", begin=_deleverage, says_s=5, latches="always"),
+    Row(name="liquidation", fault="the venue liquidates a leg", begin=_liquidate, says_s=5, latches="always"),
     Row(name="delisting", fault="the venue delists the symbol", begin=_settle, ends=True),
 )  # fmt: skip
 

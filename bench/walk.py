@@ -147,7 +147,7 @@ STEPS: tuple[Step, ...] = (
         log=r"reject",
     ),
     Step(name="clock-skew", made=post("/skew", ms=90_000), shows_s=6, ended=post("/skew", ms=0), log=r"clock|1021|recv"),
-    Step(name="adl", made=deleverage, remedy=(("resume",),), log=r"ADL|venue acted"),
+    Step(name="adl", made=deleverage, remedy=(("resume",), ("rearm", "--reason", "looked at the account")), log=r"ADL|venue acted"),
     Step(name="manual-order", made=post(
         "/manual", symbol=SYMBOL, side="BUY", positionSide="LONG", type="MARKET", quantity="0.002",
     ), shows_s=4, remedy=(("positions",), ("reconcile",)), log=r"differ|not ours"),
