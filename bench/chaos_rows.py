@@ -16,6 +16,25 @@ from tests.support.programs import ProgramError
 type Rule = dict[str, Any]
 
 ORDER: Rule = {"target": "rest", "method": "POST", "path": "/fapi/v1/order"}
+# The venue's own words: a text that speaks of an unknown error would be read as one.
+SAID = {
+    -1003: "Way too many requests; IP banned.",
+    -1007: "Timeout waiting for response from backend server. Send status unknown; execution status unknown.",
+    -1008: "Request throttled by system-level protection. Please try again.",
+    -1015: "Too many new orders.",
+    -1021: "Timestamp for this request is outside of the recvWindow.",
+    -2022: "ReduceOnly Order is rejected.",
+    -4045: "Reach max stop order limit.",
+    -4061: "Order's position side does not match user's setting.",
+    -4131: "The counterparty's best price does not meet the PERCENT_PRICE filter limit.",
+}
+
+
+def said(rule: Rule) -> Rule:
+    """The rule with the venue's words for its code."""
+    return {**rule, "msg": SAID[int(rule["code"])]}
+
+
 REFUSED: Rule = {**ORDER, "kind": "status_before", "status": 400, "count": 3}
 LISTEN_KEY: Rule = {
     "target": "rest", "kind": "status_before", "method": "POST", "path": "/fapi/v1/listenKey", "status": 503,
@@ -193,21 +212,21 @@ TABLE: tuple[Row, ...] = (
     Row(
         name="submit-429",
         fault="429 on submit",
-        rules=({**REFUSED, "status": 429, "code": -1015, "retry_after_s": 2},),
+        rules=(said({**REFUSED, "status": 429, "code": -1015, "retry_after_s": 2}),),
     ),
     Row(
         name="submit-418",
         fault="418 on submit",
-        rules=({**REFUSED, "count": 1, "status": 418, "code": -1003, "retry_after_s": 4},),
+        rules=(said({**REFUSED, "count": 1, "status": 418, "code": -1003, "retry_after_s": 4}),),
         hold_s=8,
         deaf=True,
     ),
     Row(
-        name="submit-overload", fault="503 -1008 on submit", rules=({**REFUSED, "status": 503, "code": -1008},)
+        name="submit-overload", fault="503 -1008 on submit", rules=(said({**REFUSED, "status": 503, "code": -1008}),)
     ),
-    Row(name="submit-1021", fault="-1021 on submit", rules=({**REFUSED, "code": -1021},)),
-    Row(name="submit-2022", fault="-2022 on submit", rules=({**REFUSED, "code": -2022},)),
-    Row(name="submit-4061", fault="-4061 on submit", rules=({**REFUSED, "code": -4061},)),
+    Row(name="submit-1021", fault="-1021 on submit", rules=(said({**REFUSED, "code": -1021}),)),
+    Row(name="submit-2022", fault="-2022 on submit", rules=(said({**REFUSED, "code": -2022}),)),
+    Row(name="submit-4061", fault="-4061 on submit", rules=(said({**REFUSED, "code": -4061}),)),
     Row(name="clock-skew", fault="the clocks are 90 s apart", begin=_skewed, end=_true_time, hold_s=8, deaf=True),
     Row(
         name="unknown-processed",
@@ -217,7 +236,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         name="timeout-processed",
         fault="-1007, but processed",
-        rules=({**ORDER, "kind": "status_after", "code": -1007},),
+        rules=(said({**ORDER, "kind": "status_after", "code": -1007}),),
     ),
     Row(name="answer-lost", fault="answer lost", rules=({**ORDER, "kind": "drop_after"},)),
     Row(name="answer-late", fault="answer late", rules=({**ORDER, "kind": "delay_after", "delay_ms": 3000},)),
@@ -334,10 +353,12 @@ PORT: tuple[Row, ...] = (
         name="stop-refused",
         fault="stops refused",
         rules=(
-            {
-                "target": "rest", "kind": "status_before", "method": "POST", "path": "/fapi/v1/algoOrder",
-                "status": 400, "code": -4045,
-            },
+            said(
+                {
+                    "target": "rest", "kind": "status_before", "method": "POST", "path": "/fapi/v1/algoOrder",
+                    "status": 400, "code": -4045,
+                }
+            ),
         ),
         deaf=True,
     ),

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from bench.chaos_rig import SYMBOL, Rig, Setup
-from bench.chaos_rows import CUT_USER, LISTEN_KEY, ORDER
+from bench.chaos_rows import CUT_USER, LISTEN_KEY, ORDER, said
 from tests.support.programs import ProgramError
 
 SMALL = ("--deposit", "5000")
@@ -236,7 +236,7 @@ DRILLS: tuple[Drill, ...] = (
     Drill(
         guard="order_errors", what="a burst of refused orders", effect="pause",
         make=both(
-            faults({**ORDER, "kind": "status_before", "status": 400, "code": -4131, "params": {"type": "LIMIT"}}),
+            faults(said({**ORDER, "kind": "status_before", "status": 400, "code": -4131, "params": {"type": "LIMIT"}})),
             replaced_until_refused,
         ),
         end=clear, table={"trip_count": 6, "window_s": 8, "cooldown_s": 2}, clears_s=25,
@@ -302,7 +302,7 @@ DRILLS: tuple[Drill, ...] = (
     ),
     Drill(
         guard="stop_missing", what="... and new ones are refused", effect="flatten",
-        make=both(faults({**ALGO, "kind": "status_before", "status": 503, "code": -1008}), stops_cancelled),
+        make=both(faults(said({**ALGO, "kind": "status_before", "status": 503, "code": -1008})), stops_cancelled),
         end=clear, table={"trip_s": 5}, acts_s=20,
     ),
     Drill(

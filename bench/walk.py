@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from bench.chaos_rig import SYMBOL, Rig, rig
-from bench.chaos_rows import ALL_DOWN, CUT_MARKET, CUT_USER, LISTEN_KEY, ORDER
+from bench.chaos_rows import ALL_DOWN, CUT_MARKET, CUT_USER, LISTEN_KEY, ORDER, said
 from tests.support.programs import ROOT, ProgramError
 
 FROZEN = {"target": "market", "kind": "freeze"}
@@ -136,14 +136,14 @@ STEPS: tuple[Step, ...] = (
     Step(name="rest-down", made=faults({**ALL_DOWN, "path": "/fapi/*"}), shows_s=8, ended=clear, ends_s=12),
     Step(
         name="order-unknown",
-        made=faults({**ORDER, "kind": "status_after", "code": -1007, "count": 2}),
+        made=faults(said({**ORDER, "kind": "status_after", "code": -1007, "count": 2})),
         shows_s=3,
         remedy=(("reconcile",),),
         log=r"unknown|reject",
     ),
     Step(
         name="rejects",
-        made=faults({**ORDER, "kind": "status_before", "status": 400, "code": -4131, "count": 4}),
+        made=faults(said({**ORDER, "kind": "status_before", "status": 400, "code": -4131, "count": 4})),
         log=r"reject",
     ),
     Step(name="clock-skew", made=post("/skew", ms=90_000), shows_s=6, ended=post("/skew", ms=0), log=r"clock|1021|recv"),
