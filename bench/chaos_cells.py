@@ -197,7 +197,7 @@ def flattening(rig: Rig, row: Row, cell: Cell) -> None:
     ended_s = time.monotonic()
     try:
         rig.wait(rig.is_flat, "flat at the exchange", FLAT_S)
-        cell.safe_s = round(time.monotonic() - asked_s, 1)
+        cell.safe_s = round((rig.watch.flat_since(asked_s) or time.monotonic()) - asked_s, 1)
     except ProgramError as error:
         cell.find(str(error).partition("\n")[0], *map(str, rig.exchange.truth()["legs"].items()))
     asked.join(ASKED_S + 40)

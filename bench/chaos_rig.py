@@ -119,6 +119,7 @@ class Watcher(threading.Thread):
         self.naked = Spells()
         self.twice = Spells()
         self.first_seen: dict[str, float] = {}  # entries, by client order id
+        self.flat_at: list[float] = []  # looks at an exchange that had nothing of ours, the last of them
         self.looks = 0
 
     def run(self) -> None:
@@ -139,6 +140,9 @@ class Watcher(threading.Thread):
     def _look(self, truth: dict[str, Any], now_s: float) -> None:
         self.naked.see(naked(truth), now_s)
         self.twice.see(twice(truth), now_s)
+        books = exchange_books(truth, SYMBOL)
+        if not books.orders and not any(leg.qty for leg in books.legs.values()):
+            self.flat_at = [*self.flat_at[-1_000:], now_s]
         for ids in entries_at(truth, SYMBOL).values():
             for order_id in ids:
                 self.first_seen.setdefault(order_id, now_s)
@@ -147,6 +151,10 @@ class Watcher(threading.Thread):
     def new_entries(self, from_s: float, to_s: float) -> list[str]:
         """Entries that the exchange first showed in that time."""
         return sorted(name for name, at in list(self.first_seen.items()) if from_s <= at <= to_s)
+
+    def flat_since(self, asked_s: float) -> float | None:
+        """The first look from then on that saw nothing of ours."""
+        return next((at for at in self.flat_at if at >= asked_s), None)
 
     def close(self) -> None:
         """End the thread."""
