@@ -339,6 +339,11 @@ class Desk:
         if outcome.recheck:
             ctx.want_truth("trades came late", after_ns=TRUTH_RETRY_NS)
         state.reconciled = True
+        market_ns = max((grid.state.market_ns for grid in self._grids.values()), default=0)
+        if market_ns:
+            ctx.ledger.tick(
+                market_ns
+            )  # peaks and periods begin with what is known now, not with the next mark
         # At the first comparison the books take what the venue says: that is adoption, not disagreement.
         ok = not outcome.again and (first or not outcome.differences)
         truth.ok_ns = report.asked_ns if ok else truth.ok_ns

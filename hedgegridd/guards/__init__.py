@@ -26,6 +26,18 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     history: Callable[[Any], tuple[Keep, ...]]
 
 
+class Setting(msgspec.Struct, frozen=True):
+    """A guard with its parameters."""
+
+    guard: Guard
+    params: GuardTable
+
+    @property
+    def off(self) -> bool:
+        """It does not run."""
+        return self.params.off
+
+
 def find() -> dict[str, Guard]:
     """The guards of this folder by type, in order of their files' names.
 

@@ -14,9 +14,9 @@ from hedgegridd import messages as m
 from hedgegridd.core.actions import Action
 from hedgegridd.core.facts import View, leg_of, scope_key
 from hedgegridd.core.guard import GuardTable, Now, Verdict, place
+from hedgegridd.guards import Setting
 from hedgegridd.model import LEGS, ZERO, KillState, Leg, Nanos
 from hedgegridd.risk.judging import shown, weigh
-from hedgegridd.risk.settings import Setting
 from hedgegridd.risk.state import Acted, RiskState, ScopeState, fresh
 
 WAKE = "look"

@@ -11,7 +11,7 @@ from hedgegridd.config_load import mistakes_in_table
 from hedgegridd.core.actions import EXPECTED, parse
 from hedgegridd.core.guard import GuardTable
 from hedgegridd.errors import ConfigError
-from hedgegridd.guards import GUARDS, Guard
+from hedgegridd.guards import GUARDS, Guard, Setting
 from hedgegridd.problems import Path, Problem, table_name
 
 PRESETS: dict[str, dict[str, dict[str, object]]] = {
@@ -32,18 +32,6 @@ PRESETS: dict[str, dict[str, dict[str, object]]] = {
     },
 }
 _ORDERED = ("warn_", "pause_", "trip_")  # levels of one measure, from the mildest on
-
-
-class Setting(msgspec.Struct, frozen=True):
-    """A guard with its parameters."""
-
-    guard: Guard
-    params: GuardTable
-
-    @property
-    def off(self) -> bool:
-        """It does not run."""
-        return self.params.off
 
 
 def settings(config: Config, guards: Mapping[str, Guard] = GUARDS) -> tuple[Setting, ...]:
