@@ -45,6 +45,7 @@ class RiskMachine:
         self._due: dict[int, int] = {}  # guard -> monotonic time of its next look
         self._wake_mono: int | None = None
         self._told: tuple[tuple[object, ...], ...] | None = None
+        self._said: set[tuple[str, str]] = set()  # guards and scopes whose verdict this process has told
         self._baseline_since: Nanos = 0
         self._out: list[m.Message] = []
 
@@ -76,6 +77,7 @@ class RiskMachine:
         self._trips = {}
         self._due.clear()
         self._wake_mono, self._told = None, None
+        self._said.clear()
         for scopes in self._state.scopes.values():
             for scope in scopes.values():
                 scope.streaks.clear()
@@ -146,7 +148,10 @@ class RiskMachine:
         if outcome.ended is not None:
             did = f"{outcome.ended.action} ended"
         before, state.verdict = state.verdict, shown(state, verdict, params, now, carried_out=done)
-        if did or before.level != state.verdict.level:
+        # Who listens (rearm is kept away by it) knows nothing of what was told before a restart.
+        news = before.level != state.verdict.level or (guard.name, key) not in self._said
+        if did or (news and (before.level, state.verdict.level) != ("OK", "OK")):
+            self._said.add((guard.name, key))
             self._out.append(m.GuardChanged(verdict=state.verdict, previous=before.level, did=did))
         return outcome.due_mono
 

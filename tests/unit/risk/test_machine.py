@@ -378,6 +378,15 @@ def test_a_trip_is_not_told_again_after_a_restart_until_rearm():
         assert not of(m.Kill, again.told(equity_usdt=D(9400)))
 
 
+def test_a_guard_that_is_not_ok_is_told_anew_after_a_restart_for_rearm_is_kept_away_by_it():
+    rig = Rig(("peak_drawdown", {"trip_pct": D(5), "confirm": 1}))
+    rig.told(equity_usdt=D(9400))
+    again = restarted(rig)
+    again.feed(m.KillStateChanged(state=KillState.HALTED, previous=KillState.HALTED, trip_id="T-1"))
+    told = of(m.GuardChanged, [*again.told(equity_usdt=D(9400)), *again.told(equity_usdt=D(9400))])
+    assert [(each.verdict.guard, each.verdict.level) for each in told] == [("peak_drawdown", "CRITICAL")]
+
+
 def test_windows_over_the_past_go_on_after_a_restart():
     from tests.unit.guards.test_event_guards import CLOSE, ENTRY, LONG, fill
 
