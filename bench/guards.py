@@ -83,8 +83,8 @@ def effect_is_there(where: Rig, drill: Drill, before: Before) -> bool:
 
 
 def trades(where: Rig, drill: Drill) -> bool:
-    """Whether entries rest on the legs again."""
-    return all(entry_quantities(where, drill.legs).values())
+    """Whether entries rest again on a leg of it; the other may hold something on every rung."""
+    return any(entry_quantities(where, drill.legs).values())
 
 
 def says(where: Rig, drill: Drill) -> str:
