@@ -390,6 +390,7 @@ HOST: tuple[Row, ...] = (
         fault="the state folder's disk is full",
         begin=Rig.fill_disk,
         end=Rig.free_disk,
+        stir_first=True,
         says_s=8,
         blind=True,
         hold_s=12,
