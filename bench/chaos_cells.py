@@ -301,10 +301,10 @@ def starting(rig: Rig, row: Row, cell: Cell) -> None:
     hold(rig, row, began_s, cell)
     end(rig, row)
     ended_s = time.monotonic()
-    compared_s = _when(rig, lambda: bool(rig.ask("status")["reconciled"]), "compared")
+    compared_s = rig.compared_s or _when(rig, lambda: bool(rig.ask("status")["reconciled"]), "compared")
     _when(rig, rig.is_ready, "ready")
     cell.safe_s = round(time.monotonic() - (ended_s if row.deaf or row.blind else born_s), 1)
-    if fresh := rig.watch.new_entries(born_s, min(compared_s, ended_s) - 0.5):
+    if fresh := rig.watch.new_entries(born_s, compared_s - 0.5):
         cell.find(f"entries before the books were compared: {fresh[:3]}")
     back(rig, row, cell, ended_s)
     judge(rig, row, cell, began_s, ended_s)

@@ -178,6 +178,7 @@ class Rig:
         self._life = ExitStack()
         self._bot: Daemon | None = None
         self._turn = 0
+        self.compared_s: float | None = None  # when a `complaint` first saw the books of this life compared
         self._disk = small_disk
         if small_disk:
             self.state.mkdir(mode=0o700)
@@ -250,6 +251,7 @@ class Rig:
         """A further life; its socket answers when this returns, READY is another matter."""
         self.end_life()
         self._lives += 1
+        self.compared_s = None
         self._bot = self._life.enter_context(running(self.config, log=f"daemon-{self._lives}.log"))
 
     def end_life(self) -> None:
@@ -295,6 +297,8 @@ class Rig:
     def complaint(self) -> str:
         """What `status` says is wrong, or why it is not safe; empty when it says nothing."""
         status = self.ask("status")
+        if status["reconciled"] and self.compared_s is None:
+            self.compared_s = time.monotonic()
         if status["wrong"]:
             return str(status["wrong"][0])
         # "not yet" is a removal under way: nothing that went wrong.

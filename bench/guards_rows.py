@@ -211,7 +211,7 @@ DRILLS: tuple[Drill, ...] = (
     ),
     Drill(
         guard="liquidation_distance", what="margin leaves the account", effect="flatten",
-        prepare=more_long, make=transfer(-4_300), end=transfer(4_300),
+        prepare=both(more_long, more_long), make=transfer(-LEFT), end=transfer(LEFT),
         table={"trip_pct": 98, "pause_pct": 99, "warn_pct": 100}, setup=Setup(venue=SMALL),
     ),
     Drill(
