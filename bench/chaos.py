@@ -21,7 +21,7 @@ import msgspec
 from bench.chaos_cells import PHASES, RUN, Cell
 from bench.chaos_rig import Rig, Setup, may_mount, rig
 from bench.chaos_rows import HOST, ROWS, TABLE, Row
-from tests.support.programs import ProgramError
+from tests.support.programs import ProgramError, end_with_programs
 
 BEGINS, ENDS = "<!-- table: python -m bench.chaos -->", "<!-- end of table -->"
 
@@ -186,6 +186,7 @@ def main(argv: Sequence[str]) -> int:
     line.add_argument("--docs", type=Path, help="write the table into this page")
     line.add_argument("--keep", type=Path, help="folder for logs and state (default: a temporary one)")
     options = line.parse_args(argv)
+    end_with_programs()
     try:
         return drive(options)
     except (ProgramError, OSError) as error:

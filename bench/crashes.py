@@ -40,6 +40,7 @@ from tests.support.programs import (
     Exchange,
     ProgramError,
     RunConfig,
+    end_with_programs,
     exchange,
     running,
     until,
@@ -346,6 +347,7 @@ def main(argv: Sequence[str]) -> int:
     options = line.parse_args(argv)
     if options.kills < 1 or options.piece < 1:
         raise SystemExit("--kills and --piece must be at least 1")
+    end_with_programs()
     try:
         return drive(options)
     except (ProgramError, OSError) as error:

@@ -21,7 +21,7 @@ import msgspec
 
 from bench.chaos_rig import SYMBOL, Rig, naked, rig
 from bench.guards_rows import DRILLS, NOT_DRILLED, Drill
-from tests.support.programs import ProgramError, until
+from tests.support.programs import ProgramError, end_with_programs, until
 from tests.support.truth import ENTRY_SIDE, exchange_books, uncovered
 
 BEGINS, ENDS = "<!-- table: python -m bench.guards -->", "<!-- end of guards -->"
@@ -253,6 +253,7 @@ def main(argv: Sequence[str]) -> int:
     line.add_argument("--docs", type=Path, help="write the table into this page")
     line.add_argument("--keep", type=Path, help="folder for logs and state (default: temporary ones)")
     options = line.parse_args(argv)
+    end_with_programs()
     done: list[Found] = []
     if options.out and options.out.exists():
         done = [msgspec.json.decode(row, type=Found) for row in options.out.read_bytes().splitlines()]

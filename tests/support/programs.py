@@ -35,6 +35,11 @@ class ProgramError(Exception):
     """A program did not start, ended early or did not answer; the text has the end of its log."""
 
 
+def end_with_programs() -> None:
+    """SIGTERM unwinds this process like Ctrl-C does, so that the programs it has started end with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def free_port() -> int:
     """A loopback port nobody listens on now."""
     with socket.socket() as probe:
