@@ -172,8 +172,9 @@ def deleveraged(rig: Rig) -> None:
 def more_long(rig: Rig) -> None:
     """Two further LONG rungs fill."""
     for _ in range(2):
+        before = rig.quantity("LONG")
         rig.through_entry("LONG")
-        time.sleep(0.7)
+        rig.wait(lambda before=before: rig.quantity("LONG") > before, "a LONG rung fills", 10)
 
 
 STOPPED_RUNG = {
