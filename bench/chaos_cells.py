@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ NAKED_S = 2.0  # spec: a missing leg stop is placed again within
 FLAT_S = 45.0  # after the fault is over
 ASKED_S = 6.0  # deadline of the flatten's asker
 EXIT_S = 75.0  # the deadlines of a stop, summed
+BY_ITSELF_S = 20.0  # for the journal to be written again, before the drill starts the daemon anew
 BEFORE_S = 0.15  # between the word to a process and the deed on it
 PHASES = ("trading", "flattening", "stopping", "starting")
 
@@ -128,7 +130,11 @@ def back(rig: Rig, row: Row, cell: Cell, ended_s: float) -> None:
 
 
 def restarted(rig: Rig, cell: Cell) -> None:
-    """Some faults need a start: what cannot be written any more must not end in exit 0."""
+    """Some faults may need a start: a journal that stays unwritten must not end in exit 0."""
+    with suppress(ProgramError):
+        rig.wait(lambda: not rig.complaint(), "well again without a start", BY_ITSELF_S)
+        cell.note = "by itself"
+        return
     code = rig.bot.program.stop(EXIT_S)
     cell.note = f"exit {code}"
     if code == 0:
@@ -271,8 +277,6 @@ def _judge_exit(rig: Rig, row: Row, cell: Cell, code: int) -> None:
     if code == 0:
         if left:
             cell.find(f"exit 0 with {left} entries at the exchange")
-        if row.restart:
-            cell.find("exit 0 although the journal was lost")
         cell.find(*[f"exit 0 and {line}" for line in uncovered(truth, SYMBOL)])
     else:
         cell.note += f", {left} entries left"
@@ -301,6 +305,8 @@ def starting(rig: Rig, row: Row, cell: Cell) -> None:
     hold(rig, row, began_s, cell)
     end(rig, row)
     ended_s = time.monotonic()
+    if row.restart and rig.alive and rig.complaint():
+        restarted(rig, cell)
     compared_s = rig.compared_s or _when(rig, lambda: bool(rig.ask("status")["reconciled"]), "compared")
     _when(rig, rig.is_ready, "ready")
     cell.safe_s = round(time.monotonic() - (ended_s if row.deaf or row.blind else born_s), 1)
