@@ -117,7 +117,7 @@ def _settle(rig: Rig) -> None:
 
 
 def _break(rig: Rig) -> None:
-    rig.admin("/status", {"symbol": SYMBOL, "status": "BREAK"})
+    rig.admin("/status", {"symbol": SYMBOL, "status": "TRADING_HALT"})
 
 
 def _trade_again(rig: Rig) -> None:
@@ -368,7 +368,7 @@ PORT: tuple[Row, ...] = (
     Row(name="transfer", fault="2,500 USDT leave the account", begin=_transfer),
     Row(name="filters", fault="minimum notional and fee change", begin=_filters, latches="may"),
     Row(name="manual-order", fault="somebody buys by hand", begin=_manual, end=_sell_manual, says_s=6),
-    Row(name="status-break", fault="the symbol stops trading for a while", begin=_break, end=_trade_again, latches="may"),
+    Row(name="trading-halt", fault="the symbol stops trading for a while", begin=_break, end=_trade_again, latches="may"),
     Row(name="adl", fault="the venue deleverages a leg", begin=_deleverage, says_s=5, latches="always"),
     Row(name="liquidation", fault="the venue liquidates a leg", begin=_liquidate, says_s=5, latches="always"),
     Row(name="delisting", fault="the venue delists the symbol", begin=_settle, ends=True),

@@ -153,8 +153,8 @@ STEPS: tuple[Step, ...] = (
     ), shows_s=4, remedy=(("positions",), ("reconcile",)), log=r"differ|not ours"),
     Step(name="funding", made=post("/funding", symbol=SYMBOL, rate="0.003"), shows_s=3, ended=post(
         "/funding", symbol=SYMBOL, rate="0.0001"), log=r"funding"),
-    Step(name="status-break", made=post("/status", symbol=SYMBOL, status="BREAK"), shows_s=4, ended=post(
-        "/status", symbol=SYMBOL, status="TRADING"), log=r"BREAK|4140|STATUS"),
+    Step(name="trading-halt", made=post("/status", symbol=SYMBOL, status="TRADING_HALT"), shows_s=4, ended=post(
+        "/status", symbol=SYMBOL, status="TRADING"), log=r"TRADING_HALT|4140|STATUS"),
     Step(name="pause", made=lambda where: print(ctl(where, "pause", "--reason", "news")), remedy=(("resume",),)),
     Step(
         name="flatten",
@@ -192,7 +192,7 @@ def walk(where: Rig, step: Step) -> None:
         "rejects",
         "user-stream-dead",
         "rest-down",
-        "status-break",
+        "trading-halt",
         "clock-skew",
     ):
         stirred(where)
