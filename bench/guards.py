@@ -113,8 +113,9 @@ def run(where: Rig, drill: Drill) -> Found:
         found.said = says(where, drill)[:200]
         return found
     found.acted_s = round(time.monotonic() - began_s, 1)
-    found.said = says(where, drill)[:200]
-    if not found.said:
+    try:  # a lost feed may have taken the entries away before the guard of its figure acts
+        found.said = str(where.wait(lambda: says(where, drill), "said", drill.acts_s))[:200]
+    except ProgramError:
         found.find("status says nothing of it")
     _exits_stay(where, drill, found)
     if drill.effect in ("halt", "flatten"):
