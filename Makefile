@@ -14,7 +14,7 @@ PIP = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 NO_PIP = echo "The packages could not be installed (pip's reason stands above): where no package index can be reached," \
 	"name one that can be in PIP_INDEX_URL, or a folder of downloaded wheels by PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR." >&2; exit 1
 
-.PHONY: help demo test lint bench chaos properties format venv clean
+.PHONY: help demo test lint bench chaos properties simulate format venv clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -26,7 +26,7 @@ $(VENV)/.run: requirements.txt
 	{ $(PIP) -r requirements.txt || { $(NO_PIP); }; } && \
 	$(PY) -m compileall -q hedgegridd
 	@pwd > "$$($(PY) -c 'import site; print(site.getsitepackages()[0])')/hedgegridd.pth"
-	@for p in hedgegridd:hedgegridd.__main__ hedgegridctl:hedgegridd.ctl.main; do \
+	@for p in hedgegridd:hedgegridd.__main__ hedgegridctl:hedgegridd.ctl.entry; do \
 	  printf '%s\n' '#!/bin/sh' "'''exec' \"$$(pwd)/$(PY)\" \"\$$0\" \"\$$@\"" "' '''" 'import sys' '' \
 	    "from $${p#*:} import main" '' 'sys.exit(main())' > "$(VENV)/bin/$${p%%:*}"; \
 	  chmod +x "$(VENV)/bin/$${p%%:*}"; done  # by way of sh: a "#!" line takes no path with a space
@@ -64,6 +64,9 @@ chaos: $(VENV)/.dev ## each fault in each phase on the real processes (ONLY="row
 
 properties: $(VENV)/.dev ## 10,000 random runs of the paper exchange's invariants (about two minutes)
 	HEDGEGRIDD_EXAMPLES=$${HEDGEGRIDD_EXAMPLES:-10000} $(PY) -m pytest tests/property/test_exchange_invariants.py
+
+simulate: $(VENV)/.dev ## seeded simulation against a venue that lies (SEEDS=n, docs/simulation.md)
+	$(PY) -m tests.sim --seeds $(or $(SEEDS),200)
 
 format: $(VENV)/.dev ## rewrite the code in the house style
 	$(PY) -m ruff format .

@@ -227,7 +227,7 @@ class Piece:
         replay.run()
         self.minutes += replay.outcome.minutes
         crash.findings += replay.outcome.findings
-        rows = self._venue.orders_since(self._symbol, self._last_order)
+        rows = self._venue.orders_from(self._symbol, self._last_order)
         self._last_order = max((int(row["orderId"]) for row in rows), default=self._last_order - 1) + 1
         self._entries = sum(map(len, entries_at(self._venue.truth(), self._symbol).values()))
 
@@ -261,7 +261,7 @@ class Piece:
         crash.held = {leg: str(row["qty"]) for leg, row in truth["legs"].items() if float(row["qty"])}
         crash.orders = len(truth["open_orders"])
         crash.findings += [f"at the kill: {line}" for line in (*naked(truth, self._symbol), *doubled(truth))]
-        rows = self._venue.orders_since(self._symbol, self._last_order)
+        rows = self._venue.orders_from(self._symbol, self._last_order)
         tags = [parse_client_order_id(str(row["clientOrderId"])) for row in rows]
         crash.removing = any(tag is not None and tag.level == FLATTEN_LEVEL for tag in tags)
         if (

@@ -1,278 +1,272 @@
-"""Trips every guard on the real process through the paper exchange; prints a table of outcomes.
+"""From a breach of a guard to what is done about it: `python -m bench.guards`.
 
-    python -m bench.guards                          all: about twenty minutes
-    python -m bench.guards --only stale_market --only clock_skew
-    python -m bench.guards --out guards.jsonl --docs docs/chaos.md   resumable; writes the page's table
-
-Each guard runs with a limit that the breach passes; all others as they are by default. Judged at the exchange: is its action
-there in time (entries gone, leg flat, entries smaller, stop back), do exits and stops stay, does a hold stay while the breach
-stays and end by itself afterwards, does a trip stay until rearm, and does `status` say who holds and why.
+In process: all guards on their defaults; from the moment the desk tells figures that breach until the flatten's first
+venue calls have reached their actor (risk machine, kill switch and flatten in between), idle and behind bursts of market
+messages, net of a bare turn of the same loop. On real processes: from the figures' time in the journal until the
+exchange tells of the first cancel, idle and under 15,000 ticks a second.
 """
 
 import argparse
-import sys
-import tempfile
+import asyncio
+import os
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from pathlib import Path
+from functools import partial
 
-import msgspec
+import uvloop
 
-from bench.chaos_rig import SYMBOL, Rig, naked, rig
-from bench.guards_rows import DRILLS, NOT_DRILLED, Drill
-from tests.support.programs import ProgramError, end_with_programs, until
-from tests.support.truth import ENTRY_SIDE, exchange_books, uncovered
+from bench import rig
+from bench.bus import BURST_NS, TICK_COST_NS, TICKS, BareLoop, Quote, burn, timed
+from bench.noise import RunDelay
+from bench.table import Row, p, text, verdict
+from hedgegridd import messages as m
+from hedgegridd.config import Config, Grid, KillSwitch
+from hedgegridd.core import kill_switch
+from hedgegridd.core.flatten import Flattener
+from hedgegridd.journal.reader import Walk
+from hedgegridd.model import LEGS, KillState
+from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.settings import settings
+from hedgegridd.runtime.bus import Bus
+from hedgegridd.runtime.clock import RealClock
+from tests.support.truth import ENTRY_SIDE, exchange_books
 
-BEGINS, ENDS = "<!-- table: python -m bench.guards -->", "<!-- end of guards -->"
-STAYS_S = 3.0  # a hold is watched for so long while its breach stays, a trip after it
-COVER_S = 3.0
-SLACK = Decimal("0.15")  # quantities are cut to whole lots
-
-
-class Found(msgspec.Struct):
-    """The outcome of one drill; seconds from the breach to the action at the exchange, from its end to trading again."""
-
-    guard: str
-    what: str
-    effect: str
-    outcome: str = "PASS"
-    findings: list[str] = []
-    acted_s: float | None = None
-    cleared_s: float | None = None
-    said: str = ""
-
-    def find(self, line: str) -> None:
-        """Something is not as it must be."""
-        self.findings.append(line)
-        self.outcome = "FAIL"
+BTC = "BTCUSDT-PERP.BINANCE"
+D = Decimal
+EVERY_NS = 6_000_000
+PER_RUN = 8
+LEVELS, STEP_BPS = 10, 9
+VENUE_CALLS = (m.ReadTruth, m.CancelRaw, m.CloseRaw)
+GUARD = {"type": "session_loss", "trip_usdt": D(1), "confirm": 1}
+# Held up or set off by the jumps of this benchmark, not by what it measures.
+OFF = ("slippage", "session_drawdown", "spread_depth", "repeated_execution", "stale_market")
 
 
-class Before(msgspec.Struct):
-    """What the exchange had before the breach: entries' quantities by leg, inventory by leg."""
+def figures(number: int, equity: Decimal) -> m.RiskFigures:
+    """A lively account with one instrument."""
+    mark = D(65_000)
+    return m.RiskFigures(
+        equity_usdt=equity,
+        session_peak_usdt=D(10_000),
+        peak_usdt=D(10_000),
+        session_usdt=equity - 10_000,
+        day_usdt=equity - 10_000,
+        maint_margin_usdt=D(40),
+        margin_balance_usdt=equity,
+        margin_ns=1,
+        reconciled=True,
+        instruments=(
+            m.InstrumentFigures(
+                instrument=BTC,
+                mark=mark,
+                market_ns=number,
+                funding_rate=D("0.0001"),
+                next_funding_ns=1,
+                legs=tuple(
+                    m.LegFigures(
+                        leg=leg,
+                        qty=D("0.05"),
+                        notional_usdt=mark * D("0.05"),
+                        entries_usdt=D(2_000),
+                        stop_resting=True,
+                    )
+                    for leg in LEGS
+                ),
+            ),
+        ),
+    )
 
-    entries: dict[str, list[Decimal]]
-    held: dict[str, Decimal]
+
+class Chain:
+    """Risk machine, kill switch and flatten on a bus with a venue that only listens; a trip can be had again and again."""
+
+    def __init__(self) -> None:
+        config = Config(
+            grid=(Grid(),),
+            guard=({"type": "session_drawdown", "confirm": 1},),
+        )
+        self.risk = RiskMachine(settings(config), [BTC])
+        self.kill = kill_switch.KillSwitch(KillSwitch())
+        self.flatten = Flattener({BTC: "BTCUSDT"}, "t1")
+        self._calm = (self.kill.snapshot(), self.flatten.snapshot())
+        self.reached: asyncio.Future[None] | None = None
+        self.number = 0
+        self.bus = bus = Bus(RealClock(), [*(each for each in m.ALL if each not in m.COMMANDS), *COMMANDS])
+        bus.register("risk", handler=self.risk.handle, events=self.risk.inputs, queries=(m.GetGuards,))
+        bus.register("kill_switch", handler=self.kill.handle, commands=(m.Kill,), queries=(m.GetKillSwitch,))
+        bus.register("flatten", handler=self.flatten.handle, commands=(m.Flatten,), queries=(m.GetFlattens,))
+        bus.register("venue", handler=self._venue, commands=VENUE_CALLS, queries=UNUSED)
+        bus.register("ticks", handler=burn, events=(Quote,), data_max=1 << 20)
+        bus.start(asyncio.get_running_loop())
+
+    def _venue(self, _env: m.Envelope) -> tuple[()]:
+        if self.reached is not None and not self.reached.done():
+            self.reached.set_result(None)
+        return ()
+
+    async def ready(self) -> None:
+        """As if nothing had ever happened, with a sound account."""
+        self.kill.restore(self._calm[0])
+        self.flatten.restore(self._calm[1])
+        self.number += 1
+        self.bus.publish(figures(self.number, D(9_990)))
+        self.bus.publish(m.KillStateChanged(state=KillState.ARMED, previous=KillState.REARMING))
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def ask(self) -> None:
+        """Breach, and wait until the venue has been called."""
+        self.number += 1
+        self.reached = asyncio.get_running_loop().create_future()
+        self.bus.publish(figures(self.number, D(9_000)))
+        await self.reached
+
+    def quotes(self) -> None:
+        for n in range(TICKS):
+            self.bus.publish(Quote(n=n))
+
+    def close(self) -> None:
+        self.bus.stop()
 
 
-def entry_quantities(where: Rig, legs: Sequence[str]) -> dict[str, list[Decimal]]:
-    """Quantities of the entries that rest, by leg."""
-    orders = exchange_books(where.exchange.truth(), SYMBOL).orders.values()
-    return {leg: [o.qty for o in orders if o.leg == leg and o.side == ENTRY_SIDE[leg]] for leg in legs}
+COMMANDS = (m.Kill, m.Flatten, *VENUE_CALLS, Quote)
+UNUSED = tuple(each for each in m.QUERIES if each not in (m.GetGuards, m.GetKillSwitch, m.GetFlattens))
 
 
-def effect_is_there(where: Rig, drill: Drill, before: Before) -> bool:
-    """Whether the exchange shows what the guard must do."""
-    match drill.effect:
-        case "pause" | "halt":
-            return not any(entry_quantities(where, drill.legs).values())
-        case "flatten":
-            books = exchange_books(where.exchange.truth(), SYMBOL)
-            return not any(books.legs[leg].qty for leg in drill.legs) and not any(
-                order.leg in drill.legs for order in books.orders.values()
+async def idle(make: Callable[[], Chain | BareLoop], count: int) -> list[float]:
+    """Microseconds of each, net of waits for a core."""
+    made, delay, times = make(), RunDelay(os.getpid()), []
+    for _ in range(count):
+        if isinstance(made, Chain):
+            await made.ready()
+        waited = delay.ns()
+        took = await timed(made.ask, time.perf_counter_ns())
+        times.append(max(0.0, took - (delay.ns() - waited) / 1e3))
+    made.close()
+    delay.close()
+    return times
+
+
+async def behind_bursts(make: Callable[[], Chain | BareLoop], bursts: int) -> list[float]:
+    """One in the middle of each burst; from when it was due."""
+    made, times = make(), []
+    for _ in range(bursts):
+        if isinstance(made, Chain):
+            await made.ready()
+        made.quotes()
+        due_ns = time.perf_counter_ns() + EVERY_NS
+        while time.perf_counter_ns() < due_ns:  # noqa: ASYNC110  # timers of the loop are too coarse
+            await asyncio.sleep(0)
+        times.append(await timed(made.ask, due_ns))
+        end_ns = due_ns + BURST_NS
+        while time.perf_counter_ns() < end_ns:  # noqa: ASYNC110  # the burst is worked off
+            await asyncio.sleep(0)
+    made.close()
+    return times
+
+
+async def mid_p99(runs: int, measure: Callable[[], Awaitable[list[float]]]) -> tuple[float, float]:
+    found = [await measure() for _ in range(runs)]
+    return statistics.median(p(t, 0.5) for t in found), statistics.median(p(t, 0.99) for t in found)
+
+
+async def in_process(runs: int) -> list[Row]:
+    rows = []
+    for what, measure, limit_us in (
+        ("idle", partial(idle, count=400), 250.0),
+        (
+            f"behind bursts of {TICKS:,} x {TICK_COST_NS / 1e3:.0f} us",
+            partial(behind_bursts, bursts=40),
+            1000.0,
+        ),
+    ):
+        loop = await mid_p99(runs, partial(measure, BareLoop))
+        ours = await mid_p99(runs, partial(measure, Chain))
+        rows.append(
+            Row(
+                bench="guards",
+                what=f"breach to flatten handled, {what}",
+                measured=f"p50 {ours[0]:.0f}, p99 {ours[1]:.0f} us",
+                peer=f"bare loop {loop[0]:.0f}, {loop[1]:.0f} us",
+                target=f"p99 {limit_us:.0f} us net",
+                verdict=verdict(ours[1] - loop[1] <= limit_us),
             )
-        case "throttle":
-            now = [qty for quantities in entry_quantities(where, drill.legs).values() for qty in quantities]
-            most = max(max(quantities, default=Decimal(0)) for quantities in before.entries.values())
-            return bool(now) and max(now) <= most * (Decimal(drill.factor) + SLACK)
-        case "trim":
-            left = (1 - Decimal(drill.factor)) + SLACK
-            return all(where.quantity(leg) <= before.held[leg] * left for leg in drill.legs)
-        case "restop":
-            return not naked(where.exchange.truth())
-
-
-def trades(where: Rig, drill: Drill) -> bool:
-    """Whether entries rest again on a leg of it; the other may hold something on every rung."""
-    return any(entry_quantities(where, drill.legs).values())
-
-
-def says(where: Rig, drill: Drill) -> str:
-    """What `status` says of the guard; empty when it says nothing."""
-    status = where.ask("status")
-    texts = [*map(str, status["wrong"]), *(str(hold) for hold in status["holds"] or [])]
-    texts += [str(status["kill_switch"].get("cause")), *(str(line["text"]) for line in status["recent"])]
-    return next((text for text in texts if drill.guard in text), "")
-
-
-def run(where: Rig, drill: Drill) -> Found:
-    """One breach from a trading daemon to one that trades again, or may not."""
-    found = Found(guard=drill.guard, what=drill.what, effect=drill.effect)
-    where.prepare()
-    drill.prepare(where)
-    where.wait(lambda: not uncovered(where.exchange.truth(), SYMBOL), "covered", COVER_S * 3)
-    before = Before(entry_quantities(where, drill.legs), {leg: where.quantity(leg) for leg in drill.legs})
-    began_s = time.monotonic()
-    drill.make(where)
-    try:
-        where.wait(
-            lambda: effect_is_there(where, drill, before), f"{drill.effect} at the exchange", drill.acts_s
         )
-    except ProgramError as error:
-        found.find(str(error).partition("\n")[0])
-        found.said = says(where, drill)[:200]
-        return found
-    found.acted_s = round(time.monotonic() - began_s, 1)
-    try:  # a lost feed may have taken the entries away before the guard of its figure acts
-        found.said = str(where.wait(lambda: says(where, drill), "said", drill.acts_s))[:200]
-    except ProgramError:
-        found.find("status says nothing of it")
-    _exits_stay(where, drill, found)
-    if drill.effect in ("halt", "flatten"):
-        _trip_stays(where, drill, found)
-    else:
-        _hold_ends(where, drill, found)
-    return found
+    return rows
 
 
-def _exits_stay(where: Rig, drill: Drill, found: Found) -> None:
-    """Inventory keeps its exits and stops, but for legs that are closed."""
-    legs = [leg for leg in ("LONG", "SHORT") if drill.effect != "flatten" or leg not in drill.legs]
-    try:
-        until(lambda: not _uncovered(where, legs), "exits stay", COVER_S)
-    except ProgramError:
-        for line in _uncovered(where, legs):
-            found.find(line)
+# ------------------------------------------------------------------------------------------------- real processes
 
 
-def _uncovered(where: Rig, legs: Sequence[str]) -> list[str]:
-    return [line for line in uncovered(where.exchange.truth(), SYMBOL) if line.partition(" ")[0] in legs]
+def trip_ms(bot: rig.Bot) -> float:
+    """One trip: from the figures in the journal to the exchange's word of the first cancel."""
+    bot.wait(lambda: bot.resting() >= 2 * LEVELS - 4, "the rungs rest", 60)
+    venue = bot.market.venue
+    orders = exchange_books(venue.truth(), rig.SYMBOL).orders.values()
+    price = sorted(o.price for o in orders if o.leg == "LONG" and o.side == ENTRY_SIDE["LONG"])[-3]
+    last = Decimal(venue.premium_index(rig.SYMBOL)["indexPrice"])
+    bot.market.seen()
+    venue.admin("POST", "/jump", {"symbol": rig.SYMBOL, "factor": f"{price / last * Decimal('0.99'):.6f}"})
+    bot.wait(lambda: bot.ask("status")["kill_switch"]["state"] == "HALTED", "halted", 30)
+    kill = bot.ask("status")["kill_switch"]
+    assert "session_loss" in kill["cause"], kill
+    breach_ns = breached_ns(bot, int(kill["trip_id"].removeprefix("T-")))
+    cancels = [note.ns for note in bot.market.seen() if note.kind == "CANCELED" and note.ns >= breach_ns]
+    bot.ask("rearm", reason="bench")
+    bot.ask("resume")
+    return (cancels[0] - breach_ns) / 1e6
 
 
-def _hold_ends(where: Rig, drill: Drill, found: Found) -> None:
-    """It holds while the breach stays, and ends by itself."""
-    if drill.effect == "pause" and drill.guard not in ("loop_lag", "rate_budget", "call_quota"):
-        ends_s = time.monotonic() + STAYS_S  # the breaches of those three are over as soon as they are made
-        while time.monotonic() < ends_s:
-            if any(entry_quantities(where, drill.legs).values()):
-                found.find("entries came back while the breach stayed")
-                break
-            time.sleep(0.1)
-    ended_s = time.monotonic()
-    drill.end(where)
-    if drill.effect in ("trim", "restop"):
+def breached_ns(bot: rig.Bot, kill_seq: int) -> int:
+    """Monotonic time of the figures that caused the Kill of this sequence."""
+    cause, times = 0, {}
+    for record in Walk(bot.daemon.config.folder / "state" / "journal"):
+        if record.seq == kill_seq:
+            cause = record.cause
+        if record.to == "risk":
+            times[record.seq] = record.mono_ns
+    return times[cause]
+
+
+def real(runs: int) -> list[Row]:
+    guards = [GUARD, *({"type": name, "enabled": False} for name in OFF)]
+    rows = []
+    with rig.market() as market, rig.bot(market, LEVELS, STEP_BPS, guards=guards) as bot:
+        for name, rate in (("idle", 0), (f"{rig.TICKS_PER_S:,} ticks/s", rig.TICKS_PER_S)):
+            market.rate(rate)
+            times = [trip_ms(bot) for _ in range(runs * PER_RUN)]
+            rows.append(
+                Row(
+                    bench="guards",
+                    what=f"breach to first cancel at the exchange, {name}",
+                    measured=f"p50 {p(times, 0.5):.1f}, p99 {p(times, 0.99):.1f} ms of {len(times)}",
+                    target="p99 5 ms" if rate else "",
+                    verdict=verdict(p(times, 0.99) <= 5.0) if rate else "",
+                )
+            )
+    return rows
+
+
+def measure(runs: int) -> list[Row]:
+    """All rows."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        rows = runner.run(in_process(runs))
+    return [*rows, *real(runs)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--in-process", action="store_true", help="the first part alone")
+    arguments = parser.parse_args()
+    if arguments.in_process:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            print(text(runner.run(in_process(arguments.runs))))
         return
-    try:
-        where.wait(lambda: _as_before(where, drill), "trading again", drill.clears_s)
-        found.cleared_s = round(time.monotonic() - ended_s, 1)
-    except ProgramError as error:
-        found.find(f"{str(error).partition(chr(10))[0]}; {where.why_no_entries()}")
-
-
-def _as_before(where: Rig, drill: Drill) -> bool:
-    if drill.effect != "throttle":
-        return trades(where, drill)
-    holds = [str(hold) for hold in where.ask("status")["holds"] or []]
-    return not any(drill.guard in hold for hold in holds)
-
-
-def _trip_stays(where: Rig, drill: Drill, found: Found) -> None:
-    """It latches, also over a restart, and only rearm leaves it."""
-    drill.end(where)
-    where.kill()
-    where.start()
-    where.wait(lambda: where.ask("status")["reconciled"], "reconciled", 60)
-    time.sleep(STAYS_S)
-    if any(entry_quantities(where, drill.legs).values()):
-        found.find("the latch is gone after a restart")
-    ended_s = time.monotonic()
-    refusals: list[str] = []
-
-    def rearmed() -> bool:
-        try:
-            where.ask("rearm", reason="drill")
-        except ProgramError as error:
-            refusals.append(str(error)[:300])
-            return False
-        return True
-
-    try:
-        where.wait(rearmed, "rearm", drill.clears_s if drill.rearm else STAYS_S)
-    except ProgramError:
-        if drill.rearm:
-            found.find(f"rearm is refused: {refusals[-1]}")
-        return
-    if not drill.rearm:
-        found.find("rearm was taken although the figure stays in breach")
-        return
-    try:
-        where.wait(lambda: trades(where, drill), "trading after rearm", 30)
-        found.cleared_s = round(time.monotonic() - ended_s, 1)
-    except ProgramError:
-        found.find(f"no entries after rearm: {where.why_no_entries()}")
-
-
-def table(found: Sequence[Found]) -> str:
-    """Markdown."""
-    lines = ["| guard | breach | action | outcome | at the exchange after s | trading again after s |"]
-    lines.append("| --- | --- | --- | --- | --- | --- |")
-    for each in found:
-        acted = "-" if each.acted_s is None else f"{each.acted_s:.1f}"
-        cleared = "-" if each.cleared_s is None else f"{each.cleared_s:.1f}"
-        lines.append(
-            f"| `{each.guard}` | {each.what} | {each.effect} | {each.outcome} | {acted} | {cleared} |"
-        )
-    lines += [f"| `{name}` | not drilled: {why} | | | | |" for name, why in NOT_DRILLED.items()]
-    return "\n".join(lines)
-
-
-def write_docs(page: Path, found: Sequence[Found]) -> None:
-    """The page's table becomes this one."""
-    head, begins, rest = page.read_text().partition(BEGINS)
-    _, ends, tail = rest.partition(ENDS)
-    if not begins or not ends:
-        raise SystemExit(f"{page}: has no {BEGINS} ... {ENDS}")
-    page.write_text(f"{head}{BEGINS}\n{table(found)}\n{ENDS}{tail}")
-
-
-def one(drill: Drill, keep: Path | None, number: int) -> Found:
-    """One drill on programs of its own; whatever they do, an outcome comes of it."""
-    setup = msgspec.structs.replace(
-        drill.setup, guards=({"type": drill.guard, **drill.table},) if drill.table else ()
-    )
-    with tempfile.TemporaryDirectory(prefix="guards-") as name:
-        folder = Path(name) if keep is None else keep / f"{number}-{drill.guard}"
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with rig(folder, 1, setup) as where:
-                return run(where, drill)
-        except (ProgramError, AssertionError, OSError) as error:
-            found = Found(guard=drill.guard, what=drill.what, effect=drill.effect)
-            found.find(str(error)[:1500])
-            return found
-
-
-def main(argv: Sequence[str]) -> int:
-    """Exit code of a command line."""
-    line = argparse.ArgumentParser(
-        prog="python -m bench.guards", description=(__doc__ or "").partition("\n")[0]
-    )
-    line.add_argument(
-        "--only", action="append", default=[], choices=sorted({drill.guard for drill in DRILLS})
-    )
-    line.add_argument("--out", type=Path, help="JSON lines, one a drill; those there are not run again")
-    line.add_argument("--docs", type=Path, help="write the table into this page")
-    line.add_argument("--keep", type=Path, help="folder for logs and state (default: temporary ones)")
-    options = line.parse_args(argv)
-    end_with_programs()
-    done: list[Found] = []
-    if options.out and options.out.exists():
-        done = [msgspec.json.decode(row, type=Found) for row in options.out.read_bytes().splitlines()]
-    known = {(each.guard, each.what) for each in done}
-    for number, drill in enumerate(DRILLS):
-        if (options.only and drill.guard not in options.only) or (drill.guard, drill.what) in known:
-            continue
-        found = one(drill, options.keep, number)
-        done.append(found)
-        sys.stderr.write(f"{found}\n")
-        if options.out:
-            with options.out.open("ab") as out:
-                out.write(msgspec.json.encode(found) + b"\n")
-    print(table(done))
-    if options.docs:
-        write_docs(options.docs, done)
-    return 1 if any(each.outcome == "FAIL" for each in done) else 0
+    print(text(measure(arguments.runs)))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    main()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -32,6 +32,10 @@ from tests.support.programs import (
 SYMBOL = "BTCUSDT"
 START_S = 60.0
 TICKS_PER_S = 15_000
+# What a benchmark does on purpose and a trader does not: a hundred orders, again and again, on a machine that others use.
+OFF = tuple(
+    {"type": name, "enabled": False} for name in ("call_quota", "rate_budget", "loop_lag", "slippage")
+)
 EXCHANGE = ["--regime", "quiet", "--seed", "4", "--tick-rate", "50", "--no-rate-limits"]
 
 
@@ -212,6 +216,10 @@ class Market:
         """Ticks a second that are added to the exchange's own."""
         fetch(f"{self._tap}/tap/rate?per_s={per_s}", "POST")
 
+    def burst(self, count: int, every_ms: int = 1_000) -> None:
+        """So many ticks at once, every so often; 0: none."""
+        fetch(f"{self._tap}/tap/burst?count={count}&every_ms={every_ms}", "POST")
+
     def seen(self) -> list[Note]:
         """What has passed since the last call."""
         return [Note(*each) for each in json.loads(fetch(f"{self._tap}/tap/seen"))["notes"]]
@@ -260,8 +268,15 @@ class Bot:
 
 
 @contextmanager
-def bot(where: Market, levels: int, step_bps: int, **other: object) -> Iterator[Bot]:
-    """The daemon, READY, `2 * levels` entries resting; `other` fields of its grid."""
+def bot(
+    where: Market,
+    levels: int,
+    step_bps: int,
+    *,
+    guards: Sequence[Mapping[str, object]] = (),
+    **other: object,
+) -> Iterator[Bot]:
+    """The daemon, READY, `2 * levels` entries resting; `other` fields of its grid, further `guards` of its config."""
     tapped = _tapped(where)
     folder = where.folder / f"daemon-{time.monotonic_ns()}"
     folder.mkdir()
@@ -270,6 +285,7 @@ def bot(where: Market, levels: int, step_bps: int, **other: object) -> Iterator[
         tapped,
         [{**grid(levels, step_bps), **other}],
         tables={"[journal]": {"snapshot_every": 20_000}},
+        guards=[*OFF, *guards],
     )
     with running(config) as daemon:
         made = Bot(where, daemon)

@@ -4,7 +4,8 @@
 
 Everything is passed on as it is, in both directions. Each best bid and ask is repeated, as the same bytes, as often as
 asked for, so that the reader gets more ticks a second than the exchange makes and the exchange has its core for
-orders. Prints `ws://HOST:PORT`; `POST /tap/rate?per_s=N` sets the rate, `GET /tap/seen` empties the notes:
+orders. Prints `ws://HOST:PORT`; `POST /tap/rate?per_s=N` sets the rate, `POST /tap/burst?count=N&every_ms=M` sends N
+at once every M ms (N 0: none), `GET /tap/seen` empties the notes:
 `[CLOCK_MONOTONIC ns, kind, id, waited ns]` of each order event (kind: its status) and of each price jump (kind
 "JUMP"); waited is what the processes of `POST /tap/watch?pids=1,2` have waited for a core until then (bench.noise).
 """
@@ -41,6 +42,7 @@ class Tap:
         self._upstream = upstream
         self._notes: deque[tuple[int, str, str, int]] = deque(maxlen=NOTES_MAX)
         self._per_s = 0
+        self._burst = (0, 1.0)  # so many at once, every so many seconds
         self._repeated = 0
         self._price = 0.0
         self._delay = RunDelay()
@@ -49,6 +51,7 @@ class Tap:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/tap/rate", self.rate)
+        app.router.add_post("/tap/burst", self.burst)
         app.router.add_post("/tap/watch", self.watch)
         app.router.add_get("/tap/seen", self.seen)
         app.router.add_get("/{path:.*}", self.pass_on)
@@ -57,6 +60,10 @@ class Tap:
     async def rate(self, request: web.Request) -> web.Response:
         self._per_s = int(request.query["per_s"])
         return web.json_response({"per_s": self._per_s})
+
+    async def burst(self, request: web.Request) -> web.Response:
+        self._burst = (int(request.query["count"]), int(request.query["every_ms"]) / 1e3)
+        return web.json_response({"count": self._burst[0]})
 
     async def watch(self, request: web.Request) -> web.Response:
         self._delay.close()
@@ -122,9 +129,15 @@ class Tap:
 
     async def _repeat(self, transport: asyncio.Transport, latest: list[bytes]) -> None:
         owed, before = 0.0, time.monotonic()
+        burst_at = before
         while True:
             await asyncio.sleep(TURN_S)
             now = time.monotonic()
+            count, every_s = self._burst
+            if count and latest and now >= burst_at:
+                burst_at = now + every_s
+                transport.write(latest[0] * count)
+                self._repeated += count
             owed = min(owed + (now - before) * self._per_s, BURST_S * self._per_s)
             before = now
             count = int(owed)

@@ -11,7 +11,6 @@ import gc
 import signal
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -20,6 +19,8 @@ import structlog
 from anyio.abc import TaskStatus
 
 from hedgegridd import messages as m
+from hedgegridd.actors.dead_man import DeadManActor
+from hedgegridd.actors.decisions import DecisionsActor
 from hedgegridd.actors.machines import (
     BootActor,
     DeskActor,
@@ -30,42 +31,47 @@ from hedgegridd.actors.machines import (
     RiskActor,
 )
 from hedgegridd.actors.metrics import Meters, MetricsActor
+from hedgegridd.actors.panic import PanicActor
 from hedgegridd.actors.recent import RecentActor
 from hedgegridd.actors.waiter import WaiterActor
+from hedgegridd.archive import Archive
 from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.operation import Services
 from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
-from hedgegridd.core.desk import Desk
-from hedgegridd.core.flatten import Flattener
-from hedgegridd.core.kill_switch import KillSwitch
+from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.reconciler import Reconciler
-from hedgegridd.errors import ActorFault, HedgegridError
+from hedgegridd.errors import ActorFault
 from hedgegridd.journal import restore as journal_restore
-from hedgegridd.journal import snapshot
 from hedgegridd.journal.folder import StateFolder
+from hedgegridd.journal.latch_watch import LatchWatch
+from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.writer import Journal, JournalHooks
+from hedgegridd.keeper import Keeper
 from hedgegridd.operations import REGISTRY
 from hedgegridd.risk.machine import SOURCE as GUARDS
-from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.risk.settings import references, settings
+from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe, LagReport
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
-from hedgegridd.stopping import OrderlyStop
+from hedgegridd.stopping import DEAD_MAN_S, OrderlyStop
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.nautilus import for_config
 from hedgegridd.venue.rest import Credentials
 
 EXIT_OK, EXIT_FAILED, EXIT_UNVERIFIED = 0, 1, 5
-SNAPSHOT_CHECK_S = 1.0
 _log = structlog.get_logger("hedgegridd")
 JOURNAL_S = 2.0
-HOLD_SOURCES = (GUARDS, pauses.SOURCE)  # nothing is traded before each of them has said what it holds
+HOLD_SOURCES = (
+    GUARDS,
+    pauses.SOURCE,
+    DEAD_MAN,
+)  # nothing is traded before each of them has said what it holds
 
 
 @dataclass
@@ -76,6 +82,7 @@ class Daemon:
     credentials: Credentials
     clock: RealClock = field(default_factory=RealClock)
     accept_broken_journal: bool = False
+    config_file: Path | None = None  # goes into backups
 
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
@@ -85,7 +92,6 @@ class Daemon:
         self._stop_asked = anyio.Event()
         self._stop_reason = ""
         self._signals = 0
-        self._snapshot_position = 0
 
     # ------------------------------------------------------------------------------------------------- assembly
 
@@ -102,7 +108,10 @@ class Daemon:
         self.journal = Journal(
             self.folder.journal,
             self.clock,
-            hooks=JournalHooks(on_failure=self._journal_failed),
+            hooks=JournalHooks(
+                on_failure=self._journal_failed,
+                on_recovered=self._journal_recovered,
+            ),
             segment_bytes=config.journal.segment_mb << 20,
         )
         restored = journal_restore.restore(
@@ -113,45 +122,31 @@ class Daemon:
         )
         for note in restored.notes:
             _log.warning("journal", note=note)
-        symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
-        self.machines = Machines(
-            Desk(config, self.folder.epoch, hold_sources=HOLD_SOURCES),
-            KillSwitch(config.kill_switch, HOLD_SOURCES),
-            Flattener(symbols, self.folder.epoch),
-            RiskMachine(settings(config), symbols),
-        )
+        self.machines = Machines.of(config, self.folder.epoch, HOLD_SOURCES)
         state = restored.snapshot.state if restored.snapshot else None
         replayed = self.machines.restore(state, restored.tail())
-        self._snapshot_position = restored.snapshot.position if restored.snapshot else 0
         _log.info("state", snapshot=state is not None, records_replayed=replayed, epoch=self.folder.epoch)
         self._join(restored.next_seq)
-        self._begin_session(restored.opened.last_position)
-
-    def _begin_session(self, position: int) -> None:
-        """Keep the state with which this process begins.
-
-        The next start replays this process's records on it: on the state in which the one before was killed the
-        machines would decide otherwise than they did here.
-        """
-        try:
-            self._save(self.machines.snapshot(), position)
-            self._snapshot_position = position
-        except OSError as error:
-            _log.error("snapshot_failed", error=str(error))
-
-    def _save(self, state: bytes, position: int) -> None:
-        snapshot.save(
-            self.folder.snapshots,
-            state,
-            position=position,
-            next_seq=self.bus.next_seq,
-            time_ns=self.clock.wall_ns(),
-        )
+        known = restored.snapshot.position if restored.snapshot else 0
+        self.keeper.begin_session(restored.opened.last_position, known)
 
     def _join(self, next_seq: int) -> None:
         config = self.config
         self.boot = Boot()
-        self.bus = Bus(self.clock, m.ALL, recorder=self.journal.append, first_seq=next_seq)
+        recorder = Recorder(self.journal)
+        self.bus = Bus(
+            self.clock, m.ALL, recorder=recorder.handed, returned=recorder.returned, first_seq=next_seq
+        )
+        archive = Archive(config, self.folder.path, self.clock.wall_ns, self.config_file)
+        self.keeper = Keeper(
+            config,
+            folder=self.folder,
+            journal=self.journal,
+            machines=self.machines,
+            bus=self.bus,
+            clock=self.clock,
+            archive=archive,
+        )
         self.waiter = WaiterActor()
         recent = RecentActor()
         services = Services(
@@ -165,8 +160,10 @@ class Daemon:
             account_poll_s=float(config.venue.account_poll_s),
             stopping=lambda: self._stop_reason,
             troubles=self._troubles,
+            archive=archive,
         )
         dispatcher = Dispatcher(REGISTRY, services)
+        watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = Gateway(
             config,
             self.credentials,
@@ -174,31 +171,55 @@ class Daemon:
             durable=self._durable_now,
             wall_ns=self.clock.wall_ns,
             mono_ns=self.clock.mono_ns,
+            gate=watch,
             references=references(settings(config)),
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
-        self.orderly_stop = OrderlyStop(self.bus, self.waiter, flatten=config.daemon.on_stop == "flatten")
+        self.orderly_stop = self._stages_of_stop()
+        actors: list[Actor] = [
+            # The first to start is the last to stop: control and metrics answer all the while.
+            self.control,
+            recent,
+            self.waiter,
+            BootActor(self.boot),
+            KillSwitchActor(self.machines.kill_switch),
+            PanicActor(watch, self.folder.path, services.instruments, self._durable_now),
+            DeskActor(self.machines.desk),
+            FlattenActor(self.machines.flatten),
+            DeadManActor(self.machines.dead_man),
+            RiskActor(self.machines.risk),
+            self.metrics,
+            self.gateway,
+            PausesActor(self._planned_pauses()),
+            ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
+        ]
         self.supervisor = Supervisor(
             self.bus,
-            [
-                # The first to start is the last to stop: control and metrics answer all the while.
-                self.control,
-                recent,
-                self.waiter,
-                BootActor(self.boot),
-                KillSwitchActor(self.machines.kill_switch),
-                DeskActor(self.machines.desk),
-                FlattenActor(self.machines.flatten),
-                RiskActor(self.machines.risk),
-                self.metrics,
-                self.gateway,
-                PausesActor(self._planned_pauses()),
-                ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
-            ],
+            [*actors, DecisionsActor(actors)],
             on_incident=self._incident,
         )
+
+    def _stages_of_stop(self) -> OrderlyStop:
+        return OrderlyStop(
+            self.bus,
+            self.waiter,
+            flatten=self.config.daemon.on_stop == "flatten",
+            disarm=self._disarm_dead_man,
+        )
+
+    async def _disarm_dead_man(self) -> bool:
+        """Whether the venue has confirmed that no countdown will strip the exits that stay."""
+        if not self.orderly_stop.confirmed.get("entries_gone"):
+            _log.error(
+                "dead_man_not_disarmed", effect="its countdown removes the entries that may still rest"
+            )
+            return False
+        answer = await self.bus.ask(m.DisarmDeadMan(reason="stopping"), DEAD_MAN_S, actor="app")
+        if isinstance(answer, m.Refused):
+            _log.error("dead_man_not_disarmed", error=answer.reason)
+        return isinstance(answer, m.Done)
 
     def _troubles(self) -> tuple[str, ...]:
         return self.supervisor.troubles()
@@ -229,7 +250,7 @@ class Daemon:
             async with anyio.create_task_group() as group:
                 lag = LagReport(self.clock, self.meters.loop_lag.observe, self._tell_lag)
                 group.start_soon(LagProbe(self.clock, lag.sample).run)
-                group.start_soon(self._keep_snapshots)
+                group.start_soon(self.keeper.run)
                 group.start_soon(self._announce)
                 group.start_soon(self._stop_in_order)
                 await group.start(self._supervise, group.cancel_scope)
@@ -263,18 +284,10 @@ class Daemon:
 
     def close(self) -> bool:
         """Last snapshot, journal closed, folder released; False when something did not reach the disk."""
-        durable = False
         try:
-            state = self.machines.snapshot()
-            position = self.journal.position
-            durable = self.journal.close()
-            if durable:
-                self._save(state, position)
-        except OSError as error:
-            _log.error("snapshot_failed", error=str(error))
+            return self.keeper.close()
         finally:
             self.folder.close()
-        return durable
 
     def _signalled(self, name: str) -> None:
         self._signals += 1
@@ -318,42 +331,13 @@ class Daemon:
         _log.info("stopped", reason=self._stop_reason, **confirmed)
         self.supervisor.request_stop()
 
-    async def _keep_snapshots(self) -> None:
-        """Write a snapshot whenever the journal has grown enough, so that a start need not read it all."""
-        while True:
-            await anyio.sleep(SNAPSHOT_CHECK_S)
-            position = self.journal.position
-            if position - self._snapshot_position < self.config.journal.snapshot_every:
-                continue
-            # All of it as of one position: no handler runs between these three lines.
-            state, next_seq, time_ns = self.machines.snapshot(), self.bus.next_seq, self.clock.wall_ns()
-            try:
-                await self.journal.durable(position, JOURNAL_S)
-                write = partial(
-                    snapshot.save,
-                    self.folder.snapshots,
-                    state,
-                    position=position,
-                    next_seq=next_seq,
-                    time_ns=time_ns,
-                )
-                await anyio.to_thread.run_sync(write)
-                self._snapshot_position = position
-            except (HedgegridError, OSError) as error:
-                _log.error("snapshot_failed", error=str(error))
-
     # --------------------------------------------------------------------------------------------------- incidents
 
     def _journal_failed(self, error: Exception) -> None:
-        """New entries are refused by themselves (their intents cannot get durable); those that rest must go as well.
+        self.keeper.failed(error)
 
-        Exits and flatten go on. The pause is what `status` and `health` show until the restart that the disk needs.
-        """
-        _log.critical("journal_failed", error=str(error))
-        try:
-            self.bus.tell(m.PauseEntries(reason=f"the journal has failed: {error}"), actor="app")
-        except HedgegridError as down:
-            _log.error("entries_not_paused", error=str(down))
+    def _journal_recovered(self, lost: int) -> None:
+        self.keeper.recovered(lost)
 
     def _incident(self, incident: Incident) -> None:
         fault = incident.fault

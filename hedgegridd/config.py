@@ -46,6 +46,9 @@ class Venue(Table, frozen=True, kw_only=True):
     rest_url: str | None = None
     market_ws_url: str | None = None
     user_ws_url: str | None = None
+    account_url: str | None = (
+        None  # where the API key's permissions are told; futures addresses do not tell them
+    )
     api_key: str = "venue_api_key"  # names of credentials, never their values
     api_secret: str = "venue_api_secret"  # noqa: S105  # the name of a credential
     recv_window_ms: Annotated[int, between("100", "60000")] = 5000
@@ -210,11 +213,36 @@ class Metrics(Table, frozen=True, kw_only=True):
     port: Annotated[int, between("0", "65535")] = 9090
 
 
+class DeadMan(Table, frozen=True, kw_only=True):
+    """`[dead_man]`: the venue cancels our ordinary orders when we fall silent (both stretched for many symbols)."""
+
+    enabled: bool = True
+    countdown_s: Annotated[Decimal, between("2", "600")] = Decimal(60)
+    renew_s: Annotated[Decimal, between("0.5", "200")] = Decimal(15)
+
+
 class Journal(Table, frozen=True, kw_only=True):
     """`[journal]`: bounds of the journal."""
 
     segment_mb: Annotated[int, between("1", "1024")] = 64
-    snapshot_every: Annotated[int, between("100", "10000000")] = 20000  # records
+    snapshot_every: Annotated[int, between("100", "10000000")] = 10000  # records
+    keep_days: Annotated[int, between("1", "3650")] = 90  # closed segments and history
+    keep_gb: Annotated[Decimal, above("0", "10000")] = Decimal(5)  # of the journal
+
+
+class Backup(Table, frozen=True, kw_only=True):
+    """`[backup]`: how long a backup may take, and what is done with it."""
+
+    limit_s: Annotated[int, between("1", "900")] = 600
+    hook: tuple[str, ...] = ()  # a command and its arguments; the archive's path comes after them
+    hook_limit_s: Annotated[int, between("1", "600")] = 300
+
+
+class Panic(Table, frozen=True, kw_only=True):
+    """`[panic]`: a key of its own for `hedgegridctl panic` (None: the venue's)."""
+
+    api_key: str | None = None  # names of credentials, never their values
+    api_secret: str | None = None
 
 
 class Config(Table, frozen=True, kw_only=True):
@@ -225,10 +253,13 @@ class Config(Table, frozen=True, kw_only=True):
     grid: tuple[Grid, ...]
     kill_switch: KillSwitch = KillSwitch()
     pretrade: Pretrade = Pretrade()
+    dead_man: DeadMan = DeadMan()
     pause: tuple[Pause, ...] = ()
     control: Control = Control()
     metrics: Metrics = Metrics()
     journal: Journal = Journal()
+    panic: Panic = Panic()
+    backup: Backup = Backup()
     preset: Literal["conservative", "balanced", "aggressive"] = "balanced"  # levels of some guards
     guard: tuple[
         dict[str, object], ...

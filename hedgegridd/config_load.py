@@ -4,6 +4,7 @@ Also fetches secrets, which are never in the file: systemd credentials, a privat
 """
 
 import difflib
+import itertools
 import os
 import re
 import stat
@@ -122,7 +123,7 @@ def _syntax_error(text: str, name: str, message: str) -> str:
 def find_mistakes(raw: Mapping[str, object]) -> Iterator[Problem]:
     """Every unknown key, missing key, wrong type and value out of bounds of a parsed file."""
     yield from mistakes_in_table(Config, raw, ())
-    daemon, venue = raw.get("daemon"), raw.get("venue")
+    daemon = raw.get("daemon")
     zone = daemon.get("timezone") if isinstance(daemon, dict) else None
     if isinstance(zone, str) and not _is_time_zone(zone):
         yield Problem(
@@ -130,12 +131,13 @@ def find_mistakes(raw: Mapping[str, object]) -> Iterator[Problem]:
             text=f'`timezone` in [daemon] is no time zone of this machine: "{zone}"',
             note="a name such as UTC or Europe/Berlin",
         )
-    for name in ("api_key", "api_secret"):
-        credential = venue.get(name) if isinstance(venue, dict) else None
+    for table, name in itertools.product(("venue", "panic"), ("api_key", "api_secret")):
+        fields = raw.get(table)
+        credential = fields.get(name) if isinstance(fields, dict) else None
         if isinstance(credential, str) and not _CREDENTIAL.match(credential):
             yield Problem(
-                path=("venue", name),
-                text=f"`{name}` in [venue] is no name of a credential",
+                path=(table, name),
+                text=f"`{name}` in [{table}] is no name of a credential",
                 note="lower-case letters, digits and _, at most 40",
                 help="the file has the credential's name; its value comes from systemd, a private file or the environment",
             )

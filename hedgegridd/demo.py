@@ -62,6 +62,13 @@ sha256 = "{sha256}"
 
 [metrics]
 port = {metrics}
+
+# The market's clock runs 60 x, and so do the orders.
+[[guard]]
+type = "call_quota"
+per_10s = 6000
+per_minute = 72000
+per_hour = 216000
 """
 
 
@@ -93,7 +100,7 @@ def ctl_command(executable: str = sys.executable) -> str:
         return "hedgegridctl"
     beside = Path(executable).parent / "hedgegridctl"
     if not beside.exists():
-        return f"{executable} -m hedgegridd.ctl.main"
+        return f"{executable} -m hedgegridd.ctl.entry"
     return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
@@ -205,6 +212,8 @@ class Demo:
         self.stop = asyncio.Event()
         self.key = make()
         self.socket = str(folder / "control.sock")
+        self.credentials = folder / "credentials"
+        self.credentials.mkdir(mode=0o700, exist_ok=True)
 
     async def run(self) -> int:
         """0 when the exchange has confirmed that no entry is left."""
@@ -269,10 +278,14 @@ class Demo:
                 sha256=fingerprint(self.key),
             )
         )
-        secrets = {
-            "HEDGEGRIDD_VENUE_API_KEY": _field(lines, "api key"),
-            "HEDGEGRIDD_VENUE_API_SECRET": _field(lines, "api secret"),
-        }
+        # As files, so that panic has them as well: it shares nothing with the daemon but what is on disk.
+        for name, value in (
+            ("venue_api_key", _field(lines, "api key")),
+            ("venue_api_secret", _field(lines, "api secret")),
+        ):
+            (self.credentials / name).touch(mode=0o600)
+            (self.credentials / name).write_text(value)
+        secrets = {"CREDENTIALS_DIRECTORY": str(self.credentials)}
         return Program("daemon", ["run", "-c", str(config)], self.folder, secrets)
 
     async def _until_ready(self, daemon: Program) -> bool:
@@ -294,6 +307,7 @@ class Demo:
             f"http     http://127.0.0.1:{self.http}   (X-API-Key: {self.key})",
             f"metrics  http://127.0.0.1:{self.metrics}/metrics",
             f"control  {ctl_command()} --socket {self.socket} status",
+            f"panic    {ctl_command()} panic -c {self.folder}/hedgegridd.toml --credentials {self.credentials}",
             f"logs     {self.folder}",
         )
 

@@ -71,3 +71,11 @@ class SnapshotError(HedgegridError):
 
 class VenueError(HedgegridError):
     """The venue refused, failed or did not answer."""
+
+
+class HistoryError(HedgegridError):
+    """The history's file cannot be made, written or read; it can be made again from the journal."""
+
+
+class BackupError(HedgegridError):
+    """A backup could not be made or verified, or an archive cannot be restored; the text says why."""

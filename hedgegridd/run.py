@@ -31,8 +31,14 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _run(config: Config, credentials: Credentials, *, accept_broken_journal: bool) -> int:
-    daemon = Daemon(config, credentials, accept_broken_journal=accept_broken_journal)
+def _run(
+    config: Config,
+    credentials: Credentials,
+    *,
+    accept_broken_journal: bool,
+    config_file: Path | None = None,
+) -> int:
+    daemon = Daemon(config, credentials, accept_broken_journal=accept_broken_journal, config_file=config_file)
 
     async def live() -> int:
         try:
@@ -119,4 +125,6 @@ def main(argv: Sequence[str]) -> int:
     for warning in warnings:
         _log.warning("config", warning=warning)
     _log.info("start", version=__version__, environment=config.venue.environment, config=str(args.config))
-    return _run(config, credentials, accept_broken_journal=args.accept_broken_journal)
+    return _run(
+        config, credentials, accept_broken_journal=args.accept_broken_journal, config_file=args.config
+    )

@@ -10,13 +10,18 @@ from typing import Protocol
 import msgspec
 
 from hedgegridd import messages as m
+from hedgegridd.config import Config
+from hedgegridd.core.dead_man import DeadMan
+from hedgegridd.core.dead_man_state import DeadManState
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener, FlattenState
 from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
 from hedgegridd.core.state import DeskState
 from hedgegridd.errors import JournalBroken
-from hedgegridd.journal.record import Record
+from hedgegridd.journal.record import SESSION, STATE, Record
+from hedgegridd.model import KillState
 from hedgegridd.risk.machine import RiskMachine
+from hedgegridd.risk.settings import settings
 from hedgegridd.risk.state import RiskState
 
 
@@ -26,30 +31,63 @@ class DaemonState(msgspec.Struct, kw_only=True):
     desk: DeskState
     kill_switch: KillSwitchState
     flatten: FlattenState
+    dead_man: DeadManState = msgspec.field(default_factory=DeadManState)
     risk: RiskState = msgspec.field(default_factory=RiskState)  # older snapshots have none
 
 
-class _Handler(Protocol):
-    def handle(self, env: m.Envelope) -> list[m.Message]: ...
+class Machine(Protocol):
+    """A pure part: an envelope in, messages out."""
+
+    def handle(self, env: m.Envelope) -> list[m.Message]:
+        """Take one message and return what follows from it."""
+        ...
 
 
+_configs = msgspec.json.Encoder(decimal_format="string")
 _messages = msgspec.json.Decoder(m.Journaled)
 
 
 class Machines:
     """The machines whose state is kept; the names are their actors'."""
 
-    def __init__(self, desk: Desk, kill_switch: KillSwitch, flatten: Flattener, risk: RiskMachine) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        kill_switch: KillSwitch,
+        flatten: Flattener,
+        risk: RiskMachine,
+        dead_man: DeadMan,
+    ) -> None:
         self.desk = desk
         self.kill_switch = kill_switch
         self.flatten = flatten
         self.risk = risk
-        self._by_name: dict[str, _Handler] = {
+        self.dead_man = dead_man
+        self.hold_sources: tuple[str, ...] = ()
+        self.by_name: dict[str, Machine] = {
             "desk": desk,
             "kill_switch": kill_switch,
             "flatten": flatten,
+            "dead_man": dead_man,
             "risk": risk,
         }
+
+    @classmethod
+    def of(cls, config: Config, epoch: str, hold_sources: tuple[str, ...] = ()) -> "Machines":
+        """The machines of a config, as a daemon and a replay make them; `epoch` of the state folder.
+
+        Nothing is traded before each of `hold_sources` has said what it holds.
+        """
+        symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
+        made = cls(
+            Desk(config, epoch, hold_sources=hold_sources),
+            KillSwitch(config.kill_switch, hold_sources),
+            Flattener(symbols, epoch),
+            RiskMachine(settings(config), symbols),
+            DeadMan(config),
+        )
+        made.hold_sources = hold_sources
+        return made
 
     def snapshot(self) -> bytes:
         """The state as JSON; all of it as of now, since nothing runs in between."""
@@ -57,10 +95,17 @@ class Machines:
             desk=self.desk.snapshot(),
             kill_switch=self.kill_switch.snapshot(),
             flatten=self.flatten.snapshot(),
+            dead_man=self.dead_man.snapshot(),
             risk=self.risk.snapshot(),
         )
-        # Keys such as levels and prices become text first: sorting takes no others.
-        return msgspec.json.encode(msgspec.to_builtins(state, str_keys=True), order="deterministic")
+        # Not sorted: the order of the dicts is a part of the state (the oldest goes first when a memory is full, orders
+        # and lots of a leg are gone through as they came).
+        return msgspec.json.encode(state)
+
+    def at_rest(self) -> bool:
+        """Whether nobody is in the middle of a removal or a rearm: a state kept then restores without doing it again."""
+        busy = self.kill_switch.snapshot().state in (KillState.TRIPPED, KillState.REARMING)
+        return not busy and not self.flatten.snapshot().running
 
     def books_are_empty(self) -> bool:
         """Whether we know of no order and no inventory of ours."""
@@ -75,26 +120,68 @@ class Machines:
             JournalBroken: a record that a machine consumed cannot be read by this version.
         """
         if state is not None:
-            kept = msgspec.json.decode(state, type=DaemonState)
-            self.desk.restore(kept.desk)
-            self.kill_switch.restore(kept.kill_switch)
-            self.flatten.restore(kept.flatten)
-            self.risk.restore(kept.risk)
+            self.load(state)
         count = 0
         for record in tail:
-            machine = self._by_name.get(record.to)
+            if record.to in (SESSION, STATE):
+                self._keep_up(record)
+                continue
+            machine = self.by_name.get(record.to)
             if machine is None:
                 continue
-            machine.handle(_envelope(record))
+            machine.handle(envelope_of(record))
             count += 1
+        self.new_session()
+        return count
+
+    def new_session(self) -> None:
+        """A new process begins: each machine settles what that means to it."""
         self.desk.new_session()
         self.risk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
-        return count
+        self.dead_man.new_session()
+
+    def load(self, state: bytes | msgspec.Raw) -> None:
+        """Take up a state that `snapshot` gave."""
+        kept = msgspec.json.decode(state, type=DaemonState)
+        self.desk.restore(kept.desk)
+        self.kill_switch.restore(kept.kill_switch)
+        self.flatten.restore(kept.flatten)
+        self.dead_man.restore(kept.dead_man)
+        self.risk.restore(kept.risk)
+
+    def _keep_up(self, record: Record) -> None:
+        """What does not follow from the records before it: a process began in between, or records were lost."""
+        message = envelope_of(record).message
+        if isinstance(message, m.SessionBegan) or (isinstance(message, m.StateKept) and message.lost):
+            self.load(message.state)
 
 
-def _envelope(record: Record) -> m.Envelope:
+def config_for_replay(config: Config) -> msgspec.Raw:
+    """The config as the journal keeps it, without the hashes of keys."""
+    bare = msgspec.structs.replace(config, control=msgspec.structs.replace(config.control, keys=()))
+    return msgspec.Raw(_configs.encode(bare))
+
+
+def config_of(kept: msgspec.Raw) -> Config:
+    """The config of a session.
+
+    Raises:
+        JournalBroken: it is not of this version's vocabulary.
+    """
+    try:
+        return msgspec.json.decode(kept, type=Config)
+    except msgspec.DecodeError as error:
+        raise JournalBroken(f"the session's config is not of this version's vocabulary: {error}") from error
+
+
+def envelope_of(record: Record) -> m.Envelope:
+    """The envelope of a record that an actor consumed, as it was.
+
+    Raises:
+        JournalBroken: its message is not of this version's vocabulary.
+    """
     try:
         message = _messages.decode(record.message)
     except msgspec.DecodeError as error:

@@ -2,7 +2,8 @@
 
 entries     cancelled, and the venue has confirmed that none rests
 inventory   kept with its exits at the venue, or flattened (`[daemon] on_stop`)
-dead man    the venue's countdown is disarmed, so that it does not strip the exits that stay
+dead man    the venue's countdown is disarmed, so that it does not strip the exits that stay; entries that may
+            still rest keep it: it is what takes them away
 books       compared with the venue once more
 
 Then the actors go down in reverse order and the journal is closed. All deadlines together stay under
@@ -29,7 +30,7 @@ ENTRIES_S = 15.0
 FLATTEN_S = 30.0
 EXITS_S = 10.0
 EXITS_LOOK_S = 0.1
-DEAD_MAN_S = 5.0
+DEAD_MAN_S = 10.0  # a renewal whose answer was lost is waited for
 BOOKS_S = 5.0
 COMPARISONS = 3  # at most, within BOOKS_S
 _log = structlog.get_logger("hedgegridd")
@@ -46,7 +47,7 @@ class Stage:
 
 
 class OrderlyStop:
-    """Runs the stages one after another; none is left out because one before it failed.
+    """Runs the stages one after another; none but the dead man's is left out because one before it failed.
 
     `disarm` is the dead-man switch's: it returns True when the venue has confirmed that no countdown runs.
     """
@@ -62,6 +63,7 @@ class OrderlyStop:
         self._bus = bus
         self._waiter = waiter
         self._reason = ""
+        self.confirmed: dict[str, bool] = {}  # facts of the stages that are over
         stages = [Stage("entries", "entries_gone", ENTRIES_S, self._entries)]
         if flatten:
             stages.append(Stage("inventory", "flat", FLATTEN_S + 1, self._flatten))
@@ -76,9 +78,12 @@ class OrderlyStop:
     async def run(self, reason: str) -> dict[str, bool]:
         """Which facts the venue has confirmed."""
         self._reason = reason
-        confirmed: dict[str, bool] = {}
+        confirmed = self.confirmed
         for stage in self.stages:
             done = False
+            if stage.name == "dead man" and not confirmed["entries_gone"]:
+                confirmed[stage.fact] = False
+                continue
             with anyio.move_on_after(stage.deadline_s):
                 try:
                     done = await self._one(stage)

@@ -3,6 +3,7 @@
 A figure that is not known makes no sample: absent, never zero. Nothing here keeps state.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 
@@ -150,10 +151,51 @@ def venue_families(venue: m.VenueAnswer) -> Iterator[Metric]:
         yield from gauge(
             "margin_ratio", "Maintenance margin over margin balance, the venue's figures.", [({}, ratio)]
         )
-    used = None if venue.used_weight_1m is None else Decimal(venue.used_weight_1m) / 2400
+
+
+def budget_families(health: m.VenueHealth) -> Iterator[Metric]:
+    """How much of the venue's limits is used, as guards see it."""
+    used = {"weight_1m": health.weight_used, "orders": health.orders_used}
     yield from gauge(
-        "rate_budget_used_ratio", "Used part of the venue's budget.", [({"budget": "weight_1m"}, used)]
+        "rate_budget_used_ratio",
+        "Used part of the venue's request weight, and of its count of orders.",
+        [({"budget": name}, value) for name, value in used.items()],
     )
+
+
+def call_families(calls: Mapping[tuple[str, str], int]) -> Iterator[Metric]:
+    """Calls of the venue by endpoint and outcome, and those that were not answered well by the kind of failure."""
+    if not calls:
+        return
+    family = CounterMetricFamily(
+        "hedgegrid_venue_calls",
+        "Calls of the venue; held ones were not sent.",
+        labels=["endpoint", "outcome"],
+    )
+    errors: Counter[str] = Counter()
+    for (endpoint, outcome), count in sorted(calls.items()):
+        family.add_metric([endpoint, outcome], float(count))
+        if outcome != "ok":
+            errors[outcome] += count
+    yield family
+    yield from counter("venue_errors", "Calls of the venue that failed, by kind.", "kind", errors)
+
+
+def dead_man_families(answer: m.DeadManAnswer, now_ns: int) -> Iterator[Metric]:
+    """How old the venue's last confirmation of each countdown is; no sample where none runs."""
+    yield from gauge(
+        "dead_man_age_seconds",
+        "Since the venue last confirmed the countdown of the dead-man switch.",
+        [
+            ({"instrument": item.instrument}, Decimal(now_ns - item.renewed_ns) / BILLION)
+            for item in answer.countdowns
+            if item.until_ns is not None and item.renewed_ns is not None
+        ],
+    )
+    if answer.enabled:
+        yield from gauge(
+            "dead_man_armed", "1 when every countdown runs.", [({}, int(answer.state == "armed"))]
+        )
 
 
 GUARD_STATUS = {"OK": 0, "WARN": 1, "CRITICAL": 2, "BLOCK": 3}

@@ -14,8 +14,11 @@ from prometheus_client.registry import Collector
 
 from hedgegridd import messages as m
 from hedgegridd.actors.metric_families import (
+    budget_families,
+    call_families,
     counter,
     daemon_families,
+    dead_man_families,
     desk_families,
     gauge,
     guard_families,
@@ -33,7 +36,9 @@ LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0,
 class VenueStats(Protocol):
     """What the venue's gateway counts while it works; its deques of nanoseconds are emptied at each scrape."""
 
+    calls: Counts[tuple[str, str]]  # by endpoint and outcome
     ticks_total: int
+    ticks_overtaken_total: int
     orders_submitted: Counts[str]
     tick_to_order_ns: deque[int]
     submit_to_ack_ns: deque[int]
@@ -75,7 +80,7 @@ class MetricsActor(Actor, Collector):
     """Serves `/metrics` on its own address; its loss does not stop trading."""
 
     name = "metrics"
-    events = (m.Fill, m.OrderRejected, m.OrderRefused)
+    events = (m.Fill, m.OrderRejected, m.OrderRefused, m.VenueHealth)
 
     def __init__(self, config: MetricsConfig, meters: Meters, started_ns: int) -> None:
         self._config = config
@@ -84,6 +89,7 @@ class MetricsActor(Actor, Collector):
         self._fills: Counts[str] = Counts()
         self._rejected: Counts[str] = Counts()
         self._refused: Counts[str] = Counts()
+        self._health: m.VenueHealth | None = None
         self._families: list[Metric] = []
         self._runner: web.AppRunner | None = None
 
@@ -102,6 +108,8 @@ class MetricsActor(Actor, Collector):
                 self._count(self._rejected, str(rejected.code))
             case m.OrderRefused() as refused:
                 self._count(self._refused, refused.reason.partition(":")[0].strip() or "unknown")
+            case m.VenueHealth() as health:
+                self._health = health
         return []
 
     @staticmethod
@@ -140,6 +148,7 @@ class MetricsActor(Actor, Collector):
         venue = await self._ask(m.GetVenue())
         kill = await self._ask(m.GetKillSwitch())
         boot = await self._ask(m.GetBoot())
+        dead_man = await self._ask(m.GetDeadMan())
         guards = await self._ask(m.GetGuards())
         self._meters.drain()
         families: list[Metric] = []
@@ -147,6 +156,10 @@ class MetricsActor(Actor, Collector):
             families += desk_families(desk.view)
         if isinstance(venue, m.VenueAnswer):
             families += venue_families(venue)
+        if self._health is not None:
+            families += budget_families(self._health)
+        if isinstance(dead_man, m.DeadManAnswer):
+            families += dead_man_families(dead_man, self.bus.clock.wall_ns())
         if isinstance(guards, m.GuardsAnswer):
             families += guard_families(guards)
         families += daemon_families(
@@ -171,12 +184,18 @@ class MetricsActor(Actor, Collector):
         ticks = CounterMetricFamily("hedgegrid_ticks", "Market data messages.")
         ticks.add_metric([], float(meters.venue.ticks_total))
         yield ticks
+        overtaken = CounterMetricFamily(
+            "hedgegrid_ticks_overtaken", "Quotes that a newer one replaced before they were handled."
+        )
+        overtaken.add_metric([], float(meters.venue.ticks_overtaken_total))
+        yield overtaken
         submitted = meters.venue.orders_submitted
         yield from counter("orders_submitted", "Orders sent to the venue.", "purpose", submitted)
         yield from counter(
             "orders_rejected", "Orders refused by the venue, by its code.", "reason", self._rejected
         )
         yield from counter("orders_refused", "Orders refused before sending.", "reason", self._refused)
+        yield from call_families(meters.venue.calls)
         yield from counter("fills", "Trades of the account.", "liquidity", self._fills)
         yield from self._commands()
         for histogram in (meters.loop_lag, meters.tick_to_order, meters.submit_to_ack):

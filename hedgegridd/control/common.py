@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Protocol
 
 from msgspec import Meta
 
-from hedgegridd.control.operation import Context, Operation, Role
+from hedgegridd.control.operation import Context, Operation, Outcome, Role
 
 CONFIRM_S = 11.0  # the desk answers within 10 s, with what is true by then
 
@@ -36,3 +36,22 @@ class Reading(Operation, frozen=True, kw_only=True):
         """
         name = context.instrument(self.instrument)
         return [item for item in items if name in (None, item.instrument)]
+
+
+class Paged(Operation, frozen=True, kw_only=True):
+    """A table of the history, page by page, newest first."""
+
+    method: ClassVar[str] = "GET"
+    role: ClassVar[Role] = Role.VIEWER
+
+    limit: Annotated[int, Meta(ge=1, le=1000, description="rows of a page, 1 to 1000")] = 100
+    before: (
+        Annotated[int, Meta(ge=1, description="only rows before this sequence: `next` of a page")] | None
+    ) = None
+
+    async def page(self, context: Context, table: str, instrument: str | None) -> Outcome:
+        """The page as `count`, its rows under the table's name, and `next`: null on the last page."""
+        # One more than asked for tells whether there is another page.
+        rows = await context.archive().page(table, self.limit + 1, self.before, instrument)
+        more, rows = len(rows) > self.limit, rows[: self.limit]
+        return Outcome({"count": len(rows), table: rows, "next": rows[-1]["seq"] if more else None})

@@ -4,8 +4,10 @@ from hedgegridd.control.operation import Context
 from hedgegridd.control.verdict import Facts
 from hedgegridd.messages import (
     BootAnswer,
+    DeadManAnswer,
     FlattensAnswer,
     GetBoot,
+    GetDeadMan,
     GetFlattens,
     GetKillSwitch,
     GetStatus,
@@ -20,12 +22,13 @@ async def gather(context: Context) -> Facts:
     """All views; a part that does not answer is None and is named in `silent`."""
     import asyncio  # noqa: PLC0415  # hedgegridctl reads the operations' metadata and must start without a loop
 
-    status, venue, kill, flattens, boot = await asyncio.gather(
+    status, venue, kill, flattens, boot, dead_man = await asyncio.gather(
         context.try_ask(GetStatus(), StatusAnswer),
         context.try_ask(GetVenue(), VenueAnswer),
         context.try_ask(GetKillSwitch(), KillSwitchAnswer),
         context.try_ask(GetFlattens(), FlattensAnswer),
         context.try_ask(GetBoot(), BootAnswer),
+        context.try_ask(GetDeadMan(), DeadManAnswer),
     )
     return Facts(
         desk=None if status is None else status.view,
@@ -33,6 +36,7 @@ async def gather(context: Context) -> Facts:
         kill=kill,
         flattens=flattens,
         boot=boot,
+        dead_man=dead_man,
         now_ns=context.services.time_ns(),
         account_poll_s=context.services.account_poll_s,
         silent=tuple(context.silent),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from hedgegridd.control.views import age_s, utc
-from hedgegridd.core.holds import PAUSE_KEY, covers, stops_entries
+from hedgegridd.core.scopes import PAUSE_KEY, covers, stops_entries
 from hedgegridd.messages import Hold, KillSwitchAnswer, Scope, Trip
 from hedgegridd.model import KillState
 

@@ -55,6 +55,24 @@ class Bus(Protocol):
         ...
 
 
+class Archive(Protocol):
+    """What is kept for looking back."""
+
+    async def page(
+        self, table: str, limit: int, before: int | None, instrument: str | None
+    ) -> list[dict[str, object]]:
+        """The newest rows of a table of the history before a sequence, newest first."""
+        ...
+
+    async def records(self, limit: int) -> list[dict[str, object]]:
+        """The newest records of the journal, oldest first."""
+        ...
+
+    async def backup(self, target: str) -> dict[str, object]:
+        """Make a verified archive in a folder."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who asks: the name for the journal, the role, and the client whose rate is counted."""
@@ -132,6 +150,7 @@ class Services:
     account_poll_s: float = 5.0
     stopping: Callable[[], str] = str
     troubles: Callable[[], tuple[str, ...]] = tuple
+    archive: Archive | None = None
 
 
 @dataclass(slots=True)
@@ -229,6 +248,16 @@ class Context:
             body.setdefault("journal_late", False)
         return Outcome(body, status)
 
+    def archive(self) -> "Archived":
+        """What is kept for looking back; what it raises becomes a problem.
+
+        Raises:
+            Problem: 503, nothing is kept here.
+        """
+        if self.services.archive is None:
+            raise Problem(503, "unavailable", "no history is kept here")
+        return Archived(self.services.archive)
+
     def instrument(self, name: str | None) -> str | None:
         """The configured id that `name` (`btcusdt`, `BTCUSDT-PERP` or the whole id) means; None stays None.
 
@@ -251,6 +280,34 @@ class Context:
         )
 
 
+class Archived:
+    """An archive whose errors are problems: 503, nothing changed."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    async def page(
+        self, table: str, limit: int, before: int | None, instrument: str | None
+    ) -> list[dict[str, object]]:
+        """See `Archive`."""
+        return await _told(self._archive.page(table, limit, before, instrument))
+
+    async def records(self, limit: int) -> list[dict[str, object]]:
+        """See `Archive`."""
+        return await _told(self._archive.records(limit))
+
+    async def backup(self, target: str) -> dict[str, object]:
+        """See `Archive`."""
+        return await _told(self._archive.backup(target))
+
+
+async def _told[T](work: Awaitable[T]) -> T:
+    try:
+        return await work
+    except (HedgegridError, OSError) as error:
+        raise Problem(503, "failed", str(error)) from error
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An operation's fields; its class variables say how it is reached and by whom."""
 
@@ -260,6 +317,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     role: ClassVar[Role] = Role.OPERATOR
     safety: ClassVar[bool] = False  # never limited by rate, and its own lane under load
     confirm: ClassVar[bool] = False  # the command line asks for the instrument's name before it is sent
+    drill: ClassVar[bool] = False  # the command line can play it on paper: then no positional field is needed
     positional: ClassVar[tuple[str, ...]] = ()  # fields that the command line takes by place
 
     def asks(self) -> bool:

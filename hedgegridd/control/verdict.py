@@ -8,12 +8,14 @@ fail, the account's figures are older than a few polls, or the last comparison t
 from dataclasses import dataclass
 from decimal import Decimal
 
+from hedgegridd.control import dead_man
 from hedgegridd.control.figures import counted, on_grid
 from hedgegridd.control.kept_away import holds_wrong, planned, trips_wrong, ways_out, whole_paused
 from hedgegridd.control.views import age_s
-from hedgegridd.core.entries import DISABLED
+from hedgegridd.core.scopes import DISABLED
 from hedgegridd.messages import (
     BootAnswer,
+    DeadManAnswer,
     DeskView,
     FlattensAnswer,
     FlattenView,
@@ -44,6 +46,7 @@ class Facts:
     now_ns: int
     account_poll_s: float = 5.0
     silent: tuple[str, ...] = ()
+    dead_man: DeadManAnswer | None = None
     troubles: tuple[str, ...] = ()  # parts of the daemon that broke
 
     @property
@@ -244,6 +247,7 @@ def wrong_of(facts: Facts) -> tuple[str, ...]:
     ]
     if facts.venue is not None and not facts.venue.connected:
         found.append("not connected to the venue")
+    found += dead_man.wrong(facts.dead_man)
     if facts.desk is not None:
         if not facts.desk.reconciled:
             found.append("not reconciled with the venue")

@@ -1,6 +1,7 @@
 """What a guard may do, as its table writes it: `notify`, `throttle:0.5`, `trim:0.3`, `pause`, `halt`, `flatten`."""
 
 from decimal import Decimal, InvalidOperation
+from functools import cache
 
 import msgspec
 
@@ -39,6 +40,7 @@ class Action(msgspec.Struct, frozen=True):
         return f"{self.kind}:{self.share:f}" if self.kind in _WITH_SHARE else self.kind
 
 
+@cache
 def parse(text: str) -> Action:
     """The action of a table.
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from hedgegridd import config
 from hedgegridd.core.check_grid import Subject, check_grid
 from hedgegridd.core.check_pauses import check_pauses
+from hedgegridd.core.dead_man_plan import SECOND_NS, plan
 from hedgegridd.core.ladder import build_ladder, step_of
 from hedgegridd.core.precision import fit
 from hedgegridd.model import LEGS, ZERO, Instrument, Leg
@@ -17,6 +18,8 @@ from hedgegridd.problems import Path, Problem
 _INSTRUMENT = re.compile(r"^[A-Z0-9]{2,14}-PERP$")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _SOCKET_PATH_MAX = 107  # bytes of sun_path without its zero
+
+VENUE_WEIGHT = 2_400  # a minute; the daemon reads today's at start
 
 # The venue's ordinary fees without rebates, for the estimate of a loss only.
 MAKER_FEE = Decimal("0.0002")
@@ -65,6 +68,7 @@ def find_problems(
         problems.extend(check_grid(subject))
     problems.extend(_desk(cfg, subjects))
     problems.extend(_pretrade(cfg))
+    problems.extend(_dead_man(cfg))
     problems.extend(check_pauses(cfg))
     problems.extend(_daemon(cfg))
     problems.extend(_addresses(cfg.venue))
@@ -130,6 +134,33 @@ def _pretrade(cfg: config.Config) -> Iterator[Problem]:
             )
 
 
+def _dead_man(cfg: config.Config) -> Iterator[Problem]:
+    switch = cfg.dead_man
+    if not switch.enabled:
+        yield Problem(
+            severity="warning",
+            path=("dead_man", "enabled"),
+            text="the dead-man switch is off: when this host falls silent, entries stay at the venue",
+            help="the leg stops protect what they fill, and nothing else does",
+        )
+        return
+    if switch.countdown_s <= 2 * switch.renew_s:
+        yield Problem(
+            path=("dead_man", "countdown_s"),
+            text="countdown_s must be longer than twice renew_s: one lost renewal would cancel every order",
+            note=f"above {2 * switch.renew_s:f}",
+        )
+    found = plan(switch, len(cfg.grid), VENUE_WEIGHT)
+    if found.renew_ns > switch.renew_s * SECOND_NS:
+        yield Problem(
+            severity="warning",
+            path=("dead_man", "renew_s"),
+            text=f"{len(cfg.grid)} symbols are renewed every {found.renew_ns / SECOND_NS:g} s only, "
+            f"with a countdown of {found.countdown_ns / SECOND_NS:g} s",
+            note="more would use over 10 % of the venue's request weight",
+        )
+
+
 def _daemon(cfg: config.Config) -> Iterator[Problem]:
     if not cfg.daemon.state_dir.startswith("/"):
         yield Problem(
@@ -146,6 +177,7 @@ def _daemon(cfg: config.Config) -> Iterator[Problem]:
 def _addresses(venue: config.Venue) -> Iterator[Problem]:
     for name, schemes in (
         ("rest_url", ("https://", "http://")),
+        ("account_url", ("https://", "http://")),
         ("market_ws_url", ("wss://", "ws://")),
         ("user_ws_url", ("wss://", "ws://")),
     ):

@@ -32,7 +32,8 @@ class Context:
         self.out = []
         window = max(RECENT_NS, self.limits.duplicate_window_ms * 1_000_000)
         recent = self.state.recent
-        if recent and self.mono - recent[0].at_ns >= window:
+        # A question changes nothing: it is not in the journal, and a replay without it must come to the same state.
+        if recent and not isinstance(env.message, m.Query) and self.mono - recent[0].at_ns >= window:
             self.state.recent = [each for each in recent if self.mono - each.at_ns < window]
 
     @property

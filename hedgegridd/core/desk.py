@@ -126,8 +126,7 @@ class Desk:
             ):
                 due = tuple(self._grids) if self._operator.handle(env.seq, message) else ()
             case m.Reconcile():
-                ctx.want_truth(message.cause, urgent=True)
-                self._operator.wait_reconciled(env.seq, message.cause)
+                self._reconcile(env.seq, message.cause)
                 due = ()
             case m.BarClosed() | m.MarkPrice() | m.PriceCrossed() | m.InstrumentReady():
                 due = self._market(message)
@@ -163,6 +162,15 @@ class Desk:
             ctx.say(figures.risk_figures(ctx, self._grids, moved))
         self._show(message)
         return ctx.out
+
+    def _reconcile(self, seq: int, cause: str) -> None:
+        truth = self._state.truth
+        if cause == "start" and truth.asked is not None and truth.cause == "start":
+            # The rules' arrival has begun this process's first reading: a second one would cost the same once more.
+            self._operator.wait_reconciled(seq, cause, since_mono=truth.asked_mono)
+            return
+        self._ctx.want_truth(cause, urgent=True)
+        self._operator.wait_reconciled(seq, cause)
 
     def _market(
         self, message: m.BarClosed | m.MarkPrice | m.PriceCrossed | m.InstrumentReady

@@ -9,17 +9,17 @@ from hedgegridd import config
 from hedgegridd import messages as m
 from hedgegridd.core import funding
 from hedgegridd.core.context import Context
-from hedgegridd.core.holds import PAUSE_KEY, factor, why_held, why_leg_held
+from hedgegridd.core.holds import factor, why_held, why_leg_held
 from hedgegridd.core.ladder import Dropped, RungTarget, build_ladder, step_of
 from hedgegridd.core.occupancy import OpenLot, cap, drop_occupied
 from hedgegridd.core.orders import OrderBook
 from hedgegridd.core.policy import apply_policy
 from hedgegridd.core.precision import drop_crossing, fit
 from hedgegridd.core.regime import Reading
+from hedgegridd.core.scopes import DISABLED, PAUSE_KEY
 from hedgegridd.core.state import GridState, Order
 from hedgegridd.model import LEGS, ZERO, Instrument, KillState, Leg, LegMode, Purpose
 
-DISABLED = "enabled = false in the config"
 _MINUTE_NS = Decimal(60_000_000_000)
 _SECOND_NS = 1_000_000_000
 _NUMBER = re.compile(r"\d")

@@ -27,10 +27,11 @@ FORGET_NS = 10_000_000_000  # a refusal this long after the last one begins a ne
 STOP_SLACK_STEPS = 2  # a lone stop that stands further out than wanted is drawn in from here on
 ALGO_RESERVE = 4  # conditional orders kept free for the leg stops and their replacements
 
-# Already through; the key is not known, or may not trade.
-_NOT_OF_THE_ORDER = frozenset({-2021, -2014, -2015})
-
 _NO_SECOND_STOP = frozenset({-4130, -4045})  # one is there already; as many as may be
+
+# Already through; the key is not known, or may not trade; it never arrived (our own conclusion); no margin; the mode of
+# the account; an id that is used. None of them says that a stop needs a position.
+_NOT_OF_THE_ORDER = frozenset({-2021, -2014, -2015, -2013, -2018, -2019, -4061, -4116}) | _NO_SECOND_STOP
 
 _ALIVE = frozenset({OrderStatus.PENDING, OrderStatus.UNKNOWN, OrderStatus.WORKING})
 

@@ -5,9 +5,9 @@ age counts from when the market (or the venue's report) last moved on.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 
@@ -29,6 +29,15 @@ class Fact[M](msgspec.Struct, frozen=True, kw_only=True):
     def age_s(self, now: Now) -> Decimal:
         """Seconds since it came."""
         return Decimal(now.mono_ns - self.mono_ns) / SECOND_NS
+
+
+class Held(Protocol):
+    """Since when (monotonic) a guard has found its condition in a scope."""
+
+    @property
+    def held_mono(self) -> int | None:
+        """None: it does not hold."""
+        ...
 
 
 class KeptFact(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,13 +92,16 @@ class View:
         }
         self._instruments: dict[str, Fact[m.InstrumentFigures]] = {}
         self._margin_mono: int | None = None
-        self._held: dict[str, int] = {}
+        self._held: Mapping[str, Held] = {}
+        self._stale: dict[Decimal, list[str]] = {}  # of one moment, by the age asked for
+        self._stale_mono = -1
 
     # -------------------------------------------------------------------------------------------------- taking in
 
     def take(self, env: m.Envelope) -> None:
         """A new fact."""
         message = env.message
+        self._stale_mono = -1
         if not isinstance(message, m.Event):
             return
         if isinstance(message, m.RiskFigures):
@@ -136,8 +148,8 @@ class View:
         while kept and market_ns(kept[0].message, kept[0].time_ns) < horizon:
             kept.popleft()
 
-    def hold(self, scopes: dict[str, int]) -> None:
-        """Since when (monotonic) the guard that is asked next has found its condition, by the key of the scope."""
+    def hold(self, scopes: Mapping[str, Held]) -> None:
+        """What is remembered of the scopes (by their keys) of the guard that is asked next."""
         self._held = scopes
 
     # -------------------------------------------------------------------------------------------------- looking
@@ -166,7 +178,8 @@ class View:
 
     def held_s(self, scope: m.Scope, now: Now) -> Decimal:
         """Seconds for which the guard that is asked has found its condition in this scope; 0 the first time."""
-        since = self._held.get(scope_key(scope))
+        state = self._held.get(scope_key(scope))
+        since = None if state is None else state.held_mono
         return ZERO if since is None else Decimal(now.mono_ns - since) / SECOND_NS
 
     # ------------------------------------------------------------------------------------------ the desk's figures
@@ -180,12 +193,19 @@ class View:
 
     def stale(self, now: Now, max_age_s: Decimal) -> list[str]:
         """Instruments whose mark is missing or too old while they have inventory; their equity is a guess."""
-        return [
-            name
-            for name in self.names
-            if self.instrument(name, now, max_age_s) is None
-            and ((fact := self._instruments.get(name)) is None or any(leg.qty for leg in fact.message.legs))
-        ]
+        if self._stale_mono != now.mono_ns:
+            self._stale, self._stale_mono = {}, now.mono_ns
+        found = self._stale.get(max_age_s)
+        if found is None:  # asked for by several guards in a row
+            found = self._stale[max_age_s] = [
+                name
+                for name in self.names
+                if self.instrument(name, now, max_age_s) is None
+                and (
+                    (fact := self._instruments.get(name)) is None or any(leg.qty for leg in fact.message.legs)
+                )
+            ]
+        return found
 
     def instrument(self, name: str, now: Now, max_age_s: Decimal) -> m.InstrumentFigures | None:
         """An instrument's figures when its mark is known and not older than `max_age_s`."""

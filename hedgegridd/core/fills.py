@@ -19,7 +19,7 @@ def book_fill(fill: m.Fill, grid: GridMachine, ctx: Context) -> bool:
     grid.state.maker_fills += fill.maker
     ctx.state.truth.fills += 1
     was_flat = ctx.ledger.leg(grid.id, fill.leg).qty == ZERO
-    over = ctx.ledger.fill(fill, ctx.mono)
+    over = ctx.ledger.fill(fill, ctx.mono)  # closed before its entry was told, or never ours
     order = grid.book.filled(fill.client_order_id, fill.qty, ctx.mono)
     if fill.side is fill.leg.entry_side:
         if was_flat:  # what a venue had against a stop of a flat leg must not delay the stop of inventory
@@ -27,6 +27,9 @@ def book_fill(fill: m.Fill, grid: GridMachine, ctx: Context) -> bool:
         entry = order if order is not None else _lost_entry(fill, grid, ctx)
         if entry is not None:
             lot_book.add_fill(state.lots, entry, fill.qty, fill.price, fill.ts_ns)
+            lot_book.take(
+                state.lots, fill.leg, over, first=entry.client_order_id
+            )  # closed before we heard of it
         else:
             # A hand bought on our leg. What that means is `manual_position`; the comparison applies it.
             ctx.want_truth(f"{fill.leg} grew by a trade that is not ours", urgent=True)

@@ -12,11 +12,11 @@ from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.diff import LiveEntry, diff
 from hedgegridd.core.entries import Wanted, note_dropped, wanted_entries, why_no_entries
 from hedgegridd.core.exits import ExitView
-from hedgegridd.core.holds import PAUSE_KEY
 from hedgegridd.core.ladder import RungTarget, should_recentre
 from hedgegridd.core.orders import OrderBook
 from hedgegridd.core.placing import Placer, rung_key
 from hedgegridd.core.regime import RegimeFilter, RegimeState
+from hedgegridd.core.scopes import PAUSE_KEY
 from hedgegridd.core.state import GridState, Order, RungWait
 from hedgegridd.core.watch import crossing_lot, watched_levels
 from hedgegridd.model import (

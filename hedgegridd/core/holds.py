@@ -7,27 +7,17 @@ as a whole. Exits and stops never ask here.
 from collections.abc import Iterable
 from decimal import Decimal
 
+from hedgegridd.core.scopes import covers, stops_entries
 from hedgegridd.core.state import HoldState
 from hedgegridd.messages import Hold, Scope, Trip
 from hedgegridd.model import ZERO, KillState, Leg
 
 ONE = Decimal(1)
-PAUSE_KEY = "pause:"  # what the keys of planned pauses begin with, and the origins of their flattens
-
-
-def covers(scope: Scope, instrument: str, leg: Leg | None = None) -> bool:
-    """Whether all of `instrument`, or all of its `leg`, lies in the scope."""
-    return scope.instrument in (None, instrument) and scope.leg in (None, leg)
 
 
 def in_force(held: HoldState) -> tuple[Hold, ...]:
     """Every hold, by source."""
     return tuple(hold for holds in held.holds.values() for hold in holds)
-
-
-def stops_entries(hold: Hold) -> bool:
-    """Whether it leaves nothing of new entries."""
-    return hold.action == "pause" or (hold.action == "throttle" and hold.factor <= ZERO)
 
 
 def factor(held: HoldState, instrument: str, leg: Leg) -> Decimal:

@@ -47,17 +47,29 @@ class Ledger:
     # ------------------------------------------------------------------------------------------------- booking
 
     def fill(self, event: m.Fill, mono: int) -> Decimal:
-        """Book a trade; returns the part of a close that our books had no inventory for (0 in a sound book)."""
+        """Book a trade; returns the part in which a close and its entry reached us the wrong way round, else 0.
+
+        Of a close: what our books had no inventory for. Of an entry: what such a close had closed before it came.
+        """
         account = self.leg(event.instrument, event.leg)
         self._s.money_mono = max(self._s.money_mono, mono)
-        over = ZERO
         if event.side is event.leg.entry_side:
-            qty = account.qty + event.qty
-            account.average = (account.average * account.qty + event.price * event.qty) / qty
+            turned = min(event.qty, account.early_qty)
+            if turned:
+                quote = account.early_quote * turned / account.early_qty
+                account.gross += (quote - event.price * turned) * event.leg.sign
+                account.early_qty -= turned
+                account.early_quote -= quote
+            qty = account.qty + event.qty - turned
+            if qty:
+                worth = account.average * account.qty + event.price * (event.qty - turned)
+                account.average = worth / qty
             account.qty = qty
         else:
             closed = min(event.qty, account.qty)
-            over = event.qty - closed
+            turned = event.qty - closed
+            account.early_qty += turned
+            account.early_quote += turned * event.price
             account.gross += (event.price - account.average) * closed * event.leg.sign
             account.qty -= closed
             if account.qty == ZERO:
@@ -66,7 +78,7 @@ class Ledger:
             account.fees += event.commission
         elif event.commission:
             self._other(event.commission_asset, -event.commission)
-        return over
+        return turned
 
     def income(self, event: m.IncomeBooked, mono: int) -> bool:
         """Book a wallet movement that is no trade, once per id; False when it was booked before."""
@@ -112,6 +124,11 @@ class Ledger:
         account = self.leg(instrument, leg)
         account.qty = qty
         account.average = average if qty else ZERO
+
+    def all_told(self, instrument: str, leg: Leg) -> None:
+        """Every trade up to a comparison has been booked: a close without its entry closed what was never ours."""
+        account = self.leg(instrument, leg)
+        account.early_qty = account.early_quote = ZERO
 
     def set_average(self, instrument: str, leg: Leg, average: Decimal) -> None:
         """Take the venue's average entry where trades reached us in another order than they happened.

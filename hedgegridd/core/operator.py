@@ -7,7 +7,8 @@ from hedgegridd.core import limits, views
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.grid import GridMachine
-from hedgegridd.core.holds import PAUSE_KEY, covers, in_force
+from hedgegridd.core.holds import in_force
+from hedgegridd.core.scopes import PAUSE_KEY, covers
 from hedgegridd.core.state import Waiter
 from hedgegridd.model import LEGS, KillState, Leg, LegMode, OrderStatus, Purpose
 
@@ -70,9 +71,12 @@ class OperatorDesk:
         """Answer `to` (0: nobody) and publish `EntriesGone` when the venue has confirmed that no entry rests."""
         self._wait(Waiter(to=to, kind="gone", instruments=names, legs=legs, cause=cause, detail=detail))
 
-    def wait_reconciled(self, to: int, cause: str) -> None:
-        """Answer `to` and publish `Reconciled` with this cause at the next comparison that begins from now on."""
-        self._wait(Waiter(to=to, kind="reconcile", instruments=tuple(self._grids), cause=cause))
+    def wait_reconciled(self, to: int, cause: str, since_mono: int | None = None) -> None:
+        """Answer `to` and publish `Reconciled` with this cause at the next comparison begun since then (None: now)."""
+        waiter = Waiter(to=to, kind="reconcile", instruments=tuple(self._grids), cause=cause)
+        self._wait(waiter)
+        if since_mono is not None:
+            waiter.since_mono = since_mono
 
     def _wait(self, waiter: Waiter) -> None:
         """Wait for the outcome; too many waiting: what was asked holds, its asker hears at once what is true by now."""

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, tzinfo
 
 from hedgegridd import messages as m
 from hedgegridd.config import Pause
-from hedgegridd.core.holds import PAUSE_KEY
 from hedgegridd.core.schedule import MINUTE_NS, next_ns, opened_ns
+from hedgegridd.core.scopes import PAUSE_KEY
 from hedgegridd.model import LEGS, Nanos
 
 SOURCE = "pauses"

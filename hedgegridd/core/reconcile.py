@@ -35,7 +35,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     """What one comparison found.
 
     `again`: an event overtook the report, ask once more before trusting a leg. `recheck`: trades booked since leave an
-    average entry other than the venue's; a report without news behind it may correct ours.
+    average entry other than the venue's, or inventory that no lot explains; a report without news behind it may correct
+    ours.
     """
 
     adopted: int = 0
@@ -169,9 +170,10 @@ def _leg(truth: m.VenueTruth, grid: GridMachine, leg: Leg, ctx: Context, outcome
     if ctx.ledger.money_mono >= truth.asked_mono_ns:
         if qty != account.qty:
             outcome.again = True
-        elif _entry_differs(entry, account.average, qty):
-            outcome.recheck = True
+        elif _entry_differs(entry, account.average, qty) or qty > lot_book.total(state.lots):
+            outcome.recheck = True  # what no lot explains is judged by a report that no trade has overtaken
         return None
+    ctx.ledger.all_told(grid.id, leg)
     state.liquidation_price = None if theirs is None else theirs.liquidation_price
     if theirs is not None and grid.state.mark is None:
         ctx.ledger.mark(grid.id, theirs.mark)

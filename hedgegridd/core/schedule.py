@@ -13,9 +13,8 @@ from hedgegridd.model import Nanos
 
 MINUTE_NS = 60_000_000_000
 _SECOND_NS = 1_000_000_000
-_SHIFT_NS = (
-    3 * 3600 * _SECOND_NS
-)  # cronsim counts in local time: in the hour that comes twice it is off by one
+# cronsim counts in local time: in the hour that comes twice it is off by one.
+_SHIFT_NS = 3 * 3600 * _SECOND_NS
 FIELDS = 5  # seconds are no business of a pause
 
 

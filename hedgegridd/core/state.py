@@ -181,10 +181,15 @@ def new_grid_state() -> GridState:
 
 
 class LegAccount(msgspec.Struct, kw_only=True):
-    """A leg in our ledger: base quantity (never negative), average entry as the venue computes it, USDT sums."""
+    """A leg in our ledger: base quantity (never negative), average entry as the venue computes it, USDT sums.
+
+    `early_*`: quantity and quote of closes that reached us before the entries they closed.
+    """
 
     qty: Decimal = ZERO
     average: Decimal = ZERO
+    early_qty: Decimal = ZERO
+    early_quote: Decimal = ZERO
     gross: Decimal = ZERO
     fees: Decimal = ZERO
     funding: Decimal = ZERO

@@ -5,11 +5,13 @@ import types
 import typing
 from decimal import Decimal, InvalidOperation
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from hedgegridd.control.operation import Operation, Registry, summary
+from hedgegridd.ctl import journal_arguments
 
 DEFAULT_SOCKET = "/run/hedgegridd/control.sock"
 
@@ -37,6 +39,8 @@ def build(registry: Registry) -> argparse.ArgumentParser:
         sub.set_defaults(operation=kind)
         for item in msgspec.structs.fields(kind):
             _add(sub, kind, item)
+        if kind.drill:
+            _drill(sub)
     _local(commands, common)
     return parser
 
@@ -71,9 +75,37 @@ def _local(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     new.add_argument("name", help="whose key it is; kept in the journal with every command")
     new.add_argument("--role", choices=("viewer", "operator", "admin"), default="viewer")
+    # Shown in the list only: `entry` takes it, since all that is imported here takes time it has not.
+    commands.add_parser(
+        "panic",
+        help="Flatten past a daemon that hangs or is dead: own process, own connection.",
+        add_help=False,
+    )
+    journal_arguments.add(commands, common)
+    restore = commands.add_parser(
+        "restore",
+        help="Unpack a backup into an empty folder and check it.",
+        description="Needs no daemon. The folder gets an epoch of its own: order ids stay unique.",
+        parents=[common],
+    )
+    restore.add_argument("archive", type=Path, help="the file that `hedgegridctl backup` wrote")
+    restore.add_argument("folder", type=Path, help="an empty folder, or one that is not there yet")
     top = commands.add_parser("top", help="A live screen of what the daemon does.", parents=[common])
     top.add_argument(
         "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default 1)"
+    )
+
+
+def _drill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--drill", action="store_true", help="play it against a paper copy of the account; nothing is sent"
+    )
+    parser.add_argument(
+        "--latency-ms",
+        type=int,
+        default=0,
+        metavar="MS",
+        help="of the paper venue, each way (default 0: what this machine needs by itself)",
     )
 
 
@@ -88,9 +120,10 @@ def _add(parser: argparse.ArgumentParser, kind: type[Operation], item: msgspec.s
         options["type"] = _truth
         options["metavar"] = "true|false"
     if item.name in kind.positional:
-        if not item.required:
+        if not item.required or kind.drill:
             options["nargs"] = "?"
-        parser.add_argument(item.name, default=argparse.SUPPRESS, **options)
+        # None: argparse would hold its own word for "left out" against the choices.
+        parser.add_argument(item.name, default=None, **options)
         return
     flag = "--" + item.name.replace("_", "-")
     parser.add_argument(flag, dest=item.name, required=item.required, default=argparse.SUPPRESS, **options)
@@ -140,4 +173,4 @@ def _truth(text: str) -> bool:
 def fields_of(kind: type[Operation], parsed: argparse.Namespace) -> dict[str, Any]:
     """The fields that were given on the command line."""
     given = vars(parsed)
-    return {name: given[name] for name in kind.__struct_fields__ if name in given}
+    return {name: given[name] for name in kind.__struct_fields__ if given.get(name) is not None}

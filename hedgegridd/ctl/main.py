@@ -29,8 +29,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = parsed.socket or os.environ.get("HEDGEGRIDD_SOCKET") or arguments.DEFAULT_SOCKET
     if parsed.command == "key":
         return keys.new(parsed.name, parsed.role, as_json=parsed.json)
+    assert parsed.command != "panic", "it starts by `entry`, which does not come here for it"
     client = Client(path)
     try:
+        if parsed.command == "journal":
+            from hedgegridd.ctl import journal  # noqa: PLC0415  # reading config and journal is slow to import
+
+            return journal.run(parsed, path)
+        if parsed.command == "restore":
+            from hedgegridd.ctl import restore  # noqa: PLC0415  # as above
+
+            return restore.run(parsed)
         if parsed.command == "top":
             from hedgegridd.ctl.top import top  # noqa: PLC0415  # rich and asyncio are slow to import
 
@@ -51,6 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _operation(client: Client, parsed: argparse.Namespace) -> int:
     kind: type[Operation] = parsed.operation
     fields = arguments.fields_of(kind, parsed)
+    if getattr(parsed, "drill", False):
+        from hedgegridd.ctl.drill import drill  # noqa: PLC0415  # it brings an HTTP client
+
+        return drill(client, fields, latency_ms=parsed.latency_ms, as_json=parsed.json)
     try:
         operation = msgspec.convert(fields, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -113,7 +126,7 @@ def _no_daemon(path: str, error: NoDaemon, *, as_json: bool) -> int:
             "start    hedgegridd run -c FILE (README: Install on a host)    why  what it wrote last",
             file=sys.stderr,
         )
-        print("get out  the venue's own app", file=sys.stderr)
+        print("get out  hedgegridctl panic", file=sys.stderr)
     return NO_DAEMON
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from hedgegridd.control.figures import counted
+from hedgegridd.ctl import tables_history
 from hedgegridd.ctl.text import (
     DASH,
     LEVEL_COLOURS,
@@ -129,7 +130,23 @@ def _money_lines(body: Body) -> list[str]:
             f"{age(feeds['user_stream_age_s'])} ago, calls {feeds['calls']} ({feeds['calls_failed']} failed), "
             f"{feeds['in_flight']} in flight"
         )
-    return lines
+    return lines + _dead_man_lines(body.get("dead_man"))
+
+
+def _dead_man_lines(dead_man: Body | None) -> list[str]:
+    """Whether the venue would clear our orders if we fell silent, and what that would take from inventory."""
+    if dead_man is None:
+        return []
+    if not dead_man["enabled"]:
+        return ["dead-man switch off: entries stay at the venue when this host falls silent"]
+    left = "" if dead_man["left_s"] is None else f", {dead_man['left_s']:.0f} s left"
+    why = "".join(f"; {reason}" for reason in dead_man["why"])
+    naked = [
+        f"  if it fires: {short(item['instrument'])} {line}"
+        for item in dead_man["instruments"]
+        for line in item["naked"] or []
+    ]
+    return [f"dead-man {dead_man['state']}{left}{why}", *naked]
 
 
 def ladders(body: Body, _paint: Paint) -> list[str]:
@@ -337,6 +354,10 @@ TABLES: dict[str, Callable[[Body, Paint], list[str]]] = {
     "resume": resume,
     "health": health,
     "ready": ready,
+    "fills": tables_history.fills,
+    "equity": tables_history.equity,
+    "records": tables_history.records,
+    "backup": tables_history.backup,
 }
 
 

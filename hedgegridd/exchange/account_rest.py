@@ -223,6 +223,11 @@ def order_limits(_venue: Venue, _params: Params) -> Any:
     return [dict(limit) for limit in RATE_LIMITS if limit["rateLimitType"] == "ORDERS"]
 
 
+def key_rights(venue: Venue, _params: Params) -> Any:
+    """`GET /sapi/v1/account/apiRestrictions`."""
+    return venue.engine.key_rights()
+
+
 def adl_quantile(venue: Venue, params: Params) -> Any:
     """`GET /fapi/v1/adlQuantile`: one account has no queue, so every leg stands at 0."""
     return venue.engine.adl_quantile(params.get("symbol"))

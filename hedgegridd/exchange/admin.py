@@ -10,6 +10,7 @@ from aiohttp import web
 from hedgegridd.exchange.faults import FaultRule
 from hedgegridd.exchange.feeder import Feeder
 from hedgegridd.exchange.rest import Rest
+from hedgegridd.exchange.thin import Thin
 from hedgegridd.exchange.types import UserEvent, VenueError
 from hedgegridd.exchange.venue import Venue
 
@@ -32,6 +33,14 @@ class Jump(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     symbol: str
     factor: Decimal
+
+
+class Book(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The displayed book of `symbol` from its next tick on: drawn apart by `spread_bps`, sizes at `size_pct` per cent."""
+
+    symbol: str
+    spread_bps: Decimal = Decimal(0)
+    size_pct: int = 100
 
 
 class Funding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +109,16 @@ class Filters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     taker_fee: Decimal | None = None
 
 
+class AccountSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Another set-up of account or key; what is absent stays."""
+
+    hedge_mode: bool | None = None
+    can_trade: bool | None = None
+    key_futures: bool | None = None
+    key_withdraw: bool | None = None
+    key_bound: bool | None = None
+
+
 class Skew(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Milliseconds that the venue's wall clock is ahead of the true one."""
 
@@ -130,6 +149,7 @@ class Admin:
             ("POST", "/faults", self.add_fault),
             ("DELETE", "/faults", self.clear_faults),
             ("POST", "/jump", self.jump),
+            ("POST", "/book", self.book),
             ("POST", "/funding", self.funding),
             ("POST", "/transfer", self.transfer),
             ("POST", "/manual", self.manual),
@@ -141,6 +161,7 @@ class Admin:
             ("POST", "/filters", self.filters),
             ("POST", "/event", self.event),
             ("POST", "/skew", self.skew),
+            ("POST", "/account", self.account),
         ):
             app.router.add_route(method, path, _answered(handler))
         return app
@@ -235,6 +256,17 @@ class Admin:
         self._publish()
         return {"symbol": asked.symbol, "factor": asked.factor}
 
+    async def book(self, request: web.Request) -> Any:
+        """Another book from the next tick on; the defaults give the market's own back."""
+        asked = await _read(request, Book)
+        _between("spread_bps", asked.spread_bps, Decimal(0), Decimal(5_000))
+        _within("size_pct", asked.size_pct, 0, 100)
+        rules = self._venue.engine.rules_of(asked.symbol)
+        self._venue.thin[asked.symbol] = Thin(
+            rules=rules, spread_bps=asked.spread_bps, size_pct=asked.size_pct
+        )
+        return asked
+
     async def funding(self, request: web.Request) -> Any:
         """A new funding rate."""
         asked = await _read(request, Funding)
@@ -319,6 +351,14 @@ class Admin:
         self._venue.wall.skew_ms = asked.ms
         self._publish()
         return {"ms": asked.ms}
+
+    async def account(self, request: web.Request) -> Any:
+        """Set account or key up as somebody at the venue's page would."""
+        asked = await _read(request, AccountSettings)
+        changes = {name: value for name, value in msgspec.structs.asdict(asked).items() if value is not None}
+        settings = self._venue.engine.set_settings(changes, self._venue.wall.now_ms())
+        self._publish()
+        return settings
 
     def _publish(self) -> None:
         self._venue.touch()

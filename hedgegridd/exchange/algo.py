@@ -69,7 +69,8 @@ class AlgoService:
         )
         kind = params.choice(request, "type", KINDS, -1116, "Invalid orderType.")
         side = params.choice(request, "side", {"BUY", "SELL"}, -1117, "Invalid side.")
-        leg = params.leg_side(request, one_way=self._desk.state.one_way)
+        leg = params.leg_side(request)
+        self._desk.check_settings()
         close_position = params.flag(request, "closePosition")
         for name in ("reduceOnly", "priceMatch", "activatePrice", "callbackRate"):
             if request.get(name):

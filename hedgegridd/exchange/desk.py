@@ -162,6 +162,14 @@ class Desk:
         for order in exits:
             self.end(order, "EXPIRED", now_ms)
 
+    def check_settings(self) -> None:
+        """Refuses every order of an account or a key that is not set up to trade legs: -4061, -2015."""
+        settings = self.state.settings
+        if not settings.hedge_mode:
+            raise VenueError(-4061, "Order's position side does not match user's setting.")
+        if not (settings.can_trade and settings.key_futures):
+            raise VenueError(-2015, "Invalid API-key, IP, or permissions for action.")
+
     def state_open(self, symbol: str) -> list[Order]:
         """Resting orders of one symbol, oldest first."""
         return sorted(self.books[symbol].orders.values(), key=_order_id)

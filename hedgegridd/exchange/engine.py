@@ -226,7 +226,24 @@ class Engine:
 
     def position_mode(self) -> Json:
         """GET /fapi/v1/positionSide/dual."""
-        return {"dualSidePosition": not self._state.one_way}
+        return {"dualSidePosition": self._state.settings.hedge_mode}
+
+    def key_rights(self) -> Json:
+        """GET /sapi/v1/account/apiRestrictions: what the API key may do."""
+        settings = self._state.settings
+        return {
+            "ipRestrict": settings.key_bound, "createTime": 0, "enableReading": True,
+            "enableFutures": settings.key_futures, "enableWithdrawals": settings.key_withdraw,
+            "enableInternalTransfer": False, "permitsUniversalTransfer": False, "enableMargin": False,
+            "enableVanillaOptions": False, "enableSpotAndMarginTrading": False,
+        }  # fmt: skip
+
+    def set_settings(self, changes: dict[str, bool], wall_ms: int) -> Json:
+        """Another set-up of account or key from now on, as somebody at the venue's page would make it."""
+        for name, value in changes.items():
+            setattr(self._state.settings, name, value)
+        self._settled(wall_ms)
+        return msgspec.structs.asdict(self._state.settings)
 
     def multi_assets_mode(self) -> Json:
         """GET /fapi/v1/multiAssetsMargin."""
@@ -255,7 +272,8 @@ class Engine:
     def account_config(self) -> Json:
         """GET /fapi/v1/accountConfig."""
         return {
-            "feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": True, "dualSidePosition": not self._state.one_way,
+            "feeTier": 0, "canTrade": self._state.settings.can_trade, "canDeposit": True, "canWithdraw": True,
+            "dualSidePosition": self._state.settings.hedge_mode,
             "updateTime": self._state.update_ms, "multiAssetsMargin": self._state.multi_assets,
             "tradeGroupId": -1,
         }  # fmt: skip
@@ -270,18 +288,18 @@ class Engine:
         return self._reports.force_orders(request)
 
     def set_position_mode(self, request: Params, wall_ms: int = 0) -> Json:
-        """POST /fapi/v1/positionSide/dual: -4059 when it is so already, -4067 with open orders, -4068 with positions.
+        """POST /fapi/v1/positionSide/dual: -4059 when it is so already, -4068 or -4067 with legs or orders.
 
-        In one-way mode orders that name a leg are refused as the venue does (-4061), and others because paper has legs only.
+        Nothing is traded in one-way mode: every order is refused then (-4061), as one that names a leg is at the venue.
         """
-        wanted = not params.flag(request, "dualSidePosition")
-        if wanted == self._state.one_way:
+        wanted = params.flag(request, "dualSidePosition")
+        if wanted == self._state.settings.hedge_mode:
             raise VenueError(-4059, "No need to change position side.")
-        if self._account.live_orders() or self.open_algo_orders(None):
-            raise VenueError(-4067, "Position side cannot be changed if there exists open orders.")
         if self._account.open_legs():
             raise VenueError(-4068, "Position side cannot be changed if there exists position.")
-        self._state.one_way = wanted
+        if self._account.live_orders() or self.open_algo_orders(None):
+            raise VenueError(-4067, "Position side cannot be changed if there exists open orders.")
+        self._state.settings.hedge_mode = wanted
         self._settled(wall_ms or self._now_ms)
         return dict(SUCCESS)
 
@@ -418,6 +436,10 @@ class Engine:
         self._settlement.settle(symbol, wall_ms)
         self._algo.cancel_all(symbol, wall_ms)
         self._settled(wall_ms)
+
+    def rules_of(self, symbol: str) -> SymbolRules:
+        """The rules as they are now. Raises VenueError -1121 for a symbol that is not traded here."""
+        return self._desk.rules_of(symbol)
 
     def set_rules(self, symbol: str, changes: Mapping[str, Decimal | int]) -> SymbolRules:
         """Changes filters and fees while trading; ValueError naming the field, and nothing changes then."""

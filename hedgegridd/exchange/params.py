@@ -80,15 +80,10 @@ def client_id(params: Params, name: str, fallback: str) -> str:
     return value
 
 
-def leg_side(params: Params, *, one_way: bool) -> str:
-    """The leg an order names: LONG or SHORT; -4061 when it does not fit the position mode, -4060 when unknown.
-
-    BOTH in one-way mode fits, and is refused with -2010: the paper account has two legs and nothing else.
-    """
+def leg_side(params: Params) -> str:
+    """The leg an order names in hedge mode: LONG or SHORT; -4061 when absent or BOTH, -4060 when unknown."""
     value = params.get("positionSide", "") or "BOTH"
-    if one_way and value == "BOTH":
-        raise VenueError(-2010, "The paper exchange trades hedge mode only; the account is in one-way mode.")
-    if value == "BOTH" or one_way:
+    if value == "BOTH":
         raise VenueError(-4061, "Order's position side does not match user's setting.")
     if value not in {"LONG", "SHORT"}:
         raise VenueError(-4060, "Invalid position side.")

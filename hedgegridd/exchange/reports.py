@@ -87,7 +87,7 @@ class Reports:
         header = {
             "feeTier": 0,
             "feeBurn": False,
-            "canTrade": True,
+            "canTrade": state.settings.can_trade,
             "canDeposit": True,
             "canWithdraw": True,
             "updateTime": state.update_ms,

@@ -114,6 +114,7 @@ ROUTES: tuple[Route, ...] = (
     _signed("GET", "/fapi/v1/multiAssetsMargin", account.multi_assets, 30),
     _signed("POST", "/fapi/v1/multiAssetsMargin", account.set_multi_assets, 1, "multiAssetsMargin"),
     _signed("GET", "/fapi/v1/accountConfig", account.account_config, 5),
+    _signed("GET", "/sapi/v1/account/apiRestrictions", account.key_rights, 0),  # of another budget
     _signed("GET", "/fapi/v1/rateLimit/order", account.order_limits, 1),
     _signed("GET", "/fapi/v1/adlQuantile", account.adl_quantile, 5),
     _signed("GET", "/fapi/v1/forceOrders", account.force_orders, _by_symbol(20, 50)),

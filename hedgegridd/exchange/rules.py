@@ -31,6 +31,7 @@ LISTED: dict[str, SymbolRules] = {
         _rules("ETH", "0.01", "0.001", 20, max_qty=10_000, market_max=2_000, leverage=125),
         _rules("SOL", "0.01", "0.01", 5, max_qty=1_000_000, market_max=5_000, leverage=100),
         _rules("XRP", "0.0001", "0.1", 5, max_qty=10_000_000, market_max=2_000_000, leverage=100),
+        _rules("USDC", "0.000001", "1", 5, max_qty=10_000_000, market_max=2_000_000, leverage=75),
     )
 }
 

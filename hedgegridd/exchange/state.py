@@ -177,6 +177,16 @@ class Market(msgspec.Struct, kw_only=True):
     countdown_ms: int = 0
 
 
+class Settings(msgspec.Struct, kw_only=True):
+    """What an account or a key can be set to wrongly; the admin port changes it, hedge mode can be put right by REST."""
+
+    hedge_mode: bool = True
+    can_trade: bool = True
+    key_futures: bool = True
+    key_withdraw: bool = False
+    key_bound: bool = True  # to addresses
+
+
 class State(msgspec.Struct, kw_only=True):
     """Everything of the engine that a restart must keep. Orders and algo orders are in id order."""
 
@@ -201,7 +211,7 @@ class State(msgspec.Struct, kw_only=True):
     forgotten_trades: int = 0
     margin_called: bool = False
     multi_assets: bool = False
-    one_way: bool = False
+    settings: Settings = msgspec.field(default_factory=Settings)
     update_ms: int = 0
 
     def leg(self, symbol: str, side: str) -> Leg:

@@ -27,6 +27,7 @@ START_PRICES = {
     "BNBUSDT": Decimal(600),
     "SOLUSDT": Decimal(150),
     "XRPUSDT": Decimal("0.6"),
+    "USDCUSDT": Decimal(1),
 }
 START_PRICE_OTHER = Decimal(100)
 _NANOS = 1_000_000_000

@@ -52,7 +52,8 @@ class Trading:
         if kind not in {"LIMIT", "MARKET"}:
             raise VenueError(-1116, "Invalid orderType.")
         side = params.choice(request, "side", {"BUY", "SELL"}, -1117, "Invalid side.")
-        leg = params.leg_side(request, one_way=self._desk.state.one_way)
+        leg = params.leg_side(request)
+        self._desk.check_settings()
         for name in ("reduceOnly", "closePosition", "quoteOrderQty", "priceMatch", "icebergQty", "stopPrice"):
             if request.get(name):
                 raise params.not_required(name)

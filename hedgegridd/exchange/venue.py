@@ -12,6 +12,7 @@ from hedgegridd.exchange.klines import KlineBook
 from hedgegridd.exchange.sockets import Hub
 from hedgegridd.exchange.streams import StreamSpec, SymbolStreams, parse_stream
 from hedgegridd.exchange.tape import force_order_message
+from hedgegridd.exchange.thin import Thin
 from hedgegridd.exchange.types import Market, Tick, VenueError
 from hedgegridd.exchange.user_stream import UserStream
 from hedgegridd.exchange.weights import RateLimiter
@@ -42,6 +43,7 @@ class Venue:
         self.hub = Hub()
         self.user = UserStream(self.hub, self.faults)
         self.ticks: dict[str, Tick] = {}
+        self.thin: dict[str, Thin] = {}  # by symbol: drills, forgotten at a restart
         self.streams = {symbol: SymbolStreams(symbol) for symbol in self.markets}
         self.breach: Exception | None = None
         self.save: Callable[[], None] | None = None
@@ -103,6 +105,8 @@ class Venue:
 
     def _feed(self, tick: Tick) -> None:
         """One tick through engine, klines and streams, in this order."""
+        if (thin := self.thin.get(tick.symbol)) is not None:
+            tick = thin.of(tick)
         self.ticks[tick.symbol] = tick
         self.ticks_fed += 1
         self.engine.on_tick(tick, self.wall.now_ms())

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated
 
+import msgspec
+
 from hedgegridd.config import above, between
 from hedgegridd.core.actions import Action
 from hedgegridd.core.facts import View
@@ -66,18 +68,17 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
         f"USDT is {shown(apart)} % from its peg, limit {shown(params.trip_pct)} %, "
         f"seen {seen} of {params.samples} times"
     )
-    return (
-        judge(
-            params,
-            apart,
-            reached=all(far),
-            near=apart >= warn,
-            warn=warn,
-            limit=params.trip_pct,
-            unit="%",
-            words=lambda: words,
-        ),
+    verdict = judge(
+        params,
+        apart,
+        reached=all(far),
+        near=apart >= warn,
+        warn=warn,
+        limit=params.trip_pct,
+        unit="%",
+        words=lambda: words,
     )
+    return (msgspec.structs.replace(verdict, again_s=params.every_s if far[0] and not all(far) else None),)
 
 
 def _deviation_pct(view: View, now: Now, params: Table, number: int) -> Decimal | None:

@@ -14,6 +14,9 @@ class Disk(Protocol):
     def write(self, descriptor: int, data: bytes) -> None:
         """Write all of it, and return when it survives a power cut."""
 
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cut the file to `size` bytes."""
+
     def sync_folder(self, folder: Path) -> None:
         """Return when names made or changed in the folder survive a power cut."""
 
@@ -37,6 +40,10 @@ class RealDisk:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """See `Disk`."""
+        os.ftruncate(descriptor, size)
 
     def sync_folder(self, folder: Path) -> None:
         """See `Disk`."""

@@ -1,10 +1,14 @@
 """Reads the journal's segments and checks their chain; never writes."""
 
+import gzip
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from hedgegridd.errors import JournalBroken
+from hedgegridd.journal import retired
 from hedgegridd.journal.record import (
     GENESIS,
     Header,
@@ -16,16 +20,41 @@ from hedgegridd.journal.record import (
 )
 
 _NAME = "journal-{:012d}.jsonl"
-_GLOB = "journal-*.jsonl"
+PACKED = ".gz"
 _TAIL_BLOCK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One file; `first_position` is in its name, so that a position is found without reading."""
+    """One file, compressed or not; `first_position` is in its name, so that a position is found without reading."""
 
     path: Path
     first_position: int
+
+    @property
+    def compressed(self) -> bool:
+        """Whether it is closed and compressed."""
+        return self.path.suffix == PACKED
+
+    def open(self) -> BinaryIO:
+        """Its lines; also when it has been compressed since its name was read."""
+        if not self.compressed:
+            try:
+                return self.path.open("rb")
+            except FileNotFoundError:
+                return cast(BinaryIO, gzip.open(self.path.with_name(self.path.name + PACKED), "rb"))
+        return cast(BinaryIO, gzip.open(self.path, "rb"))
+
+    def last_line(self) -> bytes | None:
+        """Its last complete line without the newline, None when there is none."""
+        if not self.compressed:
+            return last_line(self.path)
+        line = None
+        with self.open() as file:
+            for raw in file:
+                if raw.endswith(b"\n"):
+                    line = raw[:-1]
+        return line
 
 
 def segment_path(folder: Path, first_position: int) -> Path:
@@ -34,18 +63,19 @@ def segment_path(folder: Path, first_position: int) -> Path:
 
 
 def segments(folder: Path) -> list[Segment]:
-    """All segments in order.
+    """All segments in order; of one that is there in both forms, the plain one.
 
     Raises:
         JournalBroken: a file is named like a segment but has no position in its name.
     """
-    found = []
-    for path in folder.glob(_GLOB):
-        digits = path.name.removeprefix("journal-").removesuffix(".jsonl")
-        if not digits.isdecimal():
-            raise JournalBroken(f"{path}: no segment of the journal is named so")
-        found.append(Segment(path, int(digits)))
-    return sorted(found, key=lambda segment: segment.first_position)
+    found: dict[int, Segment] = {}
+    for suffix in (PACKED, ""):
+        for path in folder.glob(f"journal-*.jsonl{suffix}"):
+            digits = path.name.removeprefix("journal-").removesuffix(suffix).removesuffix(".jsonl")
+            if not digits.isdecimal():
+                raise JournalBroken(f"{path}: no segment of the journal is named so")
+            found[int(digits)] = Segment(path, int(digits))
+    return [found[position] for position in sorted(found)]
 
 
 def torn_bytes(path: Path) -> int:
@@ -108,7 +138,7 @@ class Walk:
             if segment.first_position <= self.from_position:
                 first = index
         if first:
-            self.hash = _last_hash(todo[first - 1].path)
+            self.hash = _last_hash(todo[first - 1])
             self.position = todo[first].first_position - 1
         elif todo:
             # The beginning may have been retired; what is there must follow from its own header.
@@ -118,22 +148,21 @@ class Walk:
                 yield from self._segment(todo[index], first=index == 0, last=index == len(todo) - 1)
             except JournalBroken as error:
                 # Only a break that a later header accepts may be passed over.
-                if not any(_accepts_break(later.path) for later in todo[index + 1 :]):
+                if not any(_accepts_break(later) for later in todo[index + 1 :]):
                     raise
                 self.accepted.append(str(error))
 
     def _segment(self, segment: Segment, *, first: bool, last: bool) -> Iterator[Record]:
-        with segment.path.open("rb") as file:
-            for number, raw in enumerate(file, start=1):
-                if last and not raw.endswith(b"\n"):
-                    self.torn = len(raw)
-                    return
-                try:
-                    record = self._line(segment, number, raw, first=first)
-                except JournalBroken as error:
-                    raise JournalBroken(f"{segment.path}:{number}: {error}") from error
-                if record is not None and record.position >= self.from_position:
-                    yield record
+        for number, raw in _lines_of(segment):
+            if last and not raw.endswith(b"\n") and not segment.compressed:
+                self.torn = len(raw)
+                return
+            try:
+                record = self._line(segment, number, raw, first=first)
+            except JournalBroken as error:
+                raise JournalBroken(f"{segment.path}:{number}: {error}") from error
+            if record is not None and record.position >= self.from_position:
+                yield record
 
     def _line(self, segment: Segment, number: int, raw: bytes, *, first: bool) -> Record | None:
         """Check one line and move on to it; None for the header."""
@@ -169,7 +198,10 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an offline check found: how many records hold, how they end, and what is wrong (empty: nothing)."""
+    """What an offline check found: how many records hold, how they end, and what is wrong (empty: nothing).
+
+    Records up to position `retired` were removed in order.
+    """
 
     records: int
     last_position: int
@@ -177,35 +209,82 @@ class Verdict:
     torn: int
     accepted: tuple[str, ...]
     broken: str
+    retired: int = 0
 
 
 def verify(folder: Path) -> Verdict:
-    """Check the whole chain without changing anything."""
+    """Check the whole chain without changing anything; what is missing at the front must have been retired."""
     walk = Walk(folder)
-    records, broken = 0, ""
+    records, gone, broken = 0, 0, ""
     try:
+        gone = _front(folder)
         for _ in walk:
             records += 1
     except JournalBroken as error:
         broken = str(error)
-    return Verdict(records, walk.position, walk.hash, walk.torn, tuple(walk.accepted), broken)
+    return Verdict(records, walk.position, walk.hash, walk.torn, tuple(walk.accepted), broken, gone)
 
 
-def _last_hash(path: Path) -> str:
+def _front(folder: Path) -> int:
+    """How many records were retired at the front.
+
+    Raises:
+        JournalBroken: records are missing there that were not, or what is left does not follow from them.
+    """
+    found = segments(folder)
+    note = retired.read(folder)
+    if not found or found[0].first_position == 1:
+        return 0
+    first = found[0].first_position
+    if note is None or note.through < first - 1:
+        known = note.through if note is not None else 0
+        raise JournalBroken(f"{folder}: records {known + 1} to {first - 1} are missing and were not retired")
+    if note.through == first - 1 and header_of(found[0]).previous_hash != note.hash:
+        raise JournalBroken(f"{found[0].path}:1: its header does not follow from what was retired before it")
+    return first - 1
+
+
+def _lines_of(segment: Segment) -> Iterator[tuple[int, bytes]]:
+    """Its lines with their numbers, from 1.
+
+    Raises:
+        JournalBroken: what is compressed cannot be read.
+    """
+    number = 0
+    with segment.open() as file:
+        try:
+            for number, raw in enumerate(file, start=1):
+                yield number, raw
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise JournalBroken(
+                f"{segment.path}:{number + 1}: the compressed file is damaged: {error}"
+            ) from error
+
+
+def header_of(segment: Segment) -> Header:
+    """The checked header of a segment.
+
+    Raises:
+        JournalBroken: there is none.
+    """
+    for _, raw in _lines_of(segment):
+        header = decode_header(raw.rstrip(b"\n"))
+        check_line(raw.rstrip(b"\n"), header.previous_hash)
+        return header
+    raise JournalBroken(f"{segment.path}: it is empty")
+
+
+def _last_hash(segment: Segment) -> str:
     """The hash the next segment must follow from; empty, which nothing follows from, when there is none."""
-    line = last_line(path)
+    line = segment.last_line()
     try:
         return unseal(line)[1] if line is not None else ""
     except JournalBroken:
         return ""
 
 
-def _accepts_break(path: Path) -> bool:
-    with path.open("rb") as file:
-        line = file.readline()
+def _accepts_break(segment: Segment) -> bool:
     try:
-        header = decode_header(line.rstrip(b"\n"))
-        check_line(line.rstrip(b"\n"), header.previous_hash)
+        return header_of(segment).accepts_break
     except JournalBroken:
         return False
-    return header.accepts_break

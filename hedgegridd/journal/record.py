@@ -2,21 +2,30 @@
 
 A segment is a text file of JSON lines. Its first line is a header, the others are records:
 
-    {"schema":1,"first_position":1,"previous_hash":"00…","created_ns":…,"accepts_break":false,"hash":"…"}
+    {"schema":2,"first_position":1,"previous_hash":"00…","created_ns":…,"accepts_break":false,"hash":"…"}
     {"position":1,"time_ns":…,"mono_ns":…,"seq":…,"cause":…,"actor":"…","to":"…","message":{…},"hash":"…"}
+
+`to` is the actor that was handed the message; "asker" for the answer to a command (its cause is the command), "session"
+and "state" for what we keep of ourselves. `after`, where there is one, is the digest of everything that was returned
+when the record before was handled: what a replay must return again.
+
+Schemas: 1 had no `after`, no answers and no state. Fields that this program does not know are kept and passed over.
 
 `hash` is always the last field: BLAKE2b-128, in hex, of the previous line's hash and of this line's bytes
 before it. So one flipped byte anywhere breaks the chain, and a line is checked without decoding it.
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import msgspec
 
 from hedgegridd.errors import JournalBroken
 from hedgegridd.messages import Envelope, Message
 
-SCHEMA = 1
+SCHEMA = 2
+ASKER, SESSION, STATE = "asker", "session", "state"  # consumers that are no actors
+DIGEST_BYTES = 8
 HASH_HEX = 32
 GENESIS = "0" * HASH_HEX
 _MARK = b',"hash":"'
@@ -34,8 +43,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     accepts_break: bool = False
 
 
-class Body(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A record before it is hashed: an envelope, and who was handed it."""
+class Body(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """A record before it is hashed: an envelope, who was handed it, and what was returned on the record before."""
 
     position: int
     time_ns: int
@@ -44,13 +53,15 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cause: int
     actor: str
     to: str
+    after: str = ""
     message: Message
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """One record as read: `position` in the journal from 1, the envelope's fields, `to` who consumed it.
 
-    `message` is the JSON as written, so that records of older schemas and unknown fields are kept.
+    `message` is the JSON as written, so that records of older schemas and unknown fields are kept. `after` is the
+    digest of what was returned on the record before, empty when that was nothing or nobody kept it.
     """
 
     position: int
@@ -60,6 +71,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     cause: int
     actor: str
     to: str
+    after: str = ""
     message: msgspec.Raw
     hash: str
 
@@ -80,8 +92,22 @@ def seal(encoded: bytes, previous_hash: str) -> tuple[bytes, str]:
     return b"%b%b%b%b\n" % (body, _MARK, digest.encode(), _END), digest
 
 
-def encode_record(position: int, to: str, envelope: Envelope, previous_hash: str) -> tuple[bytes, str]:
-    """The line of one record and its hash.
+def digest_of(outputs: Sequence[Message]) -> str:
+    """What a machine returned, in 16 hex digits; empty when it returned nothing.
+
+    Raises:
+        TypeError: a message holds something JSON cannot carry.
+    """
+    if not outputs:
+        return ""
+    encoded = b"\n".join([_encoder.encode(output) for output in outputs])
+    return hashlib.blake2b(encoded, digest_size=DIGEST_BYTES).hexdigest()
+
+
+def encode_record(
+    position: int, to: str, envelope: Envelope, previous_hash: str, after: Sequence[Message] = ()
+) -> tuple[bytes, str]:
+    """The line of one record and its hash; `after` is what was returned on the record before.
 
     Raises:
         TypeError: the message holds something JSON cannot carry.
@@ -94,6 +120,7 @@ def encode_record(position: int, to: str, envelope: Envelope, previous_hash: str
         cause=envelope.cause,
         actor=envelope.actor,
         to=to,
+        after=digest_of(after),
         message=envelope.message,
     )
     return seal(_encoder.encode(body), previous_hash)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hedgegridd.errors import JournalBroken
-from hedgegridd.journal.reader import Segment, Walk, last_line, segments, torn_bytes
-from hedgegridd.journal.record import GENESIS, decode_record, unseal
+from hedgegridd.journal.reader import Segment, Walk, segments, torn_bytes
+from hedgegridd.journal.record import GENESIS, SCHEMA, decode_header, decode_record, unseal
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,9 @@ class Opened:
     cut_bytes: int
     broken: str
     newest: Segment | None
+    appendable: bool = (
+        True  # False: the newest segment is compressed or of an older schema, a new one must begin
+    )
 
 
 WAY_OUT = (
@@ -54,7 +57,14 @@ def prepare(folder: Path, *, accept_broken: bool = False, known: int = 0) -> Ope
             raise JournalBroken(f"{error}; {WAY_OUT}") from error
         position, seq = _highest(left)
         return Opened(max(position, known), seq, _claimed_end(left), cut, str(error), newest)
-    return Opened(walk.position, walk.seq, walk.hash, cut, "", newest)
+    return Opened(walk.position, walk.seq, walk.hash, cut, "", newest, _appendable(newest))
+
+
+def _appendable(newest: Segment | None) -> bool:
+    if newest is None or newest.compressed:
+        return False
+    with newest.open() as file:
+        return decode_header(file.readline().rstrip(b"\n")).schema == SCHEMA
 
 
 def _check(walk: Walk, left: list[Segment], known: int) -> None:
@@ -71,6 +81,8 @@ def _cut_torn_tail(folder: Path) -> int:
     cut = 0
     while found := segments(folder):
         path = found[-1].path
+        if found[-1].compressed:
+            return cut  # it was whole when it was compressed
         torn = torn_bytes(path)
         whole = path.stat().st_size - torn
         cut += torn
@@ -96,7 +108,7 @@ def _highest(left: list[Segment]) -> tuple[int, int]:
     position = max((segment.first_position for segment in left), default=0)
     seq = 0
     for segment in left:
-        with segment.path.open("rb") as file:
+        with segment.open() as file:
             for raw in file:
                 try:
                     record = decode_record(raw.rstrip(b"\n"))
@@ -108,7 +120,7 @@ def _highest(left: list[Segment]) -> tuple[int, int]:
 
 def _claimed_end(left: list[Segment]) -> str:
     """The hash the last line claims, for the header that accepts the break; zeros when it claims none."""
-    line = last_line(left[-1].path) if left else None
+    line = left[-1].last_line() if left else None
     try:
         claimed = unseal(line)[1] if line is not None else GENESIS
     except JournalBroken:

@@ -11,6 +11,10 @@ from hedgegridd.journal.repair import Opened
 from hedgegridd.journal.snapshot import Snapshot, load
 from hedgegridd.journal.writer import Journal
 
+LOST_SEQ = (
+    100_000  # a killed process may have used so many that no record has: trips and closes are named by them
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Restored:
@@ -68,4 +72,6 @@ def restore(
     if opened.broken:
         notes.append(f"broken journal accepted by flag: {opened.broken}")
     next_seq = max(opened.last_seq + 1, snapshot.next_seq if snapshot is not None else 1)
+    if next_seq > 1:
+        next_seq += LOST_SEQ
     return Restored(snapshot, opened, next_seq, tuple(notes), journal_folder)

@@ -90,6 +90,17 @@ def load(folder: Path) -> Snapshot | None:
     return None
 
 
+def name_of(position: int) -> str:
+    """The file name of the snapshot as of a position."""
+    return _NAME.format(position)
+
+
+def positions(folder: Path) -> list[int]:
+    """Journal positions of the snapshots that are kept, oldest first."""
+    found = [path.name.removeprefix("snapshot-").removesuffix(".json") for path in folder.glob(_GLOB)]
+    return sorted(int(digits) for digits in found if digits.isdecimal())
+
+
 def _read(path: Path, passed_over: tuple[str, ...]) -> Snapshot:
     try:
         stored = msgspec.json.decode(path.read_bytes(), type=_Stored)

@@ -3,16 +3,18 @@
 | state    | append                                | durable                                    |
 | -------- | ------------------------------------- | ------------------------------------------ |
 | `open`   | queued, gets the next position        | returns after the synced write that covers it |
-| `failed` | counted as lost, position goes on     | `JournalFailed` at once, unless covered    |
+| `failed` | queued up to the bound, then counted as lost | `JournalFailed` at once, unless covered |
 | `closed` | `JournalError`                        | `JournalFailed`, unless covered            |
 
-`failed` is entered when the disk refuses or does not keep up, and left by a restart only: the daemon
-refuses entries meanwhile, exits and flatten go on.
+`failed` is entered when the disk refuses, does not answer or does not keep up: the daemon refuses entries meanwhile,
+exits and flatten go on. The writer tries again every second; when the disk has taken what waits, the journal is `open`
+again by itself. Records that were lost (more than the bound waited) have no position: who keeps the state must then
+write it down before anything else (`on_recovered`).
 """
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -24,14 +26,16 @@ from hedgegridd.journal.disk import Disk, RealDisk
 from hedgegridd.journal.reader import segment_path
 from hedgegridd.journal.record import SCHEMA, Header, encode_header, encode_record
 from hedgegridd.journal.repair import Opened, prepare
-from hedgegridd.messages import Envelope
+from hedgegridd.messages import Envelope, Message
 from hedgegridd.runtime.clock import Clock
 
 QUEUE_MAX = 100_000
 WAITERS_MAX = 10_000
+HUNG_S = 1.0  # a write that takes longer: the disk does not answer
+RETRY_S = 1.0
 _BATCH_MAX = 4_096
 
-_Item = tuple[int, str, Envelope]
+_Item = tuple[int, str, Envelope, Sequence[Message]]
 
 
 class JournalState(StrEnum):
@@ -46,11 +50,12 @@ class JournalState(StrEnum):
 class JournalHooks:
     """Where the journal tells of itself; none may raise.
 
-    `on_failure(error)` runs in the loop, once. `on_commit(records, seconds)` runs in the writer's
-    thread after every commit (a write that is synced).
+    `on_failure(error)` and `on_recovered(lost)` run in the loop, once at each change. `on_commit(records, seconds)`
+    runs in the writer's thread after every commit (a write that is synced).
     """
 
     on_failure: Callable[[Exception], None] = lambda _error: None
+    on_recovered: Callable[[int], None] = lambda _lost: None
     on_commit: Callable[[int, float], None] = lambda _records, _seconds: None
 
 
@@ -64,6 +69,8 @@ class Journal:
         segment_bytes: a segment that has reached this size is closed and a new one begun.
         queue_max: records that may wait for the disk; one more is a failure.
         disk: the operating system's, or one that fails on purpose.
+        retry_s: between two tries of a disk that refuses.
+        hung_s: a write that takes longer is a failure, until it is done.
     """
 
     def __init__(
@@ -75,6 +82,8 @@ class Journal:
         segment_bytes: int = 64 << 20,
         queue_max: int = QUEUE_MAX,
         disk: Disk | None = None,
+        retry_s: float = RETRY_S,
+        hung_s: float = HUNG_S,
     ) -> None:
         """Nothing is touched before `open`."""
         if segment_bytes < 1 or queue_max < 1:
@@ -99,6 +108,16 @@ class Journal:
         self._descriptor = -1
         self._size = 0
         self._first_position = 1
+        self._retry_s = retry_s
+        self._hung_ns = int(hung_s * 1e9)
+        self._after: Sequence[Message] = ()  # what was returned on the last record
+        self._dropped = 0  # records that found no room while the disk was away
+        self._broken = False  # the writer has ended for good
+        self._closing = threading.Event()
+        # Written by the writer's thread, read by the loop's:
+        self._busy_ns = 0  # since when it has been writing, 0: it is not
+        self._refusing = False
+        self._torn = False  # a write was begun and not finished: bytes may stand beyond `_size`
 
     # --- in the loop's thread -----------------------------------------------------------------
 
@@ -119,7 +138,10 @@ class Journal:
         found = prepare(self._folder, accept_broken=accept_broken, known=known)
         self._position = self._durable = found.last_position
         self._hash = found.last_hash
-        if found.newest is None or found.broken:
+        self._after, self._dropped, self._broken = (), 0, False
+        self._refusing = self._torn = False
+        self._closing.clear()
+        if found.newest is None or found.broken or not found.appendable:
             self._begin_segment(accepts_break=bool(found.broken))
         else:
             self._descriptor = self._disk.open_append(found.newest.path)
@@ -156,24 +178,38 @@ class Journal:
 
     @property
     def lost(self) -> int:
-        """Records appended that will not get durable any more; 0 unless the journal failed."""
-        return self._position - self._durable if self._state is JournalState.FAILED else 0
+        """Records appended that are not on disk although the journal has failed; some may get there when it is back."""
+        waiting = self._position - self._durable if self._state is JournalState.FAILED else 0
+        return waiting + self._dropped
 
     def append(self, to: str, envelope: Envelope) -> int:
-        """Queue one record; its position. The bus's recorder.
+        """Queue one record; its position (of the last one that found room, when this one is lost).
 
         Raises:
             JournalError: the journal is not open.
         """
         if self._state is JournalState.CLOSED:
             raise JournalError("the journal is not open")
-        self._position = position = self._position + 1
-        if self._state is JournalState.OPEN:
-            if position - self._durable <= self._queue_max:
-                self._queue.put((position, to, envelope))
-            else:
-                self._fail(JournalFailed(f"the disk does not keep up: {self._queue_max} records wait"))
-        return position
+        after, self._after = self._after, ()
+        if self._dropped:  # what follows a gap waits until the state has been written down
+            self._dropped += 1
+        elif self._position - self._durable < self._queue_max:
+            self._position += 1
+            self._queue.put((self._position, to, envelope, after))
+        else:
+            self._dropped = 1
+            self._fail(JournalFailed(f"the disk does not keep up: {self._queue_max} records wait"))
+        return self._position
+
+    def returned(self, outputs: Sequence[Message]) -> None:
+        """What was returned on the record appended last: its digest stands in the next record."""
+        self._after = outputs
+
+    def check(self) -> None:
+        """Notice a disk that does not answer; to be called a few times a second."""
+        since_ns = self._busy_ns
+        if since_ns and self._clock.mono_ns() - since_ns > self._hung_ns:
+            self._fail(JournalFailed(f"the disk has not answered for {self._hung_ns / 1e9:g} s"))
 
     async def durable(self, position: int, timeout_s: float) -> None:
         """Return when the record at `position` and all before it are on disk.
@@ -210,13 +246,14 @@ class Journal:
         """
         thread = self._thread
         if thread is not None:
+            self._closing.set()
             self._queue.put(None)
             thread.join(timeout_s)
             self._thread = None
         if self._state is JournalState.OPEN:
             self._state = JournalState.CLOSED
         self._wake_waiters()
-        return self._durable == self._position
+        return self._durable == self._position and not self._dropped
 
     def _fail(self, error: Exception) -> None:
         """Enter `failed`; in the loop's thread."""
@@ -226,6 +263,20 @@ class Journal:
         self._state = JournalState.FAILED
         self._wake_waiters()
         self._hooks.on_failure(error)
+
+    def _recover(self) -> None:
+        """Leave `failed` when the disk has taken what waited; in the loop's thread."""
+        left = self._position - self._durable
+        if self._state is not JournalState.FAILED or self._refusing or self._broken or left > _BATCH_MAX:
+            return
+        if self._dropped and left:
+            return  # nothing more comes in: all of it is on disk in a moment
+        lost, self._dropped = self._dropped, 0
+        self._state, self._error = JournalState.OPEN, None
+        if lost:
+            self._after = ()  # of a record that is not there
+        self._wake_waiters()
+        self._hooks.on_recovered(lost)
 
     def _wake_waiters(self) -> None:
         durable, dead = self._durable, self._state is not JournalState.OPEN
@@ -246,13 +297,36 @@ class Journal:
             more = True
             while more:
                 batch, more = self._gather()
-                if batch:
-                    self._commit(batch)
-                    if self._waiters and self._loop is not None:
-                        self._tell_loop(self._loop, self._wake_waiters)
+                if batch and not self._commit_in_time(batch):
+                    break
+                if self._loop is not None and (self._waiters or self._state is JournalState.FAILED):
+                    self._tell_loop(self._loop, self._progress)
             self._disk.close(self._descriptor)
         except Exception as error:  # noqa: BLE001  # whatever stops the writer, nothing more gets durable
+            self._broken = True
             self._stopped(error)
+
+    def _progress(self) -> None:
+        """In the loop: something more is durable."""
+        self._wake_waiters()
+        self._recover()
+
+    def _commit_in_time(self, batch: list[_Item]) -> bool:
+        """Commit, for as many tries as it takes; False when the journal is closed before the disk takes it."""
+        while True:
+            self._busy_ns = self._clock.mono_ns() or 1
+            try:
+                self._commit(batch)
+            except OSError as error:
+                self._refusing = True
+                self._stopped(error)
+            else:
+                self._refusing = False
+                return True
+            finally:
+                self._busy_ns = 0
+            if self._closing.wait(self._retry_s):
+                return False
 
     def _gather(self) -> tuple[list[_Item], bool]:
         """Wait for one record, take what else is there; False when the last one has been taken."""
@@ -270,16 +344,22 @@ class Journal:
 
     def _commit(self, batch: list[_Item]) -> None:
         began_ns = self._clock.mono_ns()
+        if self._torn:
+            self._disk.truncate(self._descriptor, self._size)
+            self._torn = False
         if self._size >= self._segment_bytes and self._durable >= self._first_position:
-            self._disk.close(self._descriptor)
+            full = self._descriptor
             self._begin_segment(accepts_break=False)
+            self._disk.close(full)
         lines = []
         digest = self._hash
-        for position, to, envelope in batch:
-            line, digest = encode_record(position, to, envelope, digest)
+        for position, to, envelope, after in batch:
+            line, digest = encode_record(position, to, envelope, digest, after)
             lines.append(line)
         data = b"".join(lines)
+        self._torn = True
         self._disk.write(self._descriptor, data)
+        self._torn = False
         self._size += len(data)
         self._hash = digest
         self._durable = batch[-1][0]
@@ -298,15 +378,21 @@ class Journal:
                 accepts_break=accepts_break,
             )
         )
-        self._descriptor = self._disk.open_append(path)
-        self._disk.write(self._descriptor, line)
-        self._disk.sync_folder(self._folder)
+        descriptor = self._disk.open_append(path)
+        try:
+            self._disk.truncate(descriptor, 0)  # a try before this one may have left a part
+            self._disk.write(descriptor, line)
+            self._disk.sync_folder(self._folder)
+        except OSError:
+            self._disk.close(descriptor)
+            raise
+        self._descriptor = descriptor
         self._hash = digest
         self._size = len(line)
         self._first_position = first_position
 
     def _stopped(self, error: Exception) -> None:
-        self._error = error
+        self._error = self._error or error
         if self._loop is None:
             self._fail(error)
         else:

@@ -52,7 +52,24 @@ class StageChanged(Event, frozen=True, kw_only=True):
 
 
 class VenueUp(Event, frozen=True, kw_only=True):
-    """The venue answers: unfinished trips and flattens go on from here."""
+    """The venue answers: unfinished trips and flattens go on from here; `weight_per_minute` is its request budget."""
+
+    weight_per_minute: int = 2_400
+
+
+class DeskAnswered(Event, frozen=True, kw_only=True):
+    """The desk has answered a question through its mailbox: it is alive.
+
+    `naked`: by instrument, what inventory would be without when every ordinary order went, in words.
+    """
+
+    naked: dict[str, tuple[str, ...]] = {}
+
+
+class DisarmDeadMan(Command, frozen=True, kw_only=True):
+    """Disarm the venue's countdowns for good: exits must stay. Answered `Done` once the venue has confirmed it."""
+
+    reason: str
 
 
 class StartChecked(Event, frozen=True, kw_only=True):

@@ -117,6 +117,20 @@ class CloseRaw(Command, frozen=True, kw_only=True):
     client_order_id: str
 
 
+class SetCountdown(Command, frozen=True, kw_only=True):
+    """Let the venue cancel the instrument's ordinary orders `countdown_ms` from when it gets this; 0: it does not."""
+
+    token: str
+    instrument: str
+    countdown_ms: int
+
+
+class SweepEntries(Command, frozen=True, kw_only=True):
+    """Refuse entries until a countdown is set again, cancel those that rest; done when the venue reports none."""
+
+    token: str
+
+
 class AskOrder(Command, frozen=True, kw_only=True):
     """Ask the venue for one order by client order id (resolves an ambiguous answer)."""
 

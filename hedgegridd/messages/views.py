@@ -305,6 +305,34 @@ class VenueAnswer(Answer, frozen=True, kw_only=True):
     failed_in_a_row: int = 0  # calls since the venue last answered one
 
 
+class GetDeadMan(Query, frozen=True, kw_only=True):
+    """The dead-man switch."""
+
+
+class CountdownView(msgspec.Struct, frozen=True, kw_only=True):
+    """The venue's countdown for one instrument.
+
+    `until_ns`: wall time at which it cancels the ordinary orders unless it is renewed, None: it does not run;
+    `renewed_ns`: when the venue last confirmed it; `problem`: why the last call failed.
+    """
+
+    instrument: str
+    until_ns: Nanos | None
+    renewed_ns: Nanos | None
+    problem: str = ""
+
+
+class DeadManAnswer(Answer, frozen=True, kw_only=True):
+    """Answer to `GetDeadMan`. `state`: off, waiting, armed, arming, withdrawing, disarming, disarmed; `why` in words."""
+
+    enabled: bool
+    state: str
+    why: tuple[str, ...]
+    countdown_s: Decimal
+    renew_s: Decimal
+    countdowns: tuple[CountdownView, ...]
+
+
 class BootAnswer(Answer, frozen=True, kw_only=True):
     """Answer to `GetBoot`."""
 

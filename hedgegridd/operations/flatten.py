@@ -27,6 +27,7 @@ class Flatten(Operation, frozen=True, kw_only=True):
     role: ClassVar[Role] = Role.OPERATOR
     safety: ClassVar[bool] = True
     confirm: ClassVar[bool] = True
+    drill: ClassVar[bool] = True
     positional: ClassVar[tuple[str, ...]] = ("side", "instrument")
 
     side: Annotated[Literal["long", "short", "both"], Meta(description="the leg to close")]

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from hedgegridd.control import kept_away, views
+from hedgegridd.control import dead_man, kept_away, views
 from hedgegridd.control.gather import gather
 from hedgegridd.control.operation import Context, Operation, Outcome, Role
 from hedgegridd.control.verdict import Facts, Verdict, judge, trading_enabled
@@ -64,6 +64,7 @@ def _figures(facts: Facts) -> dict[str, object]:
             "age_s": views.age_s(boot.since_ns, now_ns),
         },
         "kill_switch": views.kill_switch(facts.kill, now_ns),
+        "dead_man": dead_man.facts(facts.dead_man, desk, now_ns),
         "trips": None
         if facts.kill is None
         else [kept_away.trip_facts(trip, now_ns) for trip in facts.kill.trips],

@@ -129,18 +129,30 @@ def _calm(
         out.look_at(due)
 
 
-def shown(
-    state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, *, carried_out: bool = False
-) -> m.GuardVerdict:
-    """The confirmed verdict for people.
+def level_shown(
+    state: ScopeState, verdict: Verdict, params: GuardTable, *, carried_out: bool = False
+) -> m.Level:
+    """The confirmed level for people.
 
     A breach that is not confirmed yet is a WARN, one that is being cleared still counts. A measure that rearm begins
     anew is a WARN once its trip is carried out: CRITICAL would keep rearm away for good.
     """
+    acted = state.acted
+    if verdict.breach:
+        return "WARN" if acted is None or (carried_out and params.renews) else verdict.level
+    if acted is None:
+        return verdict.level
+    if acted.action.trips:
+        return level_of(acted.action)
+    return "BLOCK" if acted.action.stops_entries else "WARN"
+
+
+def shown(
+    state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, *, carried_out: bool = False
+) -> m.GuardVerdict:
+    """The confirmed verdict in full."""
     before = state.verdict
-    level, message = _words(state.acted, verdict)
-    if verdict.breach and carried_out and params.renews:
-        level, message = "WARN", f"{message}; rearm begins it anew"
+    level = level_shown(state, verdict, params, carried_out=carried_out)
     return m.GuardVerdict(
         guard=before.guard,
         scope=before.scope,
@@ -149,22 +161,17 @@ def shown(
         warn=verdict.warn,
         limit=verdict.limit,
         unit=verdict.unit,
-        message=message,
+        message="" if level == "OK" else _words(state.acted, verdict, params, carried_out=carried_out),
         since_ns=before.since_ns if level == before.level else now.time_ns,
-        action=str(verdict.action or params.act),
     )
 
 
-def _words(acted: Acted | None, verdict: Verdict) -> tuple[m.Level, str]:
-    message = verdict.words() if verdict.level != "OK" else ""
-    if verdict.breach and acted is None:
-        return "WARN", f"{message}, not confirmed yet"
-    if acted is None or verdict.breach:
-        return verdict.level, message
-    what = f"{acted.action} since {acted.cause}"
-    if acted.action.trips:
-        return level_of(acted.action), what
-    return "BLOCK" if acted.action.stops_entries else "WARN", f"{what}; clearing"
+def _words(acted: Acted | None, verdict: Verdict, params: GuardTable, *, carried_out: bool) -> str:
+    if acted is None:
+        return f"{verdict.words()}, not confirmed yet" if verdict.breach else verdict.words()
+    if not verdict.breach:
+        return f"{acted.action} since {acted.cause}" + ("" if acted.action.trips else "; clearing")
+    return f"{verdict.words()}; rearm begins it anew" if carried_out and params.renews else verdict.words()
 
 
 def ns(seconds: Decimal) -> int:

@@ -6,7 +6,7 @@ Nothing trades from a baseline that was not read: until equity, positions and ma
 whatever guards are on. A guard never sees another; the machine adds up what they want, the strongest wins downstream.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -16,10 +16,11 @@ from hedgegridd.core.facts import View, leg_of, scope_key
 from hedgegridd.core.guard import GuardTable, Now, Verdict, place
 from hedgegridd.guards import Setting
 from hedgegridd.model import LEGS, ZERO, KillState, Leg, Nanos
-from hedgegridd.risk.judging import shown, weigh
+from hedgegridd.risk.judging import level_shown, shown, weigh
 from hedgegridd.risk.state import Acted, RiskState, ScopeState, fresh
 
 WAKE = "look"
+SOONEST_NS = 1_000_000  # between two looks that nothing but time asks for
 SOURCE = "guards"
 BASELINE = "baseline"
 OWN_EVENTS: tuple[type[m.Event], ...] = (m.RiskFigures, m.KillStateChanged, m.TripsChanged)
@@ -32,17 +33,22 @@ class RiskMachine:
         self._all = tuple(settings)
         self._running = tuple(each for each in settings if not each.off)
         self._moved_by: dict[type[m.Message], list[int]] = {}
-        for index, each in enumerate(self._running):
-            for kind in each.guard.inputs:
+        # Those that act hardest are asked first: a trip does not wait for guards that only tell.
+        hardest = sorted(range(len(self._running)), key=lambda at: self._running[at].params.act.strength)
+        for index in reversed(hardest):
+            for kind in self._running[index].guard.inputs:
                 self._moved_by.setdefault(kind, []).append(index)
         keeps = [keep for each in self._running for keep in each.guard.history(each.params)]
+        self._ages = [int(each.params.max_age_s * 1_000_000_000) + 1 for each in self._running]
         self._view = View(instruments, keeps)
         self._state = RiskState()
+        self._holds_moved = True
         self._begun = False  # every guard has been asked once since start
         self._baseline = False  # and this has been told
         self._kill = KillState.STARTING
         self._trips: dict[str, KillState] = {}  # of legs and instruments, by scope
         self._due: dict[int, int] = {}  # guard -> monotonic time of its next look
+        self._last: dict[str, dict[str, Verdict]] = {}  # what each guard said last, by scope
         self._wake_mono: int | None = None
         self._told: tuple[tuple[object, ...], ...] | None = None
         self._said: set[tuple[str, str]] = set()  # guards and scopes whose verdict this process has told
@@ -76,6 +82,8 @@ class RiskMachine:
         self._kill = KillState.STARTING
         self._trips = {}
         self._due.clear()
+        self._last.clear()
+        self._holds_moved = True
         self._wake_mono, self._told = None, None
         self._said.clear()
         for scopes in self._state.scopes.values():
@@ -99,61 +107,86 @@ class RiskMachine:
         else:
             self._view.take(env)
             moved = self._moved_by.get(type(env.message), ())
-        moved = dict.fromkeys((*moved, *self._latches(env.message)))
+        if again := self._latches(env.message):
+            moved = dict.fromkeys((*moved, *again))
         if not self._begun:
             self._begun = True
             self._baseline_since = now.time_ns
             moved = range(len(self._running))
-        for index in moved:
-            self._evaluate(index, now)
-        self._look_at_baseline(now)
-        self._tell_holds()
+        self._ask(moved, now)
+        if not self._baseline and not self._view.baseline:
+            self._baseline = self._holds_moved = True
+            self._out.append(m.BaselineRead())
+            self._ask(range(len(self._running)), now)  # every guard must have its data now as well
+        if self._holds_moved:
+            self._tell_holds()
         self._wake(now)
         return self._out
 
-    def _evaluate(self, index: int, now: Now) -> None:
+    def _ask(self, moved: Iterable[int], now: Now) -> None:
+        """Evaluate guards; when one trips the others follow in a turn of their own, right after it."""
+        rest = iter(moved)
+        for index in rest:
+            if self._evaluate(index, now):
+                self._due.update(dict.fromkeys(rest, now.mono_ns))
+
+    def _evaluate(self, index: int, now: Now) -> bool:
+        """Ask one guard and do what follows; True when it has tripped the kill switch."""
         guard, params = self._running[index].guard, self._running[index].params
         scopes = self._state.scopes.setdefault(guard.name, {})
-        self._view.hold({key: each.held_mono for key, each in scopes.items() if each.held_mono is not None})
+        self._view.hold(scopes)
         # What it looks at may grow old without another event.
-        due = now.mono_ns + int(params.max_age_s * 1_000_000_000) + 1
-        seen = set()
+        self._due[index] = now.mono_ns + self._ages[index]
+        last: dict[str, Verdict] = {}
+        tripped = False
         for verdict in guard.check(self._view, now, params):
             key = scope_key(verdict.scope)
-            seen.add(key)
-            due = min(due, self._judge(scopes, key, verdict, index, now) or due)
-        for key in [key for key in scopes if key not in seen]:
-            gone = scopes[key]
-            # Said of no more: a leg without inventory, or data that was missing for all of an instrument is there.
-            was = gone.verdict
-            over = Verdict(level="OK", value=ZERO, scope=was.scope, limit=was.limit, unit=was.unit)
-            due = min(due, self._judge(scopes, key, over, index, now) or due)
-            if gone.acted is None:
-                del scopes[key]
-        self._due[index] = due
+            last[key] = verdict
+            tripped |= self._judge(scopes, key, verdict, index, now)
+        if len(scopes) != len(last) or not self._baseline:
+            self._gone(scopes, last, index, now)
+        self._last[guard.name] = last
+        return tripped
 
-    def _judge(
-        self, scopes: dict[str, ScopeState], key: str, verdict: Verdict, index: int, now: Now
-    ) -> int | None:
+    def _gone(self, scopes: dict[str, ScopeState], last: dict[str, Verdict], index: int, now: Now) -> None:
+        """Nothing is said of a scope any more: a leg is flat, or what was missing for all of an instrument is there."""
+        for key in [key for key in scopes if key not in last]:
+            was = scopes[key].verdict
+            over = Verdict(level="OK", value=ZERO, scope=was.scope, limit=was.limit, unit=was.unit)
+            self._judge(scopes, key, over, index, now)
+            if scopes[key].acted is None:
+                del scopes[key]
+            else:
+                last[key] = over
+
+    def _judge(self, scopes: dict[str, ScopeState], key: str, verdict: Verdict, index: int, now: Now) -> bool:
         guard, params = self._running[index].guard, self._running[index].params
         state = scopes.get(key)
         if verdict.value is None and not self._baseline and (state is None or not state.told):
-            return None  # nothing is known yet, and one hold says so for all
+            return False  # nothing is known yet, and one hold says so for all
         if state is None:
             state = scopes[key] = fresh(guard.name, verdict.scope, verdict.unit, verdict.limit, now.time_ns)
         done = state.acted is not None and self._carried_out(state.acted.scope)
         outcome = weigh(state, verdict, params, now, carried_out=done)
-        did = "" if outcome.began is None else self._act(outcome.began, guard.name, params)
-        did = did or self._once(state, verdict, guard.name)
-        if outcome.ended is not None:
-            did = f"{outcome.ended.action} ended"
-        before, state.verdict = state.verdict, shown(state, verdict, params, now, carried_out=done)
+        did = ""
+        if outcome.began is not None or outcome.ended is not None:
+            self._holds_moved = True
+            did = "" if outcome.ended is None else f"{outcome.ended.action} ended"
+        if outcome.began is not None:
+            did = self._act(outcome.began, guard.name, params)
+        if state.acted is not None:
+            did = self._once(state, verdict, guard.name) or did
+        if outcome.due_mono is not None:
+            self._due[index] = min(self._due[index], outcome.due_mono)
+        before = state.verdict
+        level = level_shown(state, verdict, params, carried_out=done)
         # Who listens (rearm is kept away by it) knows nothing of what was told before a restart.
-        news = before.level != state.verdict.level or (guard.name, key) not in self._said
-        if did or (news and (before.level, state.verdict.level) != ("OK", "OK")):
+        anew = level != "OK" and (guard.name, key) not in self._said
+        if did or before.level != level or anew:
             self._said.add((guard.name, key))
+            state.verdict = shown(state, verdict, params, now, carried_out=done)
             self._out.append(m.GuardChanged(verdict=state.verdict, previous=before.level, did=did))
-        return outcome.due_mono
+        return outcome.began is not None and outcome.began.action.trips
 
     # -------------------------------------------------------------------------------------------------- acting
 
@@ -233,6 +266,7 @@ class RiskMachine:
                     again.append(index)
                     if scope_key(state.acted.scope) in left:
                         state.acted = None
+                        self._holds_moved = True
                         state.streaks.clear()
         return again
 
@@ -246,7 +280,7 @@ class RiskMachine:
 
     def _holds(self) -> list[m.Hold]:
         holds = []
-        if why := self._view.baseline:
+        if not self._baseline and (why := self._view.baseline):
             holds.append(
                 m.Hold(
                     key=f"guard:{BASELINE}",
@@ -262,36 +296,39 @@ class RiskMachine:
         return holds
 
     def _tell_holds(self) -> None:
+        self._holds_moved = False
         holds = tuple(self._holds())
         now_in_force = tuple((each.key, each.action, each.scope, each.factor) for each in holds)
         if now_in_force != self._told:
             self._told = now_in_force
             self._out.append(m.HoldsChanged(source=SOURCE, holds=holds))
 
-    def _look_at_baseline(self, now: Now) -> None:
-        """Once equity, positions and marks are known every guard must have its data as well."""
-        if self._baseline or self._view.baseline:
-            return
-        self._baseline = True
-        self._out.append(m.BaselineRead())
-        for index in range(len(self._running)):
-            self._evaluate(index, now)
-
     def _wake(self, now: Now) -> None:
         at = min(self._due.values(), default=None)
         if at is None or (self._wake_mono is not None and self._wake_mono <= at):
             return  # the wake that is on its way comes first, and asks for the next
-        self._wake_mono = max(at, now.mono_ns)
+        self._wake_mono = max(at, now.mono_ns + SOONEST_NS)
         self._out.append(m.WakeAt(at_ns=self._wake_mono, token=WAKE))
 
     def _answer(self, to: int) -> m.GuardsAnswer:
-        verdicts = [state.verdict for scopes in self._state.scopes.values() for state in scopes.values()]
         return m.GuardsAnswer(
             to=to,
-            verdicts=tuple(verdicts),
+            verdicts=tuple(self._verdicts()),
             holds=tuple(self._holds()),
             off=tuple(each.guard.name for each in self._all if each.off),
         )
+
+    def _verdicts(self) -> Iterator[m.GuardVerdict]:
+        """What each guard says of each scope, with the values of its last look."""
+        for each in self._running:
+            for key, state in self._state.scopes.get(each.guard.name, {}).items():
+                verdict = self._last.get(each.guard.name, {}).get(key)
+                if verdict is None:
+                    yield state.verdict
+                    continue
+                done = state.acted is not None and self._carried_out(state.acted.scope)
+                now = Now(0, state.verdict.since_ns)
+                yield shown(state, verdict, each.params, now, carried_out=done)
 
 
 def _hold(key: str, acted: Acted) -> m.Hold:

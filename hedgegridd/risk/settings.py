@@ -10,6 +10,7 @@ from hedgegridd.config import Config
 from hedgegridd.config_load import mistakes_in_table
 from hedgegridd.core.actions import EXPECTED, parse
 from hedgegridd.core.guard import GuardTable
+from hedgegridd.core.polling import calls_per_hour
 from hedgegridd.errors import ConfigError
 from hedgegridd.guards import GUARDS, Guard, Setting
 from hedgegridd.problems import Path, Problem, table_name
@@ -85,6 +86,27 @@ def find_problems(config: Config, guards: Mapping[str, Guard] = GUARDS) -> Itera
         yield from mistakes
         if not mistakes:
             yield from _sense(_params(guard, config.preset, table), table, path)
+
+
+def quota_problems(config: Config, guards: Mapping[str, Guard] = GUARDS) -> Iterator[Problem]:
+    """A quota of calls that watching alone uses up: entries would be paused within the hour. `config` has no mistakes."""
+    chosen = settings(config, guards)
+    params = next((each.params for each in chosen if each.guard.name == "call_quota" and not each.off), None)
+    if params is None:
+        return
+    needed = calls_per_hour(config, references=bool(references(chosen)))
+    quota: int = getattr(params, "per_hour")  # noqa: B009  # of a table that this module does not know
+    share, trip = Decimal(needed) * 100 / quota, Decimal(getattr(params, "trip_pct"))  # noqa: B009  # as above
+    if share < trip:
+        return
+    index = next((i for i, table in enumerate(config.guard) if table.get("type") == "call_quota"), None)
+    yield Problem(
+        severity="warning",
+        path=("grid", 0, "instrument") if index is None else ("guard", index, "per_hour"),
+        text=f"watching {len(config.grid)} instruments takes {needed} calls an hour, "
+        f"{share:.0f} % of the quota of {quota} (call_quota pauses at {trip:f} %)",
+        help=f'[[guard]] type = "call_quota", per_hour = {needed * 2}; or ask less often ([venue] *_s)',
+    )
 
 
 def _sense(params: GuardTable, table: Mapping[str, object], path: Path) -> Iterator[Problem]:

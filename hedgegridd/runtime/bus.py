@@ -22,6 +22,7 @@ from hedgegridd.runtime.scheduler import (
     Fault,
     Probes,
     Recorder,
+    Returned,
     Scheduler,
 )
 from hedgegridd.runtime.wakeups import Wakeups
@@ -39,6 +40,8 @@ class Bus:
             wiring error.
         recorder: called with (actor, envelope) just before a journaled message is handled, so that
             the journal holds what each machine consumed, in the order it consumed it.
+        returned: called with (actor, envelope, outputs) when handling that message has returned something,
+            before any of it is posted.
         probes: health hooks of the scheduler.
         first_seq: sequence of the first envelope; continues after the journal's last at a restart.
         slice_ns: how long the scheduler runs before it yields to the loop.
@@ -51,6 +54,7 @@ class Bus:
         vocabulary: Iterable[type[Message]],
         *,
         recorder: Recorder | None = None,
+        returned: Returned | None = None,
         probes: Probes | None = None,
         first_seq: int = 1,
         slice_ns: int = SLICE_NS,
@@ -74,6 +78,7 @@ class Bus:
             self._route,
             self._on_fault,
             recorder=recorder,
+            returned=returned,
             probes=probes,
             slice_ns=slice_ns,
             handler_budget_ns=handler_budget_ns,
@@ -272,6 +277,11 @@ class Bus:
     def next_seq(self) -> int:
         """Sequence the next envelope will get."""
         return self._last_seq + 1
+
+    def take_seq(self) -> int:
+        """A sequence for an envelope that is not posted: a record of the daemon itself."""
+        self._last_seq += 1
+        return self._last_seq
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Counters per actor: messages waiting, conflated away, and slow handlers."""

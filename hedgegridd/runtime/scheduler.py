@@ -16,6 +16,7 @@ DRAIN_MAX = 10_000_000
 _WAIT_SAMPLE_MASK = 7
 
 Recorder = Callable[[str, Envelope], object]
+Returned = Callable[[str, Envelope, Sequence[Message]], object]
 Router = Callable[[Mailbox, Envelope, Sequence[Message]], None]
 
 
@@ -51,6 +52,7 @@ class Scheduler:
         fault: Callable[[Fault], None],
         *,
         recorder: Recorder | None = None,
+        returned: Returned | None = None,
         probes: Probes | None = None,
         slice_ns: int = SLICE_NS,
         handler_budget_ns: int = HANDLER_BUDGET_NS,
@@ -60,6 +62,7 @@ class Scheduler:
         self._route = route
         self._fault = fault
         self._recorder = recorder
+        self._returned = returned
         self._probes = probes or Probes()
         self._slice_ns = slice_ns
         if not 0 < slice_ns <= handler_budget_ns:
@@ -154,7 +157,7 @@ class Scheduler:
     def _run(self, limit: int) -> int:
         """One slice, the hot loop: everything is local, one clock reading per message; the deliveries."""
         control, data = self._control, self._data
-        mono_ns, recorder = self._clock.mono_ns, self._recorder
+        mono_ns, recorder, returned = self._clock.mono_ns, self._recorder, self._returned
         self._slices += 1
         # The first delivery of every eighth slice tells its queue wait: cheap, and busy or idle alike.
         on_wait = None if self._slices & _WAIT_SAMPLE_MASK else self._probes.on_wait
@@ -180,10 +183,13 @@ class Scheduler:
             else:
                 return delivered
             try:
-                if recorder is not None and type(envelope.message) in box.recorded:
+                recorded = recorder is not None and type(envelope.message) in box.recorded
+                if recorder is not None and recorded:
                     recorder(box.name, envelope)
                 outputs = box.handler(envelope)
                 if outputs:
+                    if recorded and returned is not None:
+                        returned(box.name, envelope, outputs)
                     self._route(box, envelope, outputs)
             except Exception as error:  # noqa: BLE001  # whatever a machine raises is its fault, and reported
                 self._fault(Fault(box.name, box.essential, error, envelope))

@@ -13,14 +13,17 @@ from hedgegridd.errors import HedgegridError, VenueError
 from hedgegridd.model import Instrument, KillState
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.venue import patience, setup
+from hedgegridd.venue.account_watch import AccountWatch
 from hedgegridd.venue.bars import Bars
-from hedgegridd.venue.calls import VenueCalls
+from hedgegridd.venue.calls import REST_URLS, VenueCalls
 from hedgegridd.venue.causes import Causes
 from hedgegridd.venue.failures import Failure, Kind, of_text
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.interlock import Interlock
+from hedgegridd.venue.key_rights import KeyReader
 from hedgegridd.venue.on_disk import OnDisk
-from hedgegridd.venue.orders import Orders
+from hedgegridd.venue.orders import Gate, Orders
 from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
@@ -33,7 +36,6 @@ from hedgegridd.venue.truth import TruthReader
 from hedgegridd.venue.user_stream import UserDecoder
 from hedgegridd.venue.watch import Channels, Watch
 
-REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.binance.com"}
 SWEEP_S = 5.0  # for all tries
 SWEEP_AGAIN_S = 0.5
 INCOME_TRIES_S = (0.0, 0.5, 2.0, 5.0)  # income may be booked a little after the event that tells of it
@@ -52,6 +54,7 @@ class Gateway(Actor, Listener):
         make_trading: makes the trading connection (`nautilus.for_config`).
         durable: returns when everything journaled so far is on disk; raises JournalError when it cannot be.
         wall_ns, mono_ns: the clocks.
+        gate: stands in the way of entries; None: nothing does.
         references: symbols not traded here whose last price is told.
     """
 
@@ -64,6 +67,8 @@ class Gateway(Actor, Listener):
         m.CancelRaw,
         m.CloseRaw,
         m.AskOrder,
+        m.SetCountdown,
+        m.SweepEntries,
     )
     queries: ClassVar = (m.GetVenue,)
     events: ClassVar = (
@@ -88,6 +93,7 @@ class Gateway(Actor, Listener):
         durable: Callable[[], Awaitable[None]],
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
+        gate: Gate | None = None,
         references: Sequence[str] = (),
     ) -> None:
         venue = config.venue
@@ -121,15 +127,25 @@ class Gateway(Actor, Listener):
             self._calls, symbols, self._feeds,
             inflight=self._inflight, teller=self._teller, wall_ns=wall_ns, mono_ns=mono_ns,
         )  # fmt: skip
+        self._interlock = Interlock(
+            symbols, enabled=config.dead_man.enabled, wall_ns=wall_ns, mono_ns=mono_ns
+        )
         self._orders = Orders(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
-            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go,
+            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=self._interlock,
+            gate=gate,
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
         self._safety = Safety(
-            self._calls, symbols, trading=self._trading, inflight=self._inflight, mono_ns=mono_ns
+            self._calls, symbols,
+            trading=self._trading, inflight=self._inflight, interlock=self._interlock,
+            wall_ns=wall_ns, mono_ns=mono_ns,
+        )  # fmt: skip
+        self._key = KeyReader(venue, credentials, self.http, wall_ns=wall_ns, mono_ns=mono_ns)
+        self._account_watch = AccountWatch(
+            self._calls, self._grids, self._key, wall_ns=wall_ns, publish=self._out
         )
         self._on_disk = OnDisk(durable)
         self._trip_id = ""  # of the account's trip that is being carried out
@@ -164,6 +180,7 @@ class Gateway(Actor, Listener):
         if self._watch is not None:
             self._watch.close()
         await self._trading.disconnect()
+        await self._key.close()
         await self.http.close()
 
     def hurry(self) -> None:
@@ -180,7 +197,7 @@ class Gateway(Actor, Listener):
             attempt += 1
             self._out(m.StageReached(stage="venue", waits_for=f"the venue, try {attempt}"))
             try:
-                for rule in await setup.prepare(self._calls, self._grids):
+                for rule in await setup.prepare(self._calls, self._grids, self._key):
                     self._take_rule(rule)
                 await self._trading.connect(float(self._config.daemon.start_deadline_s))
             except (VenueError, VenueCallError) as error:
@@ -205,9 +222,9 @@ class Gateway(Actor, Listener):
             doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
-        for work in (*watch.loops(), *self._sources.loops()):
+        for work in (*watch.loops(), *self._sources.loops(), self._account_watch.loop()):
             self._go(work)
-        self._out(m.VenueUp())
+        self._out(m.VenueUp(weight_per_minute=self.http.weight_limit))
 
     def _take_rule(self, rule: Instrument) -> Instrument | None:
         """Keep the rules of an instrument; returns those known before."""
@@ -252,6 +269,11 @@ class Gateway(Actor, Listener):
                 self._teller.caused(message.client_order_id, cause)
                 work = self._safety.close(message)
                 self._go(self._answer(self._once_on_disk(message, work), cause))
+            case m.SetCountdown():
+                self._go(self._answer(self._safety.countdown(message), cause))
+            case m.SweepEntries():
+                self._orders.withdraw("the dead-man switch withdraws the entries")
+                self._go(self._answer(self._safety.sweep(message), cause))
             case m.AskOrder():
                 self._go(self._answer(self._resolver.answer(message), cause))
             case m.LegsLatched():
@@ -348,6 +370,11 @@ class Gateway(Actor, Listener):
             self.stats.user_problems_total += 1
             _log.error("unreadable user message", kind=said.kind, problem=said.problem)
             self._gap("a message could not be read")
+        if said.doubt:
+            _log.error("the venue's truth is read", kind=said.kind, why=said.doubt)
+            self._gap(said.doubt)
+        if said.settings_moved and self._connected:
+            self._go(self._verify_account())
         if said.wallet_moved and not self._polling_income:
             self._polling_income = True
             self._go(self._poll_income())
@@ -376,6 +403,11 @@ class Gateway(Actor, Listener):
         self._channels.market_heard(instrument, self._mono_ns())
         for event in self._feeds[instrument].on_book(bid, ask, market_ns):
             self._out_market(event)
+
+    def on_quote_overtaken(self) -> None:
+        """One more tick that came; the newer one is handled."""
+        self.stats.ticks_total += 1
+        self.stats.ticks_overtaken_total += 1
 
     def on_mark(
         self,
@@ -442,6 +474,9 @@ class Gateway(Actor, Listener):
             return
         if found:
             _log.warning("entries swept", cancelled=found)
+
+    async def _verify_account(self) -> None:
+        await self._account_watch.look()
 
     async def _sync_clock(self) -> None:
         try:

@@ -200,10 +200,12 @@ class NautilusTrading:
         )
         node = self._node = TradingNode(config=config, loop=loop)
         hooks.keep_for_ever(node.kernel.get_log_guard())
-        venue_ms = self._listener.venue_ms
-        node.add_data_client_factory(BINANCE, hooks.data_factory(venue_ms))
+        listener = self._listener
+        node.add_data_client_factory(
+            BINANCE, hooks.data_factory(loop.call_soon, listener.on_quote_overtaken, listener.venue_ms)
+        )
         node.add_exec_client_factory(
-            BINANCE, hooks.exec_factory(self._hear, self._listener.on_user_renewed, self._listener.venue_ms)
+            BINANCE, hooks.exec_factory(self._hear, listener.on_user_renewed, listener.venue_ms)
         )
         strategy = GridStrategy(self._subscriptions, self._listener, on_started)
         node.trader.add_strategy(strategy)

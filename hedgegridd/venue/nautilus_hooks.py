@@ -7,6 +7,7 @@
     _on_resubscribe    the adapter's comparison after a new socket; we make ours after it
     _clients           of the execution engine: how the client is found
     _prepare_params    of its HTTP client: signed calls are stamped with the venue's clock, not with ours
+    _ws_client, _ws_public_client   of the data client: quotes that were overtaken are not handled
 
 A test fails when one of them moves.
 """
@@ -24,6 +25,7 @@ from nautilus_trader.adapters.binance import (
 )
 from nautilus_trader.adapters.binance.data import BinanceCommonDataClient
 from nautilus_trader.adapters.binance.execution import BinanceCommonExecutionClient
+from nautilus_trader.adapters.binance.futures.data import BinanceFuturesDataClient
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
 from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
@@ -32,6 +34,7 @@ from nautilus_trader.model.identifiers import ClientId, ClientOrderId
 from nautilus_trader.system.kernel import NautilusKernel
 
 from hedgegridd.errors import VenueError
+from hedgegridd.venue.intake import Intake
 
 
 class AdapterMoved(VenueError):  # noqa: N818  # reads as the event it is
@@ -142,19 +145,6 @@ def stamp(
     http._prepare_params = stamped  # noqa: SLF001  # checked above
 
 
-def data_factory(venue_ms: Callable[[], int]) -> type[LiveDataClientFactory]:
-    """The adapter's own factory; its instrument provider signs as well."""
-
-    class StampedFactory(LiveDataClientFactory):
-        @staticmethod
-        def create(**options: Any) -> BinanceCommonDataClient:
-            client = BinanceLiveDataClientFactory.create(**options)
-            stamp(client, venue_ms)
-            return client
-
-    return StampedFactory
-
-
 def exec_factory(
     hear: Callable[[bytes], None], renewed: Callable[[], None], venue_ms: Callable[[], int]
 ) -> type[LiveExecClientFactory]:
@@ -169,6 +159,41 @@ def exec_factory(
             return client
 
     return TappedFactory
+
+
+def conflate(
+    client: BinanceFuturesDataClient,
+    soon: Callable[[Callable[[], None]], object],
+    overtaken: Callable[[], None],
+) -> None:
+    """Let the newest quote of a symbol overtake older ones that the loop has not come to; `overtaken` hears of each.
+
+    Raises:
+        AdapterMoved: the adapter takes messages in another way.
+    """
+    _needs(client, "_ws_client", "_ws_public_client", "_handle_ws_message")
+    for stream in (client._ws_client, client._ws_public_client):  # noqa: SLF001  # checked above
+        _needs(stream, "_handler")
+        adapters = stream._handler  # noqa: SLF001  # checked above
+        if adapters != client._handle_ws_message:  # noqa: SLF001  # checked above
+            raise AdapterMoved("a market stream's handler is not the data client's")
+        stream._handler = Intake(adapters, soon, overtaken)  # noqa: SLF001  # checked above
+
+
+def data_factory(
+    soon: Callable[[Callable[[], None]], object], overtaken: Callable[[], None], venue_ms: Callable[[], int]
+) -> type[LiveDataClientFactory]:
+    """The adapter's own factory, its client's quotes conflated; its instrument provider signs as well."""
+
+    class ConflatingFactory(LiveDataClientFactory):
+        @staticmethod
+        def create(**options: Any) -> BinanceFuturesDataClient:
+            client = BinanceLiveDataClientFactory.create(**options)
+            conflate(client, soon, overtaken)
+            stamp(client, venue_ms)
+            return client
+
+    return ConflatingFactory
 
 
 def exec_client(kernel: NautilusKernel) -> BinanceFuturesExecutionClient:
@@ -190,7 +215,10 @@ def stream_up(client: BinanceFuturesExecutionClient) -> bool:
     stream: BinanceUserDataWebSocketClient = client._ws_client  # noqa: SLF001  # checked by tap
     _needs(stream, "_stream_client", "_is_recovery_failed")
     socket = stream._stream_client  # noqa: SLF001  # checked above
-    return socket is not None and not stream._is_recovery_failed and bool(socket.is_active())  # noqa: SLF001
+    if socket is None or stream._is_recovery_failed:  # noqa: SLF001  # checked above
+        return False
+    # A socket that tries to come back calls itself active.
+    return bool(socket.is_active()) and not socket.is_reconnecting()
 
 
 async def revive(client: BinanceFuturesExecutionClient) -> None:

@@ -9,6 +9,7 @@ the journal and for the answers to the stops taken before them.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -32,6 +33,7 @@ from hedgegridd.model import ZERO, KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import CANCEL_REJECTED, CLOCK_SKEW, TOO_MANY_ORDERS, Failure, Kind
 from hedgegridd.venue.inflight import Flying, InFlight, TooManyInFlight
+from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.lanes import Lanes, stops_answered
 from hedgegridd.venue.on_disk import durable_within
 from hedgegridd.venue.port import Trading
@@ -61,6 +63,18 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 BOUNDS = Bounds()
 
 
+class Gate(Protocol):
+    """Stands in the way of entries by what the loop does not know (`journal.latch_watch`)."""
+
+    def why(self, instrument: str) -> str:
+        """Why an entry of the instrument may not leave now; empty when it may."""
+        ...
+
+    async def looked(self, instrument: str, within_s: float) -> None:
+        """Wait until that is known, at most so long."""
+        ...
+
+
 class Orders:
     """Sends orders and cancels; holds the latches that stop entries."""
 
@@ -77,6 +91,8 @@ class Orders:
         durable: Callable[[], Awaitable[None]],
         mono_ns: Callable[[], int],
         spawn: Spawn,
+        interlock: Interlock,
+        gate: Gate | None = None,
         bounds: Bounds = BOUNDS,
     ) -> None:
         self._calls = calls
@@ -89,6 +105,8 @@ class Orders:
         self._durable = durable
         self._mono_ns = mono_ns
         self._spawn = spawn
+        self._gate = gate
+        self._interlock = interlock
         self._bounds = bounds
         self._latched: set[tuple[str, Leg]] = set()
         self._kept_away = HoldState()
@@ -123,6 +141,14 @@ class Orders:
         self._kill = state
         self._refuse_held()
 
+    def withdraw(self, reason: str) -> None:
+        """Refuse entries, those that wait included, until the dead-man switch is armed again."""
+        self._interlock.close(reason)
+        for lanes in self._lanes.values():
+            for waiting in list(lanes.entries.waiting.values()):
+                lanes.take(waiting.order.client_order_id)
+                self._refuse(waiting.order, reason)
+
     def trips(self, trips: tuple[Trip, ...]) -> None:
         """Refuse entries of the instruments and legs that these trips latch, and no longer of others."""
         self._kept_away.trips = trips
@@ -153,6 +179,12 @@ class Orders:
             return f"{order.leg.value} is latched by a flatten"
         why = why_held(self._kept_away, order.instrument)
         return "; ".join(why or why_leg_held(self._kept_away, order.instrument, order.leg))
+
+    def _refused_by_gate(self, order: PlaceOrder) -> str:
+        """As `_held`, asked when the order leaves."""
+        if order.purpose.reduces or self._gate is None:
+            return ""
+        return self._gate.why(order.instrument)
 
     # --- limits -------------------------------------------------------------------------------
 
@@ -216,9 +248,13 @@ class Orders:
             while lane.waiting:
                 batch = tuple(lane.waiting.values())
                 problem = await durable_within(self._durable, self._bounds.entry_s)
+                if self._interlock.why(batch[0].order.instrument):
+                    await self._interlock.opened(batch[0].order.instrument, self._bounds.entry_s)
                 for waiting in batch:
                     if not problem and waiting.order.client_order_id in lane.waiting:
                         await stops_answered(waiting, self._bounds.stop_answer_s)
+                        if self._gate is not None:
+                            await self._gate.looked(waiting.order.instrument, self._bounds.stop_answer_s)
                     order = lanes.take(waiting.order.client_order_id)
                     if order is None:
                         continue  # cancelled or refused meanwhile
@@ -237,7 +273,10 @@ class Orders:
     def _leave(self, order: PlaceOrder, lanes: Lanes) -> bool:
         """Send it or refuse it; True when its answer comes to us (and is told to those who wait for it)."""
         coid = order.client_order_id
-        if reason := self._held(order):
+        reason = self._held(order) or self._refused_by_gate(order)
+        if not reason and not order.purpose.reduces:
+            reason = self._interlock.why(order.instrument)
+        if reason:
             self._refuse(order, reason)
             return False
         raw = order.kind is OrderKind.STOP_MARKET or not self._trading.connected

@@ -30,6 +30,10 @@ class Listener(Protocol):
         """Best bid and ask, scaled as `feed.SCALE`; `market_ns` 0 where the venue gave no time."""
         ...
 
+    def on_quote_overtaken(self) -> None:
+        """A quote was overtaken by a newer one of its instrument before it was handled."""
+        ...
+
     def on_mark(
         self,
         instrument: str,

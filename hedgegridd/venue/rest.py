@@ -13,18 +13,16 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlencode
 
-import aiohttp
 import msgspec
-from yarl import URL
 
 from hedgegridd.errors import VenueError
 from hedgegridd.venue.failures import TOO_MANY_ORDERS, Failure, Kind, of_answer
 from hedgegridd.venue.health import RESERVED_SHARE
+from hedgegridd.venue.transport import Lost, NotSent, Transport
 
 WEIGHT_PER_MINUTE = 2_400  # the venue's, until exchangeInfo says otherwise
 CLOCK_TRIES = 3
 CLOCK_TRIP_NS = 200_000_000  # a reading that took longer is taken anew: half of it may be the error
-BODY_MAX = 32 * 1024 * 1024
 ROUND_TRIPS_MAX = 4_096
 _ORDER_PATHS = frozenset({"/fapi/v1/order", "/fapi/v1/algoOrder", "/fapi/v1/batchOrders"})
 _NS_PER_S = 1_000_000_000
@@ -92,6 +90,7 @@ class RestClient:
         mono_ns: the monotonic clock, for waits and round trips.
         recv_window_ms: how old a request may be when the venue gets it.
         timeout_s: bound of one call, connecting included.
+        make_transport: makes what carries the calls, of a timeout in seconds; None: aiohttp.
     """
 
     def __init__(
@@ -103,13 +102,15 @@ class RestClient:
         mono_ns: Callable[[], int],
         recv_window_ms: int = 5_000,
         timeout_s: float = 5.0,
+        make_transport: Callable[[float], Transport] | None = None,
     ) -> None:
         self._base = base_url.rstrip("/")
         self._credentials = credentials
         self._wall_ns = wall_ns
         self._mono_ns = mono_ns
         self._timeout_s = timeout_s
-        self._session: aiohttp.ClientSession | None = None
+        self._make_transport = make_transport or _aiohttp
+        self._transport: Transport | None = None
         self._blocked_until_ns = 0  # monotonic
         self._orders_blocked_until_ns = 0  # too many orders: cancels and questions still pass
         self._weight_minute = -1
@@ -135,16 +136,15 @@ class RestClient:
 
     async def open(self) -> None:
         """Open the session; no connection is made before the first call."""
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=self._timeout_s)
-            connector = aiohttp.TCPConnector(limit=64, keepalive_timeout=30)
-            self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)
+        if self._transport is None:
+            self._transport = self._make_transport(self._timeout_s)
+            await self._transport.open()
 
     async def close(self) -> None:
         """Close the session and its connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
 
     def now_ms(self) -> int:
         """Wall time as the venue's clock has it: ours plus the measured offset."""
@@ -196,7 +196,7 @@ class RestClient:
             RuntimeError: a signed call has no credentials.
         """
         endpoint = f"{method} {path}"
-        if self._session is None:
+        if self._transport is None:
             raise VenueCallError(endpoint, Failure(kind=Kind.UNSENT, reason="the client is closed"))
         self._check_budget(endpoint, new_order=method == "POST" and path in _ORDER_PATHS, safety=safety)
         query = query_string(params or {})
@@ -207,18 +207,20 @@ class RestClient:
             headers["X-MBX-APIKEY"] = self._credentials.key
         if signed:
             query = self._signed(query)
-        url = URL(f"{self._base}{path}{'?' + query if query else ''}", encoded=True)
+        url = f"{self._base}{path}{'?' + query if query else ''}"
         started_ns = self._mono_ns()
         try:
-            async with self._session.request(method, url, headers=headers) as response:
-                body = await _whole(response.content)
-                self._read_weight(response.headers.get("X-MBX-USED-WEIGHT-1M"))
-                status, retry_after = response.status, response.headers.get("Retry-After")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._failed(endpoint, _transport_failure(error), started_ns) from error
+            status, answered, body = await self._transport.send(method, url, headers)
+        except NotSent as error:
+            failure = Failure(kind=Kind.UNSENT, reason=str(error))
+            raise self._failed(endpoint, failure, started_ns) from error
+        except Lost as error:
+            failure = Failure(kind=Kind.AMBIGUOUS, reason=str(error))
+            raise self._failed(endpoint, failure, started_ns) from error
+        self._read_weight(answered.get("X-MBX-USED-WEIGHT-1M"))
         self.stats.round_trip_ns.append(self._mono_ns() - started_ns)
         if status >= 400:
-            raise self._failed(endpoint, of_answer(status, body, retry_after), started_ns)
+            raise self._failed(endpoint, of_answer(status, body, answered.get("Retry-After")), started_ns)
         try:
             answer = msgspec.json.decode(body, type=kind, strict=False)
         except msgspec.MsgspecError as error:
@@ -316,25 +318,7 @@ class _Time(msgspec.Struct):
     serverTime: int  # noqa: N815  # the venue's name
 
 
-async def _whole(content: aiohttp.StreamReader) -> bytes:
-    """The body to its end: one `read` gives only what has arrived, and an exchangeInfo of 1 MB comes in many pieces.
+def _aiohttp(timeout_s: float) -> Transport:
+    from hedgegridd.venue.transport_aiohttp import AiohttpTransport  # noqa: PLC0415  # slow to import: not for panic
 
-    Raises:
-        aiohttp.ClientPayloadError: it is longer than `BODY_MAX`.
-    """
-    body = bytearray()
-    async for piece in content.iter_any():
-        body += piece
-        if len(body) > BODY_MAX:
-            raise aiohttp.ClientPayloadError(f"an answer of more than {BODY_MAX} bytes")
-    return bytes(body)
-
-
-def _transport_failure(error: Exception) -> Failure:
-    """Connecting failed: never sent. Anything later: the venue may have it."""
-    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError | aiohttp.InvalidURL):
-        return Failure(kind=Kind.UNSENT, reason=f"cannot connect: {error}")
-    text = str(error) or type(error).__name__
-    if isinstance(error, TimeoutError):
-        text = "no answer in time"
-    return Failure(kind=Kind.AMBIGUOUS, reason=text)
+    return AiohttpTransport(timeout_s)

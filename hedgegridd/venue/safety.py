@@ -3,19 +3,42 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from hedgegridd.errors import VenueError
-from hedgegridd.messages import CancelRaw, CloseRaw, Event, PlaceOrder, VenueDone
+from hedgegridd.messages import (
+    CancelRaw,
+    CloseRaw,
+    Event,
+    PlaceOrder,
+    SetCountdown,
+    SweepEntries,
+    VenueDone,
+    VenueFailed,
+)
 from hedgegridd.model import OrderKind, Purpose, parse_client_order_id
 from hedgegridd.venue.calls import BATCH, VenueCalls
 from hedgegridd.venue.failures import CANCEL_REJECTED, NO_SUCH_ORDER, Failure, Kind
 from hedgegridd.venue.inflight import InFlight, TooManyInFlight
-from hedgegridd.venue.port import Trading
+from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.resolver import failed
 from hedgegridd.venue.rest import VenueCallError
 
 _BATCH_PATH = "DELETE /fapi/v1/batchOrders"
 _GONE = frozenset({CANCEL_REJECTED, NO_SUCH_ORDER})
+
+
+class Books(Protocol):
+    """What a flatten needs of the trading connection (`port.Trading`): that its books follow."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is there."""
+        ...
+
+    def remember(self, order: PlaceOrder) -> None:
+        """Put the close into its books. Raises VenueError."""
+        ...
 
 
 class Safety:
@@ -26,14 +49,18 @@ class Safety:
         calls: VenueCalls,
         symbols: dict[str, str],
         *,
-        trading: Trading,
+        trading: Books,
         inflight: InFlight,
+        interlock: Interlock,
+        wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
     ) -> None:
         self._calls = calls
         self._symbols = symbols
         self._trading = trading
         self._inflight = inflight
+        self._interlock = interlock
+        self._wall_ns = wall_ns
         self._mono_ns = mono_ns
 
     async def cancel(self, command: CancelRaw) -> Event:
@@ -43,6 +70,38 @@ class Safety:
         except VenueCallError as error:
             return failed(command.token, error)
         return VenueDone(token=command.token, status="CANCELED")
+
+    async def countdown(self, command: SetCountdown) -> Event:
+        """Set or disarm the venue's countdown of an instrument; entries may leave while one surely runs."""
+        ms = command.countdown_ms
+        until_ns, until_mono = self._wall_ns() + ms * 1_000_000, self._mono_ns() + ms * 1_000_000
+        ticket = self._interlock.ticket
+        if not ms:
+            self._interlock.disarmed(command.instrument)
+        try:
+            await self._calls.countdown(self._symbols[command.instrument], ms)
+        except VenueCallError as error:
+            return failed(command.token, error)
+        if ms:
+            self._interlock.armed(command.instrument, until_ns, until_mono, ticket)
+        return VenueDone(token=command.token)
+
+    async def sweep(self, command: SweepEntries) -> Event:
+        """Cancel every entry of ours; done when the venue reports none and none is under way."""
+        try:
+            await self.sweep_entries()
+            left = sum([len(await self._entries(symbol)) for symbol in self._symbols.values()])
+        except VenueCallError as error:
+            return failed(command.token, error)
+        under_way = sum(1 for coid in self._inflight.order_ids if _is_entry(coid))
+        if left or under_way:
+            reason = f"{left} entries still rest, {under_way} are under way"
+            return VenueFailed(token=command.token, ambiguous=False, code=0, reason=reason)
+        return VenueDone(token=command.token, status="SWEPT")
+
+    async def _entries(self, symbol: str) -> tuple[str, ...]:
+        orders = await self._calls.open_orders(symbol)
+        return tuple(order.clientOrderId for order in orders if _is_entry(order.clientOrderId))
 
     async def sweep_entries(self) -> dict[str, int]:
         """Ask for open orders and cancel every entry of ours; how many there were, per instrument.
@@ -54,9 +113,7 @@ class Safety:
         """
         found: dict[str, int] = {}
         for instrument, symbol in self._symbols.items():
-            orders = await self._calls.open_orders(symbol)
-            tags = [(order.clientOrderId, parse_client_order_id(order.clientOrderId)) for order in orders]
-            ids = tuple(coid for coid, tag in tags if tag is not None and tag.purpose is Purpose.ENTRY)
+            ids = await self._entries(symbol)
             if ids:
                 found[instrument] = len(ids)
                 chunks = [ids[at : at + BATCH] for at in range(0, len(ids), BATCH)]
@@ -135,6 +192,11 @@ class Safety:
             self._trading.remember(order)
         except VenueError:
             return
+
+
+def _is_entry(client_order_id: str) -> bool:
+    tag = parse_client_order_id(client_order_id)
+    return tag is not None and tag.purpose is Purpose.ENTRY
 
 
 async def _all(calls: Sequence[Awaitable[None]]) -> None:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import structlog
 
+from hedgegridd.core.polling import DEPTH_EVERY_S, REFERENCE_EVERY_S
 from hedgegridd.messages import BookDepth, CallsCounted, Event, ReferencePrice, VenueHealth
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.depth import ENOUGH_USDT, LEVELS, Depth, depth_of, spread_bps
@@ -16,9 +17,7 @@ from hedgegridd.venue.rest import VenueCallError
 
 PROVIDER = "binance_usdm"
 HEALTH_S = 1.0
-DEPTH_EVERY_S = 15  # a book that cannot be read is not told of: its absence speaks
 SPREAD_MOVED_BPS = Decimal(5)  # told between two readings of the depth
-REFERENCE_S = 10.0
 _NS_PER_MS = 1_000_000
 _log = structlog.get_logger("venue.sources")
 
@@ -30,7 +29,7 @@ class Sources:
         calls: of the venue; each of them is heard by `called`.
         symbols: of the instruments.
         feeds: their ticks, filled while the venue is up.
-        references: symbols whose last price is told every `REFERENCE_S`; empty: none is asked for.
+        references: symbols whose last price is told every `REFERENCE_EVERY_S`; empty: none is asked for.
         user_age_s: seconds since the user stream last spoke, at a monotonic time.
         publish: puts an event on the bus.
     """
@@ -130,6 +129,7 @@ class Sources:
         try:
             depth = await self._measure(self._symbols[instrument])
         except VenueCallError as error:
+            # It is not told of then: its absence speaks.
             _log.warning("book not read", instrument=instrument, error=str(error))
             return
         if depth is None:
@@ -167,11 +167,12 @@ class Sources:
 
     async def _reference_loop(self) -> None:
         while True:
+            try:
+                prices = await self._calls.prices()
+            except VenueCallError as error:
+                _log.warning("reference prices not read", error=str(error))
+                prices = {}
             for symbol in self._references:
-                try:
-                    price = await self._calls.price(symbol)
-                except VenueCallError as error:
-                    _log.warning("reference price not read", symbol=symbol, error=str(error))
-                    continue
-                self._publish(ReferencePrice(symbol=symbol, price=price))
-            await asyncio.sleep(REFERENCE_S)
+                if symbol in prices:
+                    self._publish(ReferencePrice(symbol=symbol, price=prices[symbol]))
+            await asyncio.sleep(REFERENCE_EVERY_S)

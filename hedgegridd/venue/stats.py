@@ -11,6 +11,7 @@ class Stats:
     def __init__(self) -> None:
         self.calls: Counter[tuple[str, str]] = Counter()  # (endpoint, outcome) of the signed client
         self.ticks_total = 0
+        self.ticks_overtaken_total = 0  # of them: quotes that a newer one replaced before they were handled
         self.user_messages_total = 0
         self.user_problems_total = 0  # messages of the user stream that could not be read
         self.orders_submitted: Counter[str] = Counter()  # by purpose

@@ -6,6 +6,8 @@ ALGO_UPDATE         NEW -> OrderAccepted · TRIGGERED -> OrderTriggered · CANCE
                     REJECTED (at its trigger: `rm`) -> OrderRejected · TRIGGERING, FINISHED: the order says it
 ACCOUNT_UPDATE      nothing itself; asks for the income history when a reason other than ORDER moved the wallet
 MARGIN_CALL         VenueAction per position
+ACCOUNT_CONFIG_UPDATE   nothing itself; asks for the account's settings
+CONDITIONAL_ORDER_TRIGGER_REJECT   names no order of ours: the venue's truth is read
 """
 
 from decimal import Decimal
@@ -102,6 +104,8 @@ class Decoded(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     wallet_moved: bool = False  # by something else than a trade: look into the income history
     key_expired: bool = False
+    settings_moved: bool = False  # leverage, margin or position mode: somebody has changed the account
+    doubt: str = ""  # what was said without saying of which order: the venue's truth must be read
     problem: str = ""  # why the message could not be understood; its truth must be read from the venue
 
 
@@ -126,7 +130,7 @@ class UserDecoder:
             kind = self._head.decode(raw).e
             return self._decode(kind, raw)
         except (msgspec.MsgspecError, ValueError) as error:
-            return Decoded(kind=kind, problem=f"{error}: {raw[:300].decode(errors='replace')}")
+            return Decoded(kind=kind, problem=f"{error}: {_text(raw)}")
 
     def _decode(self, kind: str, raw: bytes) -> Decoded:
         match kind:
@@ -146,8 +150,15 @@ class UserDecoder:
                 return Decoded(kind=kind, events=self._of_call(self._call.decode(raw)))
             case "listenKeyExpired":
                 return Decoded(kind=kind, key_expired=True)
+            case "ACCOUNT_CONFIG_UPDATE":
+                return Decoded(kind=kind, settings_moved=True)
+            case "CONDITIONAL_ORDER_TRIGGER_REJECT":
+                # Of conditional orders of the old kind, without our id: whether a stop of ours is gone must be read.
+                return Decoded(
+                    kind=kind, doubt=f"a conditional order was refused at its trigger: {_text(raw)}"
+                )
             case _:
-                return Decoded(kind=kind)  # TRADE_LITE, ACCOUNT_CONFIG_UPDATE and what the venue may add
+                return Decoded(kind=kind)  # TRADE_LITE and what the venue may add
 
     def _of_order(self, order: _Order) -> tuple[Event, ...]:
         instrument = self._ids.get(order.s)
@@ -235,6 +246,10 @@ class UserDecoder:
             )
             for position in call.p
         )
+
+
+def _text(raw: bytes) -> str:
+    return raw[:300].decode(errors="replace")
 
 
 def _own_action(order: _Order, instrument: str) -> tuple[Event, ...]:

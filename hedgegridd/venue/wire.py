@@ -155,6 +155,24 @@ class MultiAssets(msgspec.Struct):
     multiAssetsMargin: bool
 
 
+class AccountConfig(msgspec.Struct):
+    """`GET /fapi/v1/accountConfig`. `canTrade` is of the account, not of the key; None: the venue does not tell."""
+
+    dualSidePosition: bool
+    multiAssetsMargin: bool
+    canTrade: bool | None = None
+
+
+class KeyRights(msgspec.Struct):
+    """`GET /sapi/v1/account/apiRestrictions`: what the API key may do; None: the venue does not tell."""
+
+    enableFutures: bool
+    enableWithdrawals: bool
+    ipRestrict: bool | None = None
+    enableInternalTransfer: bool | None = None
+    permitsUniversalTransfer: bool | None = None
+
+
 class SymbolConfig(msgspec.Struct):
     """A row of `GET /fapi/v1/symbolConfig`."""
 
@@ -179,7 +197,7 @@ class Depth(msgspec.Struct):
 
 
 class PriceTicker(msgspec.Struct):
-    """`GET /fapi/v1/ticker/price` of one symbol."""
+    """A row of `GET /fapi/v1/ticker/price`."""
 
     symbol: str
     price: Decimal

@@ -52,6 +52,8 @@ async def test_a_running_market_is_not_stepped_and_bad_requests_change_nothing()
             ("/transfer", {"amount": "NaN"}, "amount"),
             ("/deleverage", {"symbol": "BTCUSDT", "leg": "LONG", "qty": "-Infinity"}, "qty"),
             ("/funding", {"symbol": "BTCUSDT", "rate": "0.5"}, "rate"),
+            ("/book", {"symbol": "BTCUSDT", "spread_bps": "NaN"}, "spread_bps"),
+            ("/book", {"symbol": "BTCUSDT", "size_pct": 101}, "size_pct"),
             ("/faults", {"target": "rest", "kind": "nope"}, "kind"),
             ("/faults", {"target": "rest", "kind": "cut"}, "cut"),
         ):
@@ -283,3 +285,25 @@ async def test_the_countdown_may_or_may_not_take_stops(cancels_algo: bool) -> No
                 continue
         left = (await client.signed("GET", "/fapi/v1/openAlgoOrders", symbol="BTCUSDT")).body
         assert len(left) == (0 if cancels_algo else 1)
+
+
+async def test_a_book_is_drawn_apart_and_thinned_until_it_is_given_back() -> None:
+    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+
+        async def shown() -> tuple[Decimal, Decimal]:
+            """Spread in bps and the size of the best bid, after the next tick."""
+            await client.admin("POST", "/step", {"ms": 100})
+            book = (await client.public("/fapi/v1/depth?symbol=BTCUSDT&limit=50")).body
+            (price, qty), (ask, _) = book["bids"][0], book["asks"][0]
+            assert len(book["bids"]) == len(book["asks"]) == 20
+            return (Decimal(ask) - Decimal(price)) * 10_000 / Decimal(price), Decimal(qty)
+
+        spread, size = await shown()
+        assert spread < 2
+        await client.admin("POST", "/book", {"symbol": "BTCUSDT", "spread_bps": "150", "size_pct": 0})
+        wide, thin = await shown()
+        assert 150 <= wide < 155
+        assert thin == Decimal("0.001") < size
+        await client.admin("POST", "/book", {"symbol": "BTCUSDT"})
+        assert (await shown())[0] < 2
+        assert (await client.admin("POST", "/book", {"symbol": "NOPE"})).status == 400

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from hedgegridd.config import Config, Grid, Pretrade
+from hedgegridd.core.dead_man import DeadMan
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
@@ -104,6 +105,7 @@ def test_the_state_of_a_lively_desk_survives_a_snapshot_at_every_tick() -> None:
             KillSwitch(config.kill_switch),
             Flattener({desk.id: SYMBOL}, "t1"),
             RiskMachine(settings(config), [desk.id]),
+            DeadMan(config),
         )
         state = machines.snapshot()
         again = Machines(
@@ -111,6 +113,7 @@ def test_the_state_of_a_lively_desk_survives_a_snapshot_at_every_tick() -> None:
             KillSwitch(config.kill_switch),
             Flattener({desk.id: SYMBOL}, "t1"),
             RiskMachine(settings(config), [desk.id]),
+            DeadMan(config),
         )
         again.desk.restore(msgspec.json.decode(state, type=DaemonState).desk)
         assert again.snapshot() == state

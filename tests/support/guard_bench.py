@@ -1,6 +1,7 @@
 """A view with figures as the desk tells them, and ways to ask one guard about it."""
 
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -69,7 +70,7 @@ class Bench:
         self.view = View(names, self.guard.history(self.params))
         self.mono_ns = 0
         self.seq = 0
-        self.held: dict[str, int] = {}
+        self.held: dict[str, Any] = {}
 
     @property
     def now(self) -> Now:
@@ -98,7 +99,7 @@ class Bench:
 
     def holds_since(self, scope: str, seconds: Any) -> "Bench":
         """The guard's condition has held for so long in this scope."""
-        self.held[scope] = self.mono_ns - int(D(seconds) * SECOND_NS)
+        self.held[scope] = SimpleNamespace(held_mono=self.mono_ns - int(D(seconds) * SECOND_NS))
         return self
 
     def verdicts(self) -> tuple[Verdict, ...]:

@@ -31,12 +31,14 @@ HOLDERS = {
     "Control": {"config", "_config", "control"},
     "Metrics": {"_config", "metrics"},
     "Journal": {"journal"},
+    "Panic": {"own"},
 }
 SKIPPED = {"config.py", "config_load.py", "demo.py"}
 SUITES = {
     "core/check": ["tests/unit/core/test_parameters_check.py", "tests/unit/core/test_check.py"],
     "core": ["tests/unit/core/test_parameters.py", "tests/unit/core", "tests/property/test_entries.py"],
     "venue": ["tests/unit/venue/test_parameters_venue.py", "tests/unit/venue"],
+    "ctl": ["tests/unit/test_panic_settings.py"],
     "control": [
         "tests/unit/test_parameters_control.py",
         "tests/unit/test_control_http.py",

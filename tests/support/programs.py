@@ -48,7 +48,7 @@ def free_port() -> int:
 
 
 class Program:
-    """`python -m hedgegridd ARGUMENTS`, its output in a file."""
+    """`python -m hedgegridd ARGUMENTS`, its output in a file; `entry` instead of `-m hedgegridd` for one with a bug."""
 
     def __init__(
         self,
@@ -57,12 +57,13 @@ class Program:
         environment: Mapping[str, str] | None = None,
         *,
         own_session: bool = False,
+        entry: Sequence[str] = ("-m", "hedgegridd"),
     ) -> None:
         self.log = log
         self._name = arguments[0]
         with log.open("wb") as out:
             self.process = subprocess.Popen(  # arguments are our own
-                [sys.executable, "-m", "hedgegridd", *arguments],
+                [sys.executable, *entry, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -170,6 +171,10 @@ class Exchange:
         """The account as the exchange knows it."""
         return dict(self._admin.ask("GET", "/truth"))
 
+    def public(self, path: str) -> Any:
+        """The answer of a public GET, its query in the path."""
+        return self._public.ask("GET", path)
+
     def premium_index(self, symbol: str) -> dict[str, Any]:
         """Mark price and funding rate as the venue publishes them."""
         return dict(self._public.ask("GET", f"/fapi/v1/premiumIndex?symbol={symbol}"))
@@ -186,9 +191,13 @@ class Exchange:
         """At most 1000 trades of the account from `from_id` on, oldest first."""
         return list(self.signed("/fapi/v1/userTrades", symbol=symbol, fromId=from_id, limit=1000))
 
-    def orders_since(self, symbol: str, from_id: int) -> list[dict[str, Any]]:
+    def orders_from(self, symbol: str, from_id: int) -> list[dict[str, Any]]:
         """At most 1000 orders of the account, open or ended, from `from_id` on, oldest first."""
         return list(self.signed("/fapi/v1/allOrders", symbol=symbol, orderId=from_id, limit=1000))
+
+    def orders_since(self, symbol: str, began_ms: int) -> list[dict[str, Any]]:
+        """At most 1000 orders of the account, open or not, made at `began_ms` (wall) or later."""
+        return list(self.signed("/fapi/v1/allOrders", symbol=symbol, startTime=began_ms, limit=1000))
 
     def close(self) -> None:
         """Close our connections to it."""
@@ -388,9 +397,15 @@ def daemon(
 
 
 @contextmanager
-def running(config: RunConfig, *, log: str = "daemon.log", deadline_s: float = 60.0) -> Iterator[Daemon]:
+def running(
+    config: RunConfig,
+    *,
+    log: str = "daemon.log",
+    deadline_s: float = 60.0,
+    entry: Sequence[str] = ("-m", "hedgegridd"),
+) -> Iterator[Daemon]:
     """Start the daemon of a config and wait until its socket answers; stopped at the end if it still runs."""
-    program = Program(["run", "-c", str(config.path)], config.folder / log, config.environment)
+    program = Program(["run", "-c", str(config.path)], config.folder / log, config.environment, entry=entry)
     try:
         control = _connect(program, config.folder / "control.sock", deadline_s)
         try:

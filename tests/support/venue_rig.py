@@ -9,7 +9,7 @@ from decimal import Decimal
 import anyio
 
 from hedgegridd import messages as m
-from hedgegridd.config import Config, Daemon, Grid, Venue
+from hedgegridd.config import Config, Daemon, DeadMan, Grid, Venue
 from hedgegridd.model import KillState, Leg, OrderKind, OrderTag, Purpose, TimeInForce, client_order_id
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
@@ -120,7 +120,12 @@ def config_for(base_url: str, ws_url: str, start_deadline_s: int = 60) -> Config
         account_poll_s=Decimal(1),
         request_timeout_s=Decimal(1),
     )
-    return Config(daemon=Daemon(start_deadline_s=start_deadline_s), venue=venue, grid=(Grid(),))
+    return Config(
+        daemon=Daemon(start_deadline_s=start_deadline_s),
+        venue=venue,
+        grid=(Grid(),),
+        dead_man=DeadMan(enabled=False),
+    )
 
 
 async def always_durable() -> None:

@@ -245,6 +245,19 @@ class FakeBus:
                 since_ns=NOW_NS - 10**9,
                 stopping=False,
             ),
+            m.GetDeadMan: m.DeadManAnswer(
+                to=0,
+                enabled=True,
+                state="armed",
+                why=(),
+                countdown_s=D(60),
+                renew_s=D(15),
+                countdowns=(
+                    m.CountdownView(
+                        instrument=BTC, until_ns=NOW_NS + 54 * 10**9, renewed_ns=NOW_NS - 6 * 10**9
+                    ),
+                ),
+            ),
             m.GetLadders: m.LaddersAnswer(to=0, ladders=(ladder,)),
             m.GetOrders: m.OrdersAnswer(to=0, orders=(ORDER,)),
             m.Flatten: FLAT,

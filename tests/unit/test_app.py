@@ -15,6 +15,7 @@ from hedgegridd.config import Config, Grid, Venue
 from hedgegridd.config import Daemon as DaemonTable
 from hedgegridd.config import KillSwitch as KillSwitchTable
 from hedgegridd.core import desk as core_desk
+from hedgegridd.core.dead_man import DeadMan
 from hedgegridd.core.desk import LOST_ORDERS
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
@@ -28,39 +29,6 @@ from hedgegridd.venue.rest import Credentials
 from tests.support.desk_rig import config as desk_config
 from tests.support.desk_rig import rig
 from tests.support.fake_venue import BTC
-
-
-class Desk:
-    """A bus with nobody but the desk on it, who may have gone."""
-
-    def __init__(self, *, gone: bool = False) -> None:
-        self.told: list[m.Message] = []
-        self._gone = gone
-
-    def tell(self, command: m.Message, cause: int = 0, actor: str = "") -> int:
-        if self._gone:
-            raise ActorDown("desk is out of service")
-        self.told.append(command)
-        return 1
-
-
-def daemon(bus: Desk) -> Daemon:
-    made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
-    made.bus = bus
-    return made
-
-
-def test_a_failed_journal_takes_resting_entries_away():
-    bus = Desk()
-    daemon(bus)._journal_failed(OSError("no space left"))
-    (pause,) = bus.told
-    assert isinstance(pause, m.PauseEntries)
-    assert pause.instrument is None
-    assert "no space left" in pause.reason
-
-
-def test_a_journal_that_fails_after_the_desk_has_gone_breaks_nothing():
-    daemon(Desk(gone=True))._journal_failed(OSError("no space left"))
 
 
 def test_every_process_begins_with_a_snapshot_so_that_the_next_replays_its_records_alone(tmp_path):
@@ -83,8 +51,15 @@ def test_every_process_begins_with_a_snapshot_so_that_the_next_replays_its_recor
 class Ending:
     """A desk that answers a stop as scripted: entries gone or not, then one outcome per comparison."""
 
-    def __init__(self, waiter: WaiterActor, outcomes: list[tuple[str, bool]], *, gone: bool) -> None:
-        self._waiter, self._outcomes, self._gone = waiter, outcomes, gone
+    def __init__(
+        self,
+        waiter: WaiterActor,
+        outcomes: list[tuple[str, bool]],
+        *,
+        gone: bool,
+        disarms: bool = True,
+    ) -> None:
+        self._waiter, self._outcomes, self._gone, self._disarms = waiter, outcomes, gone, disarms
         self.stops = 0
 
     def _say(self, event: m.Event) -> None:
@@ -101,40 +76,48 @@ class Ending:
             self._say(m.Reconciled(ok=ok, cause=said))
         return 1
 
-    async def ask(self, message: m.Message, deadline_s: float, cause: int = 0, actor: str = "") -> m.Answer:
-        assert message == m.GetStatus()
-        asked = m.Envelope(seq=1, time_ns=1, mono_ns=1, cause=0, actor="t", message=message)
-        (answer,) = (each for each in rig().desk.handle(asked) if isinstance(each, m.StatusAnswer))
-        return m.StatusAnswer(to=1, view=msgspec.structs.replace(answer.view, unsettled=()))
+    async def ask(self, command: m.Message, deadline_s: float, cause: int = 0, actor: str = "") -> m.Answer:
+        if command == m.GetStatus():
+            asked = m.Envelope(seq=1, time_ns=1, mono_ns=1, cause=0, actor="t", message=command)
+            (answer,) = (each for each in rig().desk.handle(asked) if isinstance(each, m.StatusAnswer))
+            return m.StatusAnswer(to=1, view=msgspec.structs.replace(answer.view, unsettled=()))
+        assert command == m.DisarmDeadMan(reason="stopping")
+        assert self._gone, "while entries may rest the countdown stays"
+        if not self._disarms:
+            raise ActorDown("no answer")
+        return m.Done(to=1)
 
     def request_stop(self) -> None:
         self.stops += 1
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "gone", "facts"),
+    ("outcomes", "gone", "disarms", "facts"),
     [
-        ([("stopping", True)], True, (True, True)),
-        ([("stopping", False), ("stopping", True)], True, (True, True)),
-        ([("stopping", False)] * 3, True, (True, False)),
-        ([("timer", True)], True, (True, False)),
-        ([], True, (True, False)),
-        ([("stopping", True)], False, (False, True)),
+        ([("stopping", True)], True, True, (True, True, True)),
+        ([("stopping", False), ("stopping", True)], True, True, (True, True, True)),
+        ([("stopping", False)] * 3, True, True, (True, True, False)),
+        ([("timer", True)], True, True, (True, True, False)),
+        ([], True, True, (True, True, False)),
+        ([("stopping", True)], False, True, (False, False, True)),
+        ([("stopping", True)], True, False, (True, False, True)),
     ],
 )
-async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(monkeypatch, outcomes, gone, facts):
+async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(
+    monkeypatch, outcomes, gone, disarms, facts
+):
     monkeypatch.setattr(stopping, "ENTRIES_S", 0.01)
     monkeypatch.setattr(stopping, "BOOKS_S", 0.01)
     made = Daemon(Config(grid=(Grid(),), daemon=DaemonTable(state_dir="/nowhere")), Credentials("k", "s"))
     made.waiter = WaiterActor()
-    made.bus = made.supervisor = ending = Ending(made.waiter, list(outcomes), gone=gone)
-    made.orderly_stop = OrderlyStop(ending, made.waiter, flatten=False)
+    made.bus = made.supervisor = ending = Ending(made.waiter, list(outcomes), gone=gone, disarms=disarms)
+    made.orderly_stop = OrderlyStop(ending, made.waiter, flatten=False, disarm=made._disarm_dead_man)
     made.boot = SimpleNamespace(reached_venue=True)
     made._stop_asked.set()
     with capture_logs() as logs:
         await made._stop_in_order()
     (line,) = [line for line in logs if line["event"] == "stopped"]
-    assert (line["entries_gone"], line["books_agree_with_venue"]) == facts
+    assert (line["entries_gone"], line["dead_man_disarmed"], line["books_agree_with_venue"]) == facts
     assert made.confirmed is all(facts)
     assert ending.stops == 1
 
@@ -163,13 +146,20 @@ async def test_a_stop_waits_for_the_venue_unless_it_was_never_reached_and_the_bo
 
 def test_books_are_empty_until_they_hold_an_order_or_inventory():
     venue = rig()
-    machines = Machines(venue.desk, KillSwitch(KillSwitchTable()), Flattener({}, "t1"), RiskMachine((), ()))
+    machines = Machines(
+        venue.desk,
+        KillSwitch(KillSwitchTable()),
+        Flattener({}, "t1"),
+        RiskMachine((), ()),
+        DeadMan(desk_config()),
+    )
     assert not machines.books_are_empty()
     fresh = Machines(
         core_desk.Desk(desk_config(), "t1"),
         KillSwitch(KillSwitchTable()),
         Flattener({}, "t1"),
         RiskMachine((), ()),
+        DeadMan(desk_config()),
     )
     assert fresh.books_are_empty()
     state = fresh.desk.snapshot()

@@ -29,11 +29,16 @@ TABLES: dict[str, type[config.Table]] = {
     "[grid.policy]": config.Policy,
     "[kill_switch]": config.KillSwitch,
     "[pretrade]": config.Pretrade,
+    "[dead_man]": config.DeadMan,
+    "[[pause]]": config.Pause,
     "[control]": config.Control,
     "[[control.keys]]": config.Key,
     "[metrics]": config.Metrics,
     "[journal]": config.Journal,
+    "[panic]": config.Panic,
+    "[backup]": config.Backup,
 }
+PAUSE = {"name": '"news"', "duration_min": "30"}
 KEY = {"name": '"desk"', "role": '"viewer"', "sha256": f'"{"a" * 64}"'}
 
 
@@ -42,8 +47,8 @@ def text_with(table: str, field: str, value: str) -> str:
     lines = ["[[grid]]"]
     if table != "[[grid]]":
         lines.append(table)
-    if table == "[[control.keys]]":
-        lines += [f"{name} = {given}" for name, given in KEY.items() if name != field]
+    required = {"[[control.keys]]": KEY, "[[pause]]": PAUSE}.get(table, {})
+    lines += [f"{name} = {given}" for name, given in required.items() if name != field]
     return "\n".join([*lines, f"{field} = {value}"])
 
 
@@ -307,7 +312,10 @@ def test_the_example_has_every_key_with_its_range(table: str, field: str, kind: 
     plain, _ = bare(kind)
     if any(isinstance(each, type) and issubclass(each, config.Table) for each in [plain, *get_args(plain)]):
         return  # a table of its own
-    section = EXAMPLE.read_text().replace("# [[control.keys]]", "[[control.keys]]").split(f"\n{table}\n")[1]
+    text = EXAMPLE.read_text()
+    for commented in ("[[control.keys]]", "[[pause]]"):
+        text = text.replace(f"\n# {commented}\n", f"\n{commented}\n")
+    section = text.split(f"\n{table}\n")[1]
     lines = section.split("\n[")[0].splitlines()
     line = next(line for line in lines if line.removeprefix("# ").startswith(f"{field} = "))
     comment = line.split(" # ", 1)[1]

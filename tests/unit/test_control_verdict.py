@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from hedgegridd import messages as m
+from hedgegridd.control import dead_man
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.operation import Context, Operation, Outcome, Problem, Registry
 from hedgegridd.control.verdict import Facts, judge, trading_enabled
@@ -259,3 +260,165 @@ def test_a_difference_of_the_wallets_is_rounded_and_not_safe(residual: str, said
     assert verdict.do[0] == "hedgegridctl reconcile"
     small = msgspec.structs.replace(ledger, residual_usdt=D("0.0099"))
     assert judge(facts(desk=desk(ledger=small))).safe == "yes"
+
+
+# ----------------------------------------------------------------------------------------------- holds and scoped trips
+
+LONG_LEG = m.Scope(instrument=BTC, leg=Leg.LONG)
+
+
+def hold(
+    action: str = "pause", scope: m.Scope | None = None, key: str = "guard:spread", factor: str = "1"
+) -> m.Hold:
+    scope = m.Scope() if scope is None else scope
+    since = NOW_NS - 250 * 10**9
+    return m.Hold(key=key, action=action, scope=scope, factor=D(factor), cause="132 bps", since_ns=since)  # type: ignore[arg-type]
+
+
+def scoped(
+    state: KillState = KillState.HALTED, action: str = "halt", cooldown_s: int = 0
+) -> m.KillSwitchAnswer:
+    trip = m.Trip(
+        trip_id="T-17",
+        scope=LONG_LEG,
+        action=action,  # type: ignore[arg-type]
+        cause="ten losses",
+        guard="repeated_execution",
+        state=state,
+        since_ns=NOW_NS,
+        cooldown_s=cooldown_s,
+    )
+    return m.KillSwitchAnswer(
+        to=0,
+        state=KillState.ARMED,
+        trips=(trip,),
+        rearm_from_ns=NOW_NS + cooldown_s * 10**9,
+        guards=("margin_ratio is BLOCK: 0.91",) if cooldown_s else (),
+    )
+
+
+@pytest.mark.parametrize(
+    ("known", "state", "enabled"),
+    [
+        ({"desk": desk(holds=(hold(),))}, "HELD", False),
+        ({"desk": desk(holds=(hold(scope=m.Scope(instrument=BTC)),))}, "HELD", False),
+        ({"desk": desk(holds=(hold(scope=LONG_LEG),))}, "HELD", True),
+        ({"desk": desk(holds=(hold("throttle", factor="0.5"),))}, "HELD", True),
+        ({"desk": desk(holds=(hold("throttle", factor="0"),))}, "HELD", False),
+        ({"desk": desk(holds=(hold("notify"),))}, "TRADING", True),
+        ({"desk": desk(silent_sources=("guards",))}, "TRADING", False),
+        ({"kill": scoped()}, "HELD", True),
+        ({"kill": scoped(KillState.TRIPPED)}, "TRIPPED", True),
+    ],
+)
+def test_holds_and_trips_in_the_state(known: dict[str, Any], state: str, enabled: bool) -> None:
+    situation = facts(**known)
+    assert (judge(situation).state, trading_enabled(situation)) == (state, enabled)
+
+
+def test_a_hold_is_told_once_with_its_scope_its_age_and_what_to_do() -> None:
+    why = "held by guard:spread: 132 bps"
+    verdict = judge(facts(desk=desk(instrument(why_no_entries=(why,)), holds=(hold(),))))
+    assert verdict.wrong == ("account: no new entries, by guard:spread, 250 s: 132 bps",)
+    assert verdict.do == ("wait: holds clear by themselves",)
+    verdict = judge(facts(desk=desk(holds=(hold("throttle", m.Scope(instrument=BTC), factor="0.5"),))))
+    assert verdict.wrong == ("BTCUSDT: new entries x 0.5, by guard:spread, 250 s: 132 bps",)
+
+
+def test_an_announced_pause_is_nothing_wrong() -> None:
+    soon = hold("notify", key="pause:news announced")
+    verdict = judge(facts(desk=desk(holds=(soon,))))
+    assert verdict.wrong == ()
+    assert verdict.doing.endswith("; 132 bps")
+    assert judge(facts(desk=desk(holds=(hold("notify"),)))).wrong == (
+        "account: noted, by guard:spread, 250 s: 132 bps",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kill_answer", "wrong", "do"),
+    [
+        (
+            scoped(),
+            "BTCUSDT LONG: halted by T-17 (repeated_execution): ten losses",
+            ('hedgegridctl rearm --reason "…"',),
+        ),
+        (
+            scoped(action="flatten", cooldown_s=300),
+            "BTCUSDT LONG: flattened and halted by T-17 (repeated_execution): ten losses",
+            ("mend first: margin_ratio is BLOCK: 0.91", 'hedgegridctl rearm --reason "…" (from '),
+        ),
+        (
+            scoped(KillState.TRIPPED),
+            "BTCUSDT LONG: halt is under way by T-17 (repeated_execution): ten losses",
+            ("wait: it goes on until the venue reports nothing", "hedgegridctl status"),
+        ),
+    ],
+)
+def test_a_scoped_trip_is_told_with_the_way_out(
+    kill_answer: m.KillSwitchAnswer, wrong: str, do: tuple[str, ...]
+) -> None:
+    why = "LONG halted by T-17: ten losses; rearm to trade it again"
+    verdict = judge(facts(desk=desk(instrument(why_no_entries=(why,))), kill=kill_answer))
+    assert verdict.wrong == (wrong,)
+    assert all(text.startswith(start) for text, start in zip(verdict.do, do, strict=True))
+
+
+def test_resume_is_not_offered_for_what_a_trip_has_latched() -> None:
+    latched = desk(instrument(legs=(leg(Leg.LONG, latched=True, trip_id="T-17"), leg(Leg.SHORT))))
+    assert "hedgegridctl resume" not in judge(facts(desk=latched, kill=scoped())).do
+    assert "hedgegridctl resume" in judge(facts(desk=LATCHED)).do
+
+
+def test_a_part_that_broke_is_wrong() -> None:
+    assert judge(facts(troubles=("control broke",))).wrong == ("control broke",)
+
+
+def test_a_stop_says_its_stage() -> None:
+    stopping = m.BootAnswer(
+        to=0,
+        ready=False,
+        stage="books",
+        number=4,
+        of=4,
+        waits_for="books, at most 5 s",
+        since_ns=1,
+        stopping=True,
+    )
+    assert judge(facts(boot=stopping)).doing == "stopping, stage 4 of 4: books, at most 5 s"
+
+
+@pytest.mark.parametrize(
+    ("enabled", "state", "why", "said"),
+    [
+        (True, "armed", (), ()),
+        (True, "arming", (), ()),
+        (
+            True,
+            "withdrawn",
+            ("the user stream is lost",),
+            ("the dead-man switch is withdrawn: the user stream is lost",),
+        ),
+        (
+            True,
+            "arming",
+            ("it cannot be armed: no",),
+            ("the dead-man switch is arming: it cannot be armed: no",),
+        ),
+        (False, "off", ("old",), ()),
+    ],
+)
+def test_a_dead_man_switch_that_is_not_armed_is_wrong(enabled, state, why, said) -> None:
+    known = FakeBus().table[m.GetDeadMan]
+    changed = msgspec.structs.replace(known, enabled=enabled, state=state, why=why)
+    assert judge(facts(dead_man=changed)).wrong == said
+
+
+def test_status_tells_what_the_dead_man_switch_would_strip() -> None:
+    view = desk(instrument(legs=(leg(Leg.LONG, "0.034"), leg(Leg.SHORT))))
+    told = dead_man.facts(FakeBus().table[m.GetDeadMan], view, NOW_NS)
+    assert (told["state"], told["left_s"], told["age_s"]) == ("armed", 54.0, 6.0)
+    (line,) = told["instruments"][0]["naked"]
+    assert line.startswith("LONG 0.034: loses take-profits of 0.034; its stop at")
+    assert "unless the venue counts conditional orders in" in line
+    assert dead_man.facts(None, view, NOW_NS) is None

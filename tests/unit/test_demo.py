@@ -15,7 +15,7 @@ def test_the_command_is_named_as_it_can_be_run(tmp_path: Path, monkeypatch: pyte
     venv = tmp_path / ".venv" / "bin"
     venv.mkdir(parents=True)
     python = str(venv / "python")
-    assert ctl_command(python) == f"{python} -m hedgegridd.ctl.main"
+    assert ctl_command(python) == f"{python} -m hedgegridd.ctl.entry"
     (venv / "hedgegridctl").touch(mode=0o755)
     assert ctl_command(python) == ".venv/bin/hedgegridctl"
     monkeypatch.chdir("/")

@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 import structlog
 
-from hedgegridd import app, log, run
+from hedgegridd import keeper, log, run
 from hedgegridd import messages as m
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.app import Daemon
 from hedgegridd.config import Config, Control, Grid, Journal, Key, Metrics, Venue
 from hedgegridd.config import Daemon as DaemonTable
+from hedgegridd.journal.retention import Bounds, Swept
+from hedgegridd.journal.snapshot import positions
 from hedgegridd.venue.rest import Credentials
 from tests.support.envelopes import Feeder
 
@@ -67,7 +69,8 @@ class Willing:
         self.asked: list[m.Message] = []
 
     def publish(self, event: m.Event, cause: int = 0, actor: str = "") -> None:
-        self.asked.append(event)
+        if not isinstance(event, m.StageReached):
+            self.asked.append(event)
         self.feed(m.EntriesGone(cause="stopping"))
 
     def tell(self, command: m.Command, cause: int = 0, actor: str = "") -> int:
@@ -77,6 +80,8 @@ class Willing:
 
     async def ask(self, command: m.Command, timeout_s: float, actor: str = "") -> m.Answer:
         self.asked.append(command)
+        if isinstance(command, m.DisarmDeadMan):
+            return m.Done(to=1)
         return m.FlattenAnswer(
             to=1,
             flatten_id="f",
@@ -92,7 +97,10 @@ class Willing:
 
 @pytest.mark.parametrize(
     ("on_stop", "asked"),
-    [("keep", [m.Stopping, m.Reconcile]), ("flatten", [m.Stopping, m.Flatten, m.Reconcile])],
+    [
+        ("keep", [m.Stopping, m.DisarmDeadMan, m.Reconcile]),
+        ("flatten", [m.Stopping, m.Flatten, m.DisarmDeadMan, m.Reconcile]),
+    ],
 )
 async def test_on_stop_decides_whether_inventory_is_closed(
     tmp_path: Path, on_stop: Any, asked: list[type]
@@ -102,6 +110,7 @@ async def test_on_stop_decides_whether_inventory_is_closed(
     daemon.boot = SimpleNamespace(reached_venue=True)  # type: ignore[assignment]
     bus = Willing(daemon.waiter)
     daemon.bus = bus  # type: ignore[assignment]
+    daemon.orderly_stop = daemon._stages_of_stop()
     daemon.supervisor = SimpleNamespace(request_stop=lambda: None)  # type: ignore[assignment]
     daemon.boot = SimpleNamespace(reached_venue=True)  # type: ignore[assignment]
     daemon._signalled("SIGTERM")
@@ -114,40 +123,59 @@ async def test_on_stop_decides_whether_inventory_is_closed(
 # ----------------------------------------------------------------------------------------------------- snapshot_every
 
 
-class Grown:
-    """A journal that has grown to 150 records."""
-
-    def __init__(self) -> None:
-        self.looked = 0
-        self.seen = asyncio.Event()
-
-    @property
-    def position(self) -> int:
-        self.looked += 1
-        if self.looked == 3:
-            self.seen.set()
-        return 150
-
-    async def durable(self, position: int, timeout_s: float) -> None:
-        """Everything is on disk."""
-
-
 @pytest.mark.parametrize(("every", "kept"), [(100, True), (200, False)])
 async def test_a_snapshot_is_kept_every_so_many_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, kept: bool
 ) -> None:
-    monkeypatch.setattr(app, "SNAPSHOT_CHECK_S", 0.01)
+    monkeypatch.setattr(keeper, "SNAPSHOT_CHECK_S", 0.01)
     daemon = made(tmp_path, journal=Journal(snapshot_every=every))
-    journal = Grown()
-    daemon.journal = journal  # type: ignore[assignment]
-    daemon.machines = SimpleNamespace(snapshot=lambda: b"{}")  # type: ignore[assignment]
-    daemon.bus = SimpleNamespace(next_seq=1)  # type: ignore[assignment]
-    daemon.folder.snapshots.mkdir(parents=True, exist_ok=True)
-    task = asyncio.create_task(daemon._keep_snapshots())
-    async with asyncio.timeout(5):
-        await journal.seen.wait()
-    task.cancel()
-    assert any(daemon.folder.snapshots.iterdir()) is kept
+    daemon.open()
+    try:
+        for n in range(150):
+            daemon.journal.append(
+                "nobody",
+                m.Envelope(
+                    seq=n + 1, time_ns=0, mono_ns=0, cause=0, actor="", message=m.Stopping(reason="x")
+                ),
+            )
+        task = asyncio.create_task(daemon.keeper._keep_snapshots())
+        async with asyncio.timeout(5):
+            for _ in range(200 if kept else 5):
+                await asyncio.sleep(0.01)
+                if len(positions(daemon.folder.snapshots)) == 2:
+                    break
+        task.cancel()
+        assert (len(positions(daemon.folder.snapshots)) == 2) is kept
+    finally:
+        daemon.journal.close()
+        daemon.folder.close()
+
+
+@pytest.mark.parametrize(("days", "gigabytes"), [(7, "0.5"), (90, "5")])
+async def test_old_segments_are_swept_with_the_configured_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: int, gigabytes: str
+) -> None:
+    seen: list[Bounds] = []
+    swept = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def sweep(_folder: Path, _snapshots: Path, bounds: Bounds, *, now_ns: int) -> Swept:
+        seen.append(bounds)
+        loop.call_soon_threadsafe(swept.set)
+        return Swept(0, 0, 0)
+
+    monkeypatch.setattr(keeper, "sweep", sweep)
+    monkeypatch.setattr(keeper, "SWEEP_S", 0.0)
+    daemon = made(tmp_path, journal=Journal(keep_days=days, keep_gb=Decimal(gigabytes)))
+    daemon.open()
+    try:
+        task = asyncio.create_task(daemon.keeper._keep_in_bounds())
+        await asyncio.wait_for(swept.wait(), 5)
+        task.cancel()
+    finally:
+        daemon.journal.close()
+        daemon.folder.close()
+    assert seen[0] == Bounds(keep_days=days, keep_bytes=int(Decimal(gigabytes) * 10**9))
 
 
 # ------------------------------------------------------------------------------------------------- log, credentials

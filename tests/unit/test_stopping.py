@@ -113,8 +113,11 @@ async def test_a_stage_that_hangs_ends_at_its_deadline_and_the_others_follow(mon
     for name in ("ENTRIES_S", "BOOKS_S"):
         monkeypatch.setattr(stopping, name, 0.01)
     monkeypatch.setattr(stopping, "FLATTEN_S", -0.99)
-    confirmed = await World(deaf=(deaf,)).stop().run("SIGTERM")
-    assert confirmed == ALL | {fact: False}
+    world = World(deaf=(deaf,))
+    confirmed = await world.stop().run("SIGTERM")
+    gone = fact != "entries_gone"
+    assert confirmed == ALL | {"dead_man_disarmed": gone} | {fact: False}
+    assert ("disarm" in world.told) == gone, "the countdown takes away what may still rest"
 
 
 async def test_a_stage_that_fails_is_not_confirmed_and_the_others_follow():
@@ -167,6 +170,7 @@ async def test_while_stopping_new_commands_are_refused_but_not_those_of_safety(v
         "mode": {"leg": "long", "mode": "normal"},
         "flatten": {"side": "both"},
         "rearm": {"reason": "x"},
+        "backup": {"folder": "/srv/backup"},
     }
     caller = Caller(actor="me", role=Role.ADMIN, client="me")
     kind = REGISTRY.verbs[verb]

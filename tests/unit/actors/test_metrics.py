@@ -11,7 +11,14 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from hedgegridd import messages as m
-from hedgegridd.actors.metric_families import daemon_families, desk_families, guard_families, venue_families
+from hedgegridd.actors.metric_families import (
+    budget_families,
+    daemon_families,
+    dead_man_families,
+    desk_families,
+    guard_families,
+    venue_families,
+)
 from hedgegridd.actors.metrics import REASONS_MAX, Meters, MetricsActor
 from hedgegridd.config import Metrics
 from hedgegridd.model import KillState, Leg, LegMode, Regime
@@ -182,7 +189,14 @@ def test_what_is_not_known_is_absent_not_zero():
 
 def test_the_venues_and_the_daemons_figures():
     got = values(venue_families(venue()))
-    assert got == {"hedgegrid_margin_ratio": 0.04, "hedgegrid_rate_budget_used_ratio/weight_1m": 0.1}
+    assert got == {"hedgegrid_margin_ratio": 0.04}
+    health = m.VenueHealth(calls=1, failed=0, weight_used=Decimal("0.1"), orders_used=Decimal("0.25"))
+    assert values(budget_families(health)) == {
+        "hedgegrid_rate_budget_used_ratio/weight_1m": 0.1,
+        "hedgegrid_rate_budget_used_ratio/orders": 0.25,
+    }
+    unknown = m.VenueHealth(calls=1, failed=0, orders_used=Decimal(0))
+    assert values(budget_families(unknown)) == {"hedgegrid_rate_budget_used_ratio/orders": 0}
     got = values(daemon_families(5 * S, 12 * S, KILL, BOOT))
     assert got["hedgegrid_uptime_seconds"] == 7
     assert got["hedgegrid_trading_enabled"] == 1
@@ -225,12 +239,36 @@ def test_the_guards_figures():
     assert used == {"margin_ratio": 0.75, "exposure": 1.5, "equity_floor": 0.5}
 
 
+def countdown(name: str, until_ns: int | None, renewed_ns: int | None) -> m.CountdownView:
+    return m.CountdownView(instrument=name, until_ns=until_ns, renewed_ns=renewed_ns)
+
+
+DEAD_MAN = m.DeadManAnswer(
+    to=0,
+    enabled=True,
+    state="armed",
+    why=(),
+    countdown_s=Decimal(60),
+    renew_s=Decimal(15),
+    countdowns=(countdown(BTC, 70 * S, 10 * S),),
+)
+
+
+def test_the_dead_man_switch_has_an_age_while_it_runs_and_says_when_it_does_not():
+    got = values(dead_man_families(DEAD_MAN, 14 * S))
+    assert got[f"hedgegrid_dead_man_age_seconds/{BTC}"] == 4
+    assert got["hedgegrid_dead_man_armed"] == 1
+    gone = structs_replace(DEAD_MAN, state="withdrawn", countdowns=(countdown(BTC, None, 10 * S),))
+    assert values(dead_man_families(gone, 14 * S)) == {"hedgegrid_dead_man_armed": 0}
+    assert values(dead_man_families(structs_replace(gone, enabled=False), 14 * S)) == {}
+
+
 class Bench:
     """The actor on a real bus, with parts that answer."""
 
     def __init__(self, *, silent: tuple[type, ...] = ()):
         self.actor = MetricsActor(Metrics(port=0), Meters(Stats(), Counter()), started_ns=0)
-        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot, m.GetGuards)
+        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot, m.GetGuards, m.GetDeadMan)
         vocabulary = (*self.actor.events, *queries)
         self.bus = Bus(RealClock(), vocabulary + m.ANSWERS)
         self.actor.register(self.bus)
@@ -249,6 +287,8 @@ class Bench:
                 return [structs_replace(venue(), to=env.seq)]
             case m.GetKillSwitch():
                 return [structs_replace(KILL, to=env.seq)]
+            case m.GetDeadMan():
+                return [structs_replace(DEAD_MAN, to=env.seq)]
             case _:
                 return [structs_replace(BOOT, to=env.seq)]
 
@@ -310,6 +350,10 @@ def fed(actor: MetricsActor) -> MetricsActor:
     actor._meters.venue.orders_submitted["E"] += 2
     actor._meters.venue.tick_to_order_ns.append(2_000_000)
     actor._meters.commands[("flatten", "done")] += 1
+    actor._meters.venue.calls.update(
+        {("GET /a", "ok"): 7, ("GET /a", "limited"): 2, ("GET /b", "limited"): 1}
+    )
+    actor.handle(event(m.VenueHealth(calls=1, failed=0, weight_used=Decimal("0.5"), orders_used=Decimal(0))))
     actor._meters.loop_lag.observe(0.001)
     return actor
 
@@ -329,6 +373,11 @@ async def test_a_scrape_has_all_fifteen_and_the_counts():
     assert samples[("hedgegrid_fills_total", "maker")] == 1
     assert samples[("hedgegrid_fills_total", "taker")] == 1
     assert samples[("hedgegrid_commands_total", "flatten", "done")] == 1
+    assert samples[("hedgegrid_venue_calls_total", "GET /a", "ok")] == 7
+    assert samples[("hedgegrid_venue_calls_total", "GET /b", "limited")] == 1
+    assert samples[("hedgegrid_venue_errors_total", "limited")] == 3
+    assert ("hedgegrid_venue_errors_total", "ok") not in samples
+    assert samples[("hedgegrid_rate_budget_used_ratio", "weight_1m")] == 0.5
     assert samples[("hedgegrid_loop_lag_seconds_count",)] == 1
     assert samples[("hedgegrid_tick_to_order_seconds_count",)] == 1
 

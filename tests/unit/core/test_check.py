@@ -271,6 +271,21 @@ KEY = config.Key(name="desk", role="viewer", sha256="ab" * 32)
 
 FILE_RULES = [
     (
+        {"dead_man": config.DeadMan(countdown_s=D(40), renew_s=D(20))},
+        ("error", "dead_man.countdown_s"),
+        {"dead_man": config.DeadMan(countdown_s=D("40.1"), renew_s=D(20))},
+    ),
+    (
+        {"dead_man": config.DeadMan(enabled=False)},
+        ("warning", "dead_man.enabled"),
+        {"dead_man": config.DeadMan(enabled=True)},
+    ),
+    (
+        {"dead_man": config.DeadMan(countdown_s=D(6), renew_s=D("2.4"))},
+        ("warning", "dead_man.renew_s"),
+        {"dead_man": config.DeadMan(countdown_s=D(6), renew_s=D("2.5"))},
+    ),
+    (
         {"grid": (grid(), grid())},
         ("error", "grid.1.instrument"),
         {"grid": (grid(), grid(instrument="ETHUSDT-PERP"))},
@@ -342,6 +357,11 @@ FILE_RULES = [
         {"venue": config.Venue(market_ws_url="ws://stream.example.com")},
         ("error", "venue.market_ws_url"),
         {"venue": config.Venue(market_ws_url="ws://[::1]:9")},
+    ),
+    (
+        {"venue": config.Venue(account_url="http://api.example.com")},
+        ("error", "venue.account_url"),
+        {"venue": config.Venue(account_url="https://api.example.com")},
     ),
     (
         {"venue": config.Venue(user_ws_url="https://stream.example.com")},

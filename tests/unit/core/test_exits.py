@@ -233,7 +233,7 @@ def test_a_venue_that_wants_a_position_first_gets_the_stop_with_the_first_fill(c
     venue.check()
 
 
-@pytest.mark.parametrize("code", [0, -1003, -1008, -1021, -2015])
+@pytest.mark.parametrize("code", [0, -1003, -1008, -1021, -2015, -2013, -2019, -4061])
 def test_a_stop_refused_for_something_else_does_not_say_that_a_stop_needs_a_position(code):
     venue = rig(start=False)
     venue.refuse_next.append((Purpose.STOP, code or -1, Leg.LONG))

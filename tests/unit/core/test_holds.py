@@ -6,8 +6,9 @@ import pytest
 
 from hedgegridd import messages as m
 from hedgegridd.core.desk import Desk
-from hedgegridd.core.holds import covers, factor
+from hedgegridd.core.holds import factor
 from hedgegridd.core.ladder import RungTarget
+from hedgegridd.core.scopes import covers
 from hedgegridd.core.state import HoldState
 from hedgegridd.model import LEGS, KillState, Leg, Purpose
 from tests.support.desk_rig import EPOCH, config, rig
@@ -172,8 +173,10 @@ def test_a_new_process_waits_for_its_own_guards_and_keeps_the_trips():
     tell(venue, m.TripsChanged(trips=(trip(scope=m.Scope(instrument=BTC, leg=Leg.LONG)),)))
     venue.restart(Desk(config(), EPOCH, hold_sources=("guards",)))
     assert venue.view().holds == ()
-    assert not venue.of(Leg.SHORT, Purpose.ENTRY)
+    assert venue.view().silent_sources == ("guards",)
     venue.bar()
+    venue.run(venue.mono + SECOND)
+    assert not venue.of(Leg.SHORT, Purpose.ENTRY)
     tell(venue, holds())
     assert venue.of(Leg.SHORT, Purpose.ENTRY)
     assert not venue.of(Leg.LONG, Purpose.ENTRY)

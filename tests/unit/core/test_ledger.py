@@ -76,6 +76,25 @@ def test_a_close_of_more_than_the_books_hold_is_told():
     assert books.realized == D(10)
 
 
+@pytest.mark.parametrize(("leg", "gain"), [(Leg.LONG, D(30)), (Leg.SHORT, D(-30))])
+def test_a_close_that_comes_before_its_entry_is_worth_the_same(leg, gain):
+    books = ledger()
+    assert books.fill(fill(leg, leg.exit_side, 2, 110), 1) == 2
+    assert books.fill(fill(leg, leg.entry_side, 1, 90), 2) == 1
+    assert books.fill(fill(leg, leg.entry_side, 3, 100), 3) == 1, "and opens the rest"
+    assert books.realized == gain
+    assert (books.leg(BTC, leg).qty, books.leg(BTC, leg).average) == (2, 100)
+
+
+def test_a_close_without_entry_was_not_of_ours_once_all_is_told():
+    books = ledger()
+    books.fill(fill(Leg.LONG, Side.SELL, 2, 110), 1)
+    books.all_told(BTC, Leg.LONG)
+    books.fill(fill(Leg.LONG, Side.BUY, 2, 90), 2)
+    assert books.leg(BTC, Leg.LONG).qty == 2
+    assert books.realized == 0
+
+
 def test_fees_in_another_asset_are_kept_apart():
     books = ledger()
     books.fill(fill(Leg.LONG, Side.BUY, 1, 100, fee="0.01", asset="BNB"), 1)

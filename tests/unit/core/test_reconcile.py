@@ -9,7 +9,7 @@ from hedgegridd import messages as m
 from hedgegridd.core.desk import TRUTH_LOST_NS, Desk
 from hedgegridd.model import Leg, OrderKind, Purpose, Side
 from tests.support.desk_rig import EPOCH, config, rig
-from tests.support.fake_venue import BTC, SECOND, Resting
+from tests.support.fake_venue import BTC, RULES, SECOND, Resting
 from tests.unit.core.test_grid import entries, go, why
 
 D = Decimal
@@ -272,6 +272,24 @@ def test_a_hand_that_buys_on_our_leg_is_found_at_once():
     assert venue.view().instruments[0].legs[0].take_profit_qty == D("0.010"), "ours stays covered"
 
 
+def test_a_hand_is_adopted_though_a_trade_overtakes_the_report():
+    venue = rig(manual_position="adopt")
+    go(venue, 39800)
+    order = venue.of(Leg.LONG, Purpose.TAKE_PROFIT)[0].order
+    hand = msgspec.structs.replace(
+        order, client_order_id="web_1", side=Side.BUY, purpose=Purpose.ENTRY, qty=D("0.5")
+    )
+    venue.deaf = (m.ReadTruth,)
+    venue._fill(Resting(hand, venue_id="w"), D("0.5"), D(39800), maker=False)
+    venue.run(venue.mono + SECOND)
+    asked = [x.token for x in venue.said if isinstance(x, m.ReadTruth)][-1]
+    report = msgspec.structs.replace(venue.report(asked), asked_mono_ns=venue.mono - 2 * SECOND)
+    venue.deaf = ()
+    venue.tell(report)  # asked just before the trade was told, answered with it
+    venue.run(venue.mono + 2 * SECOND)
+    assert sum(lot.qty for lot in venue.view().instruments[0].legs[0].lots) == D("0.510")
+
+
 def test_an_entry_of_ours_that_the_books_lost_becomes_a_lot():
     venue = rig()
     order = venue.of(Leg.LONG, Purpose.ENTRY)[0].order
@@ -518,3 +536,17 @@ def test_the_view_names_the_channels_that_are_lost():
 
 def told_asked(venue):
     return [x.asked_ns for x in told(venue)]
+
+
+def test_the_reading_that_the_rules_began_is_the_one_the_reconciler_asks_for_at_start():
+    venue = rig(start=False)
+    venue.tell(m.InstrumentReady(instrument=RULES), delay=0)
+    venue.run(venue.mono)
+    seq = venue.feed(m.Reconcile(cause="start"))
+    venue.run(venue.mono + SECOND)
+    assert len([x for x in venue.said if isinstance(x, m.ReadTruth)]) == 1
+    assert [x.cause for x in told(venue)] == ["start"]
+    assert venue.answers[seq].detail["ok"] is True
+    venue.feed(m.Reconcile(cause="operator"))
+    venue.run(venue.mono + SECOND)
+    assert len([x for x in venue.said if isinstance(x, m.ReadTruth)]) == 2

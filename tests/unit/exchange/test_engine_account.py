@@ -224,7 +224,7 @@ def test_modes_change_when_nothing_is_open_and_orders_that_do_not_fit_are_refuse
     assert code_of(made.new_order, order("BUY", "LONG", "0.01", "49000"), 2_000) == -4061
     assert (
         code_of(made.new_order, {**order("BUY", "LONG", "0.01", "49000"), "positionSide": "BOTH"}, 2_000)
-        == -2010
+        == -4061
     )
     made.set_position_mode(hedge)
     made.new_order(order("BUY", "LONG", "0.01", "49000"), 2_000)

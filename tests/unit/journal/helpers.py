@@ -55,6 +55,7 @@ class FailingDisk(RealDisk):
         self.writes = writes
         self.gate = threading.Event()
         self.gate.set()
+        self.writing = threading.Event()  # a write has begun while the gate was shut
         self.synced = 0
         self.folders_synced = 0
         self.hang_after: int | None = None
@@ -64,6 +65,8 @@ class FailingDisk(RealDisk):
         if self.writes < 0:
             super().write(descriptor, data[: len(data) // 2])
             raise OSError(errno.ENOSPC, "No space left on device")
+        if not self.gate.is_set():
+            self.writing.set()
         assert self.gate.wait(10)
         super().write(descriptor, data)
         self.synced += 1

@@ -13,7 +13,7 @@ from hedgegridd.errors import JournalBroken, SnapshotError, StateLocked
 from hedgegridd.journal.disk import RealDisk
 from hedgegridd.journal.folder import StateFolder, base36
 from hedgegridd.journal.reader import segments
-from hedgegridd.journal.restore import Restored, restore
+from hedgegridd.journal.restore import LOST_SEQ, Restored, restore
 from hedgegridd.journal.snapshot import load, save
 
 from .helpers import FailingDisk, envelope, journal, written
@@ -156,7 +156,7 @@ def test_a_first_start_restores_nothing(tmp_path: Path) -> None:
 def test_without_snapshot_the_whole_journal_is_the_tail(tmp_path: Path) -> None:
     written(tmp_path / "journal", 3)
     found, tail = restored(tmp_path)
-    assert (found.next_seq, tail) == (4, [1, 2, 3])
+    assert (found.next_seq, tail) == (4 + LOST_SEQ, [1, 2, 3])
 
 
 def test_with_snapshot_the_tail_is_what_follows_it(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_with_snapshot_the_tail_is_what_follows_it(tmp_path: Path) -> None:
     saved(tmp_path / "snapshots", 5)
     found, tail = restored(tmp_path)
     assert found.snapshot is not None
-    assert (found.next_seq, found.notes, tail) == (9, (), [6, 7, 8])
+    assert (found.next_seq, found.notes, tail) == (9 + LOST_SEQ, (), [6, 7, 8])
 
 
 def test_damage_before_the_snapshots_segment_does_not_matter_to_a_start(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_damage_before_the_snapshots_segment_does_not_matter_to_a_start(tmp_path
 def test_the_next_sequence_is_beyond_the_snapshots(tmp_path: Path) -> None:
     written(tmp_path / "journal", 2)
     save(tmp_path / "snapshots", State("1"), position=2, next_seq=500, time_ns=0)
-    assert restored(tmp_path)[0].next_seq == 500
+    assert restored(tmp_path)[0].next_seq == 500 + LOST_SEQ
 
 
 def test_everything_unusual_is_noted(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hedgegridd.errors import DurableTimeout, JournalBroken, JournalError, JournalFailed
 from hedgegridd.journal import writer
 from hedgegridd.journal.reader import segments, verify
-from hedgegridd.journal.writer import JournalHooks, JournalState
+from hedgegridd.journal.writer import Journal, JournalHooks, JournalState
 from hedgegridd.messages import Done, Envelope
+from hedgegridd.runtime.clock import VirtualClock
 
 from .helpers import FailingDisk, HastyDisk, envelope, hooks, journal, records, written
 
@@ -365,3 +366,102 @@ def test_a_failure_after_the_loop_has_gone_is_seen_at_close(tmp_path: Path) -> N
     book.append("desk", envelope(1))
     assert not book.close()
     assert isinstance(book.error, OSError)
+
+
+async def test_what_a_full_disk_held_up_is_written_when_there_is_space(tmp_path: Path) -> None:
+    """The half line is cut, nothing is lost or doubled, and what was returned meanwhile has its digest."""
+    errors: list[Exception] = []
+    back: list[int] = []
+    told = asyncio.Event()
+
+    def recovered(lost: int) -> None:
+        back.append(lost)
+        told.set()
+
+    disk = FailingDisk(writes=1)
+    book = journal(
+        tmp_path,
+        disk=disk,
+        retry_s=0.005,
+        hooks=JournalHooks(on_failure=errors.append, on_recovered=recovered),
+    )
+    book.open()
+    for n in range(1, 4):
+        book.append("desk", envelope(n))
+    book.returned([Done(to=1)])
+    with pytest.raises(JournalFailed):
+        await book.durable(3, 5)
+    disk.writes = 1 << 30
+    await asyncio.wait_for(told.wait(), 5)
+    assert (book.state, book.error, book.lost, back) == (JournalState.OPEN, None, 0, [0])
+    book.append("desk", envelope(4))
+    await book.durable(4, 5)
+    assert book.close()
+    assert len(errors) == 1
+    assert [record.seq for record in records(tmp_path)] == [1, 2, 3, 4]
+    assert [len(record.after) for record in records(tmp_path)] == [0, 0, 0, 16]
+    assert verify(tmp_path).broken == ""
+
+
+async def test_a_segment_that_cannot_be_begun_is_begun_later(tmp_path: Path) -> None:
+    told = asyncio.Event()
+    disk = FailingDisk()
+    hooks = JournalHooks(on_recovered=lambda _lost: told.set())
+    book = journal(tmp_path, disk=disk, retry_s=0.005, hooks=hooks, segment_bytes=1)
+    book.open()
+    book.append("desk", envelope(1))
+    await book.durable(1, 5)
+    disk.writes = 0
+    book.append("desk", envelope(2))
+    with pytest.raises(JournalFailed):
+        await book.durable(2, 5)
+    disk.writes = 1 << 30
+    await asyncio.wait_for(told.wait(), 5)
+    assert book.close()
+    assert [segment.first_position for segment in segments(tmp_path)] == [1, 2]
+    assert [record.seq for record in records(tmp_path)] == [1, 2]
+
+
+async def test_records_beyond_the_bound_are_counted_and_leave_no_hole(tmp_path: Path) -> None:
+    back: list[int] = []
+    told = asyncio.Event()
+
+    def recovered(lost: int) -> None:
+        back.append(lost)
+        told.set()
+
+    disk = FailingDisk()
+    book = journal(tmp_path, disk=disk, queue_max=5, hooks=JournalHooks(on_recovered=recovered))
+    book.open()
+    disk.gate.clear()
+    for n in range(1, 10):
+        assert book.append("desk", envelope(n)) == min(n, 5)
+    assert book.lost == 9
+    disk.gate.set()
+    await asyncio.wait_for(told.wait(), 5)
+    assert back == [4]
+    assert book.append("desk", envelope(10)) == 6
+    assert book.close()
+    assert [record.seq for record in records(tmp_path)] == [1, 2, 3, 4, 5, 10]
+    assert verify(tmp_path).broken == ""
+
+
+async def test_a_write_that_hangs_is_noticed_by_looking(tmp_path: Path) -> None:
+    errors: list[Exception] = []
+    clock = VirtualClock(start_wall_ns=5)
+    disk = FailingDisk()
+    book = Journal(tmp_path, clock, disk=disk, hooks=hooks(errors.append), hung_s=1.0)
+    clock.advance(1)
+    book.open()
+    disk.gate.clear()
+    book.append("desk", envelope(1))
+    assert await asyncio.to_thread(disk.writing.wait, 5)
+    book.check()
+    assert errors == []
+    clock.advance(1_000_000_001)
+    book.check()
+    book.check()
+    assert [str(error) for error in errors] == ["the disk has not answered for 1 s"]
+    assert book.state is JournalState.FAILED
+    disk.gate.set()
+    assert book.close()

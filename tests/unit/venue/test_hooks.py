@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +20,10 @@ from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExe
 from nautilus_trader.adapters.binance.futures.http.account import BinanceFuturesAccountHttpAPI
 from nautilus_trader.adapters.binance.futures.schemas.user import BinanceFuturesAlgoUpdateMsg
 from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
+from nautilus_trader.adapters.binance.websocket.client import BinanceWebSocketClient
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
 from nautilus_trader.common.component import LiveClock
+from nautilus_trader.core.nautilus_pyo3 import WebSocketClient
 from nautilus_trader.model.identifiers import AccountId, InstrumentId
 from nautilus_trader.system.kernel import NautilusKernel
 
@@ -208,15 +211,28 @@ def test_another_handler_is_noticed() -> None:
 
 @pytest.mark.parametrize(
     ("socket", "failed", "up"),
-    [(None, False, False), (True, False, True), (True, True, False), (False, False, False)],
+    [
+        (None, False, False),
+        ((True, False), False, True),
+        ((True, True), False, False),
+        ((True, False), True, False),
+        ((False, False), False, False),
+    ],
 )
 def test_a_stream_is_up_when_its_socket_works_and_the_adapter_has_not_given_up(
-    socket: bool | None, *, failed: bool, up: bool
+    socket: tuple[bool, bool] | None, *, failed: bool, up: bool
 ) -> None:
+    """The socket's own word: whether it is active, whether it is trying to come back (it is active then as well)."""
     client: Any = Client()
-    client._ws_client._stream_client = None if socket is None else SimpleNamespace(is_active=lambda: socket)
+    client._ws_client._stream_client = socket and SimpleNamespace(
+        is_active=lambda: socket[0], is_reconnecting=lambda: socket[1]
+    )
     client._ws_client._is_recovery_failed = failed
     assert hooks.stream_up(client) is up
+
+
+def test_the_socket_still_tells_whether_it_is_trying_to_come_back() -> None:
+    assert {"is_active", "is_reconnecting"} <= set(dir(WebSocketClient))
 
 
 async def test_the_log_pipe_turns_lines_into_events() -> None:
@@ -245,3 +261,59 @@ async def test_the_log_pipe_turns_lines_into_events() -> None:
 def _write(path: Path, text: str) -> None:
     with path.open("w") as out:
         out.write(text)
+
+
+class MarketStream:
+    """A market stream of the adapter as far as we touch it."""
+
+    def __init__(self, handler: Callable[[bytes], None]) -> None:
+        self._handler = handler
+
+
+class DataClient:
+    """The data client as far as we touch it."""
+
+    def __init__(self) -> None:
+        self.handled: list[bytes] = []
+        self._ws_client = MarketStream(self._handle_ws_message)
+        self._ws_public_client = MarketStream(self._handle_ws_message)
+
+    def _handle_ws_message(self, raw: bytes) -> None:
+        self.handled.append(raw)
+
+
+def test_the_adapter_still_gives_its_sockets_the_handler_we_replace() -> None:
+    data = source(BinanceCommonDataClient)
+    assert data.count("handler=self._handle_ws_message") == 2
+    assert '"@bookTicker": self._handle_book_ticker' in data
+    assert "handler=self._handler" in source(BinanceWebSocketClient)
+
+
+def test_quotes_of_both_market_streams_are_conflated() -> None:
+    client: Any = DataClient()
+    turns: list[Callable[[], None]] = []
+    overtaken: list[None] = []
+    hooks.conflate(client, turns.append, lambda: overtaken.append(None))
+    for stream in (client._ws_client, client._ws_public_client):
+        for number in range(4):
+            stream._handler(b'{"stream":"btcusdt@bookTicker","data":%d}' % number)
+    assert len(client.handled) == 2
+    assert len(overtaken) == 4
+    while turns:
+        turns.pop()()
+    assert [raw[-2:-1] for raw in client.handled] == [b"0", b"0", b"3", b"3"]
+
+
+@pytest.mark.parametrize("name", ["_ws_client", "_ws_public_client"])
+def test_a_moved_data_client_is_noticed(name: str) -> None:
+    client: Any = DataClient()
+    delattr(client, name)
+    with pytest.raises(hooks.AdapterMoved, match=name):
+        hooks.conflate(client, print, print)
+
+
+def test_another_market_handler_is_noticed() -> None:
+    client: Any = DataClient()
+    client._ws_client._handler = print
+    with pytest.raises(hooks.AdapterMoved, match="handler"):
+        hooks.conflate(client, print, print)

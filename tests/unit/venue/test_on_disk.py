@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from hedgegridd import messages as m
 from hedgegridd.errors import JournalFailed
 from hedgegridd.model import KillState, Leg
@@ -111,7 +113,20 @@ async def test_a_close_waits_as_well() -> None:
             assert fake.paths() == ["POST /fapi/v1/order"]
 
 
-async def test_a_trip_is_on_disk_before_its_first_cancel_and_joins_a_running_flatten_so() -> None:
+SCOPED = m.Trip(trip_id="T-9", scope=m.Scope(instrument=IID, leg=Leg.LONG), action="halt", cause="losses")
+
+
+@pytest.mark.parametrize(
+    "tripped",
+    [
+        m.KillStateChanged(state=KillState.TRIPPED, previous=KillState.ARMED, trip_id="T-9"),
+        m.TripsChanged(trips=(SCOPED,)),
+    ],
+    ids=["account", "leg"],
+)
+async def test_a_trip_is_on_disk_before_its_first_cancel_and_joins_a_running_flatten_so(
+    tripped: m.Event,
+) -> None:
     journal = Journal()
     journal.written.set()
     async with fake_rest() as fake:
@@ -123,7 +138,6 @@ async def test_a_trip_is_on_disk_before_its_first_cancel_and_joins_a_running_fla
             await done(r, "F-1|a")
             journal.written.clear()
             fake.asked.clear()
-            tripped = m.KillStateChanged(state=KillState.TRIPPED, previous=KillState.ARMED, trip_id="T-9")
             r.bus.publish(tripped, 0, "test")
             r.bus.tell(m.CancelOrder(instrument=IID, client_order_id="resting"), actor="test")
             cancel_all(r, "F-1|b")

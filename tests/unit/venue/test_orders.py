@@ -12,6 +12,7 @@ from hedgegridd.model import KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import of_text
 from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.orders import Bounds, Orders
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient
@@ -51,7 +52,7 @@ class FakeTrading:
 
 
 class Bench:
-    def __init__(self, fake: FakeRest, rest: RestClient, bounds: Bounds) -> None:
+    def __init__(self, fake: FakeRest, rest: RestClient, bounds: Bounds, *, interlock: bool = False) -> None:
         self.fake = fake
         self.log: list[str] = []
         self.told: list[m.Event] = []
@@ -64,7 +65,7 @@ class Bench:
         self.inflight = InFlight()
         stats = Stats()
         teller = Teller(self.tell, self.inflight, stats, lambda: self.now_ns)
-        calls = VenueCalls(rest)
+        calls = self.calls = VenueCalls(rest)
         symbols = {IID: "BTCUSDT"}
         resolver = Resolver(
             calls,
@@ -74,9 +75,12 @@ class Bench:
             mono_ns=lambda: self.now_ns,
             sleep=self.sleep,
         )
+        self.interlock = Interlock(
+            symbols, enabled=interlock, wall_ns=lambda: self.now_ns, mono_ns=lambda: self.now_ns
+        )
         self.orders = Orders(
             calls, symbols, trading=self.trading, inflight=self.inflight, teller=teller, resolver=resolver,
-            stats=stats, durable=self.durable, bounds=bounds, mono_ns=lambda: self.now_ns, spawn=self.spawn,
+            stats=stats, durable=self.durable, bounds=bounds, mono_ns=lambda: self.now_ns, spawn=self.spawn, interlock=self.interlock,
         )  # fmt: skip
         self.orders.kill_switch(KillState.ARMED)
         self.teller = teller
@@ -116,7 +120,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(**bounds: Any) -> AsyncIterator[Bench]:
+async def bench(*, interlock: bool = False, **bounds: Any) -> AsyncIterator[Bench]:
     async with (
         fake_rest() as fake,
         RestClient(
@@ -129,7 +133,7 @@ async def bench(**bounds: Any) -> AsyncIterator[Bench]:
         ) as rest,
     ):
         fake.on("POST", ALGO, answer({"algoId": 5}))
-        yield Bench(fake, rest, Bounds(**bounds))
+        yield Bench(fake, rest, Bounds(**bounds), interlock=interlock)
 
 
 def order(name: str, purpose: Purpose = Purpose.ENTRY, leg: Leg = Leg.LONG, **fields: Any) -> m.PlaceOrder:
@@ -528,3 +532,73 @@ async def test_what_our_own_client_was_told_to_wait_holds_for_the_connection_too
         await b.settle()
         assert "e" not in b.log
         assert "3.0 s more" in b.of(m.OrderRefused)[0].reason
+
+
+async def test_a_fifth_of_the_venues_orders_is_kept_for_exits() -> None:
+    async with bench() as b:
+        b.fake.on("POST", ALGO, answer({"algoId": 7}))
+        b.calls.orders.limits = ((10, 10),)
+        b.place(*[order(f"e{n}") for n in range(9)])
+        await b.settle()
+        refused = b.of(m.OrderRefused)
+        assert [each.client_order_id for each in refused] == ["e8"]
+        assert "8 of 10 orders in 10 s" in refused[0].reason
+        b.place(order("t", Purpose.TAKE_PROFIT), stop("s"), order("e9"))
+        await b.settle()
+        assert b.log[8:] == ["t", "remember s"]
+        assert [each.client_order_id for each in b.of(m.OrderRefused)] == ["e8", "e9"]
+        assert b.calls.orders.used(b.now_ns) == 1, "what reduces counts as well"
+        b.now_ns += 10_000_000_000
+        b.place(order("e10"))
+        await b.settle()
+        assert b.log[-1] == "e10"
+
+
+def _trip(leg: Leg | None = Leg.LONG, state: KillState = KillState.TRIPPED) -> m.Trip:
+    scope = m.Scope(instrument=IID, leg=leg)
+    return m.Trip(trip_id="T-7", scope=scope, action="halt", cause="ten losses", state=state)
+
+
+def _pause(scope: m.Scope | None = None, action: str = "pause") -> m.Hold:
+    return m.Hold(key="G-1", action=action, scope=scope or m.Scope(), cause="spread", since_ns=1)  # type: ignore[arg-type]
+
+
+async def test_a_scoped_trip_refuses_entries_of_its_scope_those_that_wait_included() -> None:
+    async with bench() as b:
+        written = asyncio.Event()
+        b.journal = written.wait
+        b.place(order("E1"), order("E2", leg=Leg.SHORT))
+        await asyncio.sleep(0)
+        b.orders.trips((_trip(),))
+        assert [event.client_order_id for event in b.of(m.OrderRefused)] == ["E1"]
+        written.set()
+        b.place(order("E3"), order("T1", Purpose.TAKE_PROFIT))
+        await b.settle()
+        assert sorted(b.log) == ["E2", "T1"]
+        b.orders.trips((_trip(state=KillState.HALTED),))
+        b.place(order("E4"))
+        assert [event.client_order_id for event in b.of(m.OrderRefused)] == ["E1", "E3", "E4"]
+        b.orders.trips(())
+        b.place(order("E5"))
+        await b.settle()
+        assert "E5" in b.log
+
+
+async def test_a_hold_refuses_what_waits_for_the_journal_and_only_while_it_holds() -> None:
+    async with bench() as b:
+        written = asyncio.Event()
+        b.journal = written.wait
+        b.place(order("E1"))
+        await asyncio.sleep(0)
+        b.orders.holds("guards", (_pause(action="notify"), _pause(action="throttle")))
+        assert not b.of(m.OrderRefused)
+        b.orders.holds("guards", (_pause(),))
+        (refused,) = b.of(m.OrderRefused)
+        assert refused.reason == "held by G-1: spread"
+        b.orders.holds("pauses", ())
+        written.set()
+        b.place(order("E2"))
+        b.orders.holds("guards", ())
+        b.place(order("E3"))
+        await b.settle()
+        assert b.log == ["E3"]

@@ -14,8 +14,9 @@ from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.venue import setup
 from hedgegridd.venue.bars import Bars
+from hedgegridd.venue.calls import REST_URLS
 from hedgegridd.venue.feed import Feed
-from hedgegridd.venue.gateway import REST_URLS, Gateway
+from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.nautilus import for_config, node_config
 from hedgegridd.venue.nautilus_strategy import Subscription
 from hedgegridd.venue.rest import Credentials, VenueCallError

@@ -216,7 +216,7 @@ async def test_an_answer_that_comes_in_many_pieces_is_read_to_its_end() -> None:
 
 
 async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hedgegridd.venue.rest.BODY_MAX", 1_000)
+    monkeypatch.setattr("hedgegridd.venue.transport_aiohttp.BODY_MAX", 1_000)
     async with client() as (fake, rest, _):
         fake.on("GET", "/x", answer({"symbols": "x" * 2_000}))
         failure = (await fails(rest)).failure

@@ -12,6 +12,7 @@ import pytest
 from hedgegridd import messages as m
 from hedgegridd.runtime.clock import VirtualClock
 from hedgegridd.runtime.lag import LagReport
+from hedgegridd.venue import sources
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import of_text
 from hedgegridd.venue.feed import SCALE, Feed
@@ -179,10 +180,10 @@ async def test_a_spread_that_moves_is_told_between_the_readings() -> None:
         assert wide.depth_usdt == first.depth_usdt
 
 
-async def test_reference_prices_are_told_and_one_that_fails_does_not_keep_the_others() -> None:
+async def test_reference_prices_are_told_of_those_that_the_venue_has() -> None:
     async with bench(("USDCUSDT", "BTCUSDC")) as b:
-        path = "/fapi/v1/ticker/price"
-        b.fake.on("GET", path, answer({}, 500), answer({"symbol": "BTCUSDC", "price": "64000.1", "time": 1}))
+        rows = [{"symbol": name, "price": "64000.1", "time": 1} for name in ("BTCUSDT", "BTCUSDC")]
+        b.fake.on("GET", "/fapi/v1/ticker/price", answer(rows))
         task = asyncio.create_task(b.sources._reference_loop())
         async with asyncio.timeout(2):
             while not b.of(m.ReferencePrice):
@@ -190,6 +191,22 @@ async def test_reference_prices_are_told_and_one_that_fails_does_not_keep_the_ot
                 b.heard.clear()
         task.cancel()
         assert b.of(m.ReferencePrice) == [m.ReferencePrice(symbol="BTCUSDC", price=Decimal("64000.1"))]
+        assert len(b.fake.asked) == 1
+
+
+async def test_prices_that_cannot_be_read_are_not_told_and_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sources, "REFERENCE_EVERY_S", 0.01)
+    async with bench(("BTCUSDC",)) as b:
+        good = answer([{"symbol": "BTCUSDC", "price": "1", "time": 1}])
+        b.fake.on("GET", "/fapi/v1/ticker/price", answer({}, 500), good)
+        task = asyncio.create_task(b.sources._reference_loop())
+        async with asyncio.timeout(2):
+            while not b.of(m.ReferencePrice):
+                await b.heard.wait()
+                b.heard.clear()
+        task.cancel()
 
 
 async def test_without_references_none_is_asked_for() -> None:

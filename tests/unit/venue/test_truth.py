@@ -17,6 +17,7 @@ from hedgegridd.venue.bars import Bars
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.inflight import InFlight
+from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
 from hedgegridd.venue.safety import Safety
 from hedgegridd.venue.stats import Stats
@@ -276,9 +277,16 @@ async def test_cancels_that_find_nothing_are_done_and_a_refused_one_is_not() -> 
         class NoTrading:
             connected = False
 
+        clocks = {"wall_ns": lambda: 0, "mono_ns": lambda: 0}
+        interlock = Interlock([IID], enabled=False, **clocks)
         safety = Safety(
-            b.calls, {IID: "BTCUSDT"}, trading=NoTrading(), inflight=b.inflight, mono_ns=lambda: 0
-        )  # type: ignore[arg-type]
+            b.calls,
+            {IID: "BTCUSDT"},
+            trading=NoTrading(),  # type: ignore[arg-type]
+            inflight=b.inflight,
+            interlock=interlock,
+            **clocks,
+        )
         gone = {"code": -2011, "msg": "Unknown order sent."}
         b.fake.on(
             "DELETE", "/fapi/v1/batchOrders", answer([{"clientOrderId": "a", "status": "CANCELED"}, gone])

@@ -1,0 +1,366 @@
+"""Between daemon and venue: every way of the fault table in which requests, answers and messages go wrong.
+
+A window of weather names a kind of fault and how often it strikes while it lasts. Nothing here decides what is right:
+the venue does what reaches it, in the order in which it reaches it.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl
+
+import aiohttp
+import msgspec
+
+from tests.sim.answers import Answers
+from tests.sim.loop import SECOND, Time
+from tests.sim.venue import Refusal, Venue
+
+MS = 1_000_000
+TIMEOUT_S = 5
+RECV_WINDOW_MS = 5_000
+
+# Fates of a call. The venue has processed it in those of DONE.
+CALLS = {
+    "lose_request": "never arrives, the connection is reset",
+    "lose_answer": "processed, the connection is reset",
+    "hang": "processed or not, no answer ever",
+    "late": "arrives seconds later",
+    "unknown_done": "processed, 503 Unknown error",
+    "unknown_not": "not processed, 503 Unknown error",
+    "timeout_1007": "processed or not, -1007",
+    "overload": "503 -1008, not processed",
+    "limit": "429 with Retry-After",
+    "ban": "418 with Retry-After",
+    "skew": "-1021",
+    "garbled": "processed, the answer is no JSON",
+    "bad_gateway": "502, processed or not",
+    "down": "no connection: refused",
+    "weight": "answers say that the weight budget is nearly used",
+}
+# Refusals of orders for no reason that the venue model has: code, and to which calls they may come.
+REFUSALS = {
+    "refuse_2022": (-2022, "ReduceOnly Order is rejected.", "close"),
+    "refuse_4061": (-4061, "Order's position side does not match user's setting.", "order"),
+    "refuse_5022": (-5022, "could not be executed as maker", "entry"),
+    "refuse_2021": (-2021, "Order would immediately trigger.", "algo"),
+    "refuse_4130": (-4130, "An open stop order with closePosition is existing.", "algo"),
+    "refuse_4509": (-4509, "GTE can only be used with open positions.", "algo"),
+    "refuse_2019": (-2019, "Margin is insufficient.", "entry"),
+    "refuse_1015": (-1015, "Too many new orders.", "order"),
+}
+STREAM = {
+    "lose_message": "one message of the user stream never comes",
+    "late_message": "it and all behind it come seconds later",
+    "double_message": "it comes twice",
+    "swap_message": "the next one overtakes it",
+    "torn_message": "half of it comes",
+}
+
+
+class Weather:
+    """Which faults are about, and how often they strike."""
+
+    def __init__(self, time: Time, rng: random.Random) -> None:
+        self._time, self._rng = time, rng
+        self._rates: dict[str, float] = {}
+        self.slow = False
+        self.last_bad = -(10**18)  # when a fault struck last
+
+    def begin(self, kind: str, rate: float) -> None:
+        self._rates[kind] = rate
+        self.last_bad = self._time.now
+
+    def end(self, kind: str) -> None:
+        if self._rates.pop(kind, None) is not None:
+            self.last_bad = self._time.now
+
+    def clear(self) -> None:
+        self._rates.clear()
+        self.slow = False
+        self.last_bad = self._time.now
+
+    @property
+    def fair(self) -> bool:
+        return not self._rates and not self.slow
+
+    def is_on(self, kind: str) -> bool:
+        return kind in self._rates
+
+    def strikes(self, kinds: dict) -> str:
+        """The fault that strikes now, one of `kinds`; empty for none."""
+        for kind, rate in self._rates.items():
+            if kind in kinds and self._rng.random() < rate:
+                self.last_bad = self._time.now
+                return kind
+        return ""
+
+    def delay(self) -> int:
+        """One way to the venue or back."""
+        if self.slow:
+            self.last_bad = self._time.now
+            return self._rng.randint(50 * MS, 1_500 * MS)
+        return self._rng.randint(1 * MS, 12 * MS)
+
+
+class _Content:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def iter_any(self) -> Any:
+        yield self._body
+
+
+class _Response:
+    __slots__ = ("content", "headers", "status")
+
+    def __init__(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.status, self.headers, self.content = status, headers, _Content(body)
+
+
+class _Exchange:
+    """What `session.request` gives: an async context manager."""
+
+    __slots__ = ("_net", "_what")
+
+    def __init__(self, net: "Wire", what: tuple[str, Any]) -> None:
+        self._net, self._what = net, what
+
+    async def __aenter__(self) -> _Response:
+        method, url = self._what
+        params = dict(parse_qsl(url.raw_query_string, keep_blank_values=True))
+        return await self._net.call(method, url.raw_path, params)
+
+    async def __aexit__(self, *_error: object) -> None:
+        return None
+
+
+class Session:
+    """Takes the place of aiohttp's client session."""
+
+    def __init__(self, net: "Wire") -> None:
+        self._net = net
+
+    def request(self, method: str, url: Any, headers: dict[str, str]) -> _Exchange:
+        return _Exchange(self._net, (method, url))
+
+    async def close(self) -> None:
+        return None
+
+
+type Reply = Callable[[int, bytes, dict[str, str]], None]
+
+
+class Wire:
+    """All calls of one process, those of our client and those of the trading connection."""
+
+    def __init__(
+        self, time: Time, rng: random.Random, weather: Weather, answers: Answers, process: Any
+    ) -> None:
+        self.time, self.rng, self.weather, self.answers = time, rng, weather, answers
+        self.process = process
+        self.banned_until = 0
+
+    async def call(self, method: str, path: str, params: dict[str, str]) -> _Response:
+        """A call of our signed client; raises what aiohttp would."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[_Response] = loop.create_future()
+
+        def reply(status: int, body: bytes, headers: dict[str, str]) -> None:
+            if not future.done() and not self.process.dead:
+                future.set_result(_Response(status, body, headers))
+
+        def fail(error: Exception) -> None:
+            if not future.done() and not self.process.dead:
+                future.set_exception(error)
+
+        self.send(f"{method} {path}", params, reply, fail)
+        self.time.after(TIMEOUT_S * SECOND, fail, TimeoutError())
+        return await future
+
+    def send(
+        self, endpoint: str, params: dict[str, str], reply: Reply, fail: Callable[[Exception], None]
+    ) -> None:
+        """A request leaves; its fate is drawn now."""
+        if self.process.leaves(endpoint, params):
+            return
+        weather, after = self.weather, self.time.after
+        if weather.is_on("down"):
+            weather.last_bad = self.time.now
+            self.process.lost(endpoint, params)
+            after(MS, fail, _refused())
+            return
+        there = weather.delay()
+        fate = weather.strikes(CALLS)
+        if fate == "weight":
+            fate = ""
+        match fate:
+            case "lose_request":
+                self.process.lost(endpoint, params)
+                after(there, fail, aiohttp.ServerDisconnectedError())
+            case "hang":
+                if self.rng.random() < 0.5:
+                    after(there, self._arrive, endpoint, params, None, fail)
+                else:
+                    self.process.lost(endpoint, params)
+            case "late":
+                after(
+                    there + self.rng.randint(SECOND, 9 * SECOND), self._arrive, endpoint, params, reply, fail
+                )
+            case _:
+                after(there, self._arrive, endpoint, params, reply, fail, fate)
+
+    def _arrive(
+        self,
+        endpoint: str,
+        params: dict[str, str],
+        reply: Reply | None,
+        fail: Callable[[Exception], None],
+        fate: str = "",
+    ) -> None:
+        """The venue has the request."""
+        status, body, headers, done = self._judge(endpoint, params, fate)
+        if not done:
+            self.process.lost(endpoint, params)
+        if done:
+            try:
+                answer = self.answers.answer(endpoint, params)
+                if not status:
+                    status, body = 200, msgspec.json.encode(answer)
+            except Refusal as no:
+                status, body = no.status, _no(no.code, no.msg)
+            self.process.processed(endpoint, params, status)
+        headers["X-MBX-USED-WEIGHT-1M"] = "2200" if self.weather.is_on("weight") else "40"
+        back = self.weather.delay()
+        if fate == "lose_answer":
+            self.time.after(back, fail, aiohttp.ServerDisconnectedError())
+        elif reply is not None:
+            self.time.after(back, reply, status, body, headers)
+
+    def _judge(
+        self, endpoint: str, params: dict[str, str], fate: str
+    ) -> tuple[int, bytes, dict[str, str], bool]:
+        """Status, body and headers where they are not the venue's, and whether it is processed."""
+        if self.time.now < self.banned_until:
+            return self._limited(418)
+        coin = self.rng.random() < 0.5
+        match fate:
+            case "unknown_done" | "unknown_not":
+                text = b'{"msg":"Unknown error, please check your request or try again later."}'
+                return 503, text, {}, fate == "unknown_done"
+            case "timeout_1007":
+                return 408, _no(-1007, "Timeout waiting for response from backend server."), {}, coin
+            case "overload":
+                return 503, _no(-1008, "Server is currently overloaded."), {}, False
+            case "limit":
+                return self._limited(429)
+            case "ban":
+                self.banned_until = self.time.now + 8 * SECOND
+                return self._limited(418)
+            case "garbled":
+                return 200, b"<html>", {}, True
+            case "bad_gateway":
+                return 502, b"Bad Gateway", {}, coin
+        if fate == "skew" or not self._in_window(params):
+            return 400, _no(-1021, "Timestamp for this request is outside of the recvWindow."), {}, False
+        kind = _order_kind(endpoint, params)
+        if kind:
+            wanted = {name: x for name, x in REFUSALS.items() if x[2] in kind}
+            refused = self.weather.strikes(wanted)
+            if refused:
+                self.process.world.note(f"weather: {refused} of {params}")
+                code, msg, _ = wanted[refused]
+                return 400, _no(code, msg), {}, False
+        return 0, b"", {}, True
+
+    def _in_window(self, params: dict[str, str]) -> bool:
+        stamp = params.get("timestamp")
+        if stamp is None:
+            return True
+        now_ms = self.answers.venue.ms()
+        return now_ms - RECV_WINDOW_MS <= int(stamp) <= now_ms + 1_000
+
+    def _limited(self, status: int) -> tuple[int, bytes, dict[str, str], bool]:
+        left = max(self.banned_until - self.time.now, 2 * SECOND) // SECOND + 1
+        return status, _no(-1003, "Too many requests."), {"Retry-After": str(left)}, False
+
+
+def _no(code: int, msg: str) -> bytes:
+    return msgspec.json.encode({"code": code, "msg": msg})
+
+
+def _order_kind(endpoint: str, params: dict[str, str]) -> tuple[str, ...]:
+    if endpoint == "POST /fapi/v1/algoOrder":
+        return ("algo", "order")
+    if endpoint != "POST /fapi/v1/order":
+        return ()
+    opens = (params["side"] == "BUY") == (params["positionSide"] == "LONG")
+    return ("entry", "order") if opens else ("close", "order")
+
+
+def _refused() -> aiohttp.ClientConnectorError:
+    return aiohttp.ClientConnectorError(_KEY, OSError(111, "Connection refused"))
+
+
+_KEY = aiohttp.client_reqrep.ConnectionKey(
+    "venue", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None
+)
+
+
+class Stream:
+    """The user stream: in order and whole, unless the weather says otherwise. One socket at a time."""
+
+    def __init__(self, time: Time, rng: random.Random, weather: Weather, venue: Venue) -> None:
+        self._time, self._rng, self._weather = time, rng, weather
+        self._last = 0
+        self._held: bytes | None = None  # a message that the next one overtakes
+        self.hear: Callable[[bytes], None] | None = None  # the socket's other end; None: nobody
+        self.silent = False
+        self.count = 0
+        self.on_lost: Callable[[], None] = lambda: None  # what nobody can know before the next comparison
+        venue.tell = self._tell
+
+    def open(self, hear: Callable[[bytes], None]) -> None:
+        """A new socket; what was under way on the old one is lost."""
+        self.hear = hear
+        self.silent = False
+        self._held = None
+        self._last = 0
+
+    def close(self) -> None:
+        self.hear = None
+
+    def _tell(self, message: dict) -> None:
+        hear = self.hear
+        if hear is None or self.silent:
+            return
+        raw = msgspec.json.encode(message)
+        fate = self._weather.strikes(STREAM)
+        delay = self._weather.delay()
+        if fate in ("lose_message", "swap_message"):
+            self.on_lost()
+        if fate == "lose_message":
+            return
+        if fate == "late_message":
+            delay += self._rng.randint(SECOND, 8 * SECOND)
+        if fate == "torn_message":
+            raw = raw[: len(raw) // 2]
+        if fate == "swap_message" and self._held is None:
+            self._held = raw
+            return
+        self._deliver(raw, delay, hear)
+        if fate == "double_message":
+            self._deliver(raw, delay, hear)
+        held, self._held = self._held, None
+        if held is not None:
+            self._deliver(held, delay, hear)
+
+    def _deliver(self, raw: bytes, delay: int, hear: Callable[[bytes], None]) -> None:
+        self._last = max(self._last, self._time.now + delay)
+        self._time.at(self._last, self._arrive, raw, hear)
+
+    def _arrive(self, raw: bytes, hear: Callable[[bytes], None]) -> None:
+        if self.hear is hear and not self.silent:
+            self.count += 1
+            hear(raw)

@@ -1,0 +1,222 @@
+"""What happens to one seed's daemon: a list of steps drawn from the seed, each of which can be left out (`shrink.py`)."""
+
+import random
+from decimal import Decimal
+
+import msgspec
+
+from hedgegridd.config import Config, DeadMan, Execution, Grid, KillSwitch, Policy, Position, Pretrade, Regime
+from hedgegridd.config import Venue as VenueConfig
+from hedgegridd.guards import GUARDS
+from tests.sim.loop import SECOND
+from tests.sim.network import CALLS, REFUSALS, STREAM
+from tests.sim.venue import Manners
+
+D = Decimal
+MINUTE = 60 * SECOND
+
+
+class Step(msgspec.Struct, frozen=True):
+    """At that time, that; `args` as the kind needs them."""
+
+    at: int
+    kind: str
+    args: tuple = ()
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A seed's world and its steps, in order of time. Trouble ends at `fair_at`, the run at `end_at`."""
+
+    seed: int
+    config: Config
+    manners: Manners
+    steps: tuple[Step, ...]
+    fair_at: int
+    end_at: int
+    volatility_bps: int
+    busy: tuple[tuple[int, int], ...]  # from, to: when prices move every few seconds and the steps happen
+
+
+def plan_of(seed: int) -> Plan:
+    """Everything about a seed."""
+    rng = random.Random(f"plan {seed}")
+    hours = rng.choice((2, 3, 4))
+    fair_at = hours * 60 * MINUTE
+    busy = _busy(rng, fair_at)
+    steps = _steps(rng, busy)
+    return Plan(
+        seed=seed,
+        config=_config(rng),
+        manners=Manners(
+            flat_stop=rng.random() < 0.7,
+            flat_stop_code=rng.choice((-4509, -2021, -2022)),
+            one_stop=rng.random() < 0.4,
+            stop_dies=rng.random() < 0.2,
+            countdown_algos=rng.random() < 0.5,
+            exit_notional=rng.random() < 0.3,
+            partial=rng.choice((0.0, 0.1, 0.5)),
+        ),
+        steps=tuple(sorted(steps, key=lambda step: step.at)),
+        fair_at=fair_at,
+        end_at=fair_at + 15 * MINUTE,
+        volatility_bps=rng.choice((4, 10, 20, 35)),
+        busy=(*busy, (fair_at, fair_at + 3 * MINUTE)),
+    )
+
+
+def _config(rng: random.Random) -> Config:
+    levels = rng.choice((1, 2, 3, 4))
+    base = D(rng.choice(("0.002", "0.005", "0.01")))
+    grid = Grid(
+        step_bps=D(rng.choice((20, 35, 60))),
+        levels_long=levels,
+        levels_short=rng.choice((levels, 2)),
+        base_qty=base,
+        tp_steps=D(rng.choice((1, 2, 3))),
+        sl_steps=D(rng.choice((2, 4, 5))),
+        stops=rng.choice(("leg", "leg", "leg+lots")),
+        recenter_trigger_bps=D(rng.choice((100, 200, 400))),
+        max_inventory_usdt=D(rng.choice((1500, 4000, 10000))),
+        manual_position=rng.choice(("refuse", "adopt", "ignore")),
+        warmup_bars=6,
+        bar="5m",
+        max_bar_age_s=900,
+        execution=Execution(maker_only=rng.random() < 0.8),
+        regime=Regime(adx_len=2, ema_fast=2, ema_slow=4, atr_len=2),
+        policy=Policy(kind=rng.choice(("throttled-counter", "core-and-scalp", "symmetric"))),
+        position=Position(max_qty=base * rng.choice((3, 5, 12))),
+    )
+    return Config(
+        grid=(grid,),
+        venue=VenueConfig(
+            environment="testnet", reconcile_interval_s=D(rng.choice((120, 600, 600))), account_poll_s=D(60)
+        ),
+        dead_man=_dead_man(rng),
+        guard=_guards(rng),
+        kill_switch=KillSwitch(action=rng.choice(("flatten", "halt")), cooldown_s=rng.choice((0, 0, 20))),
+        pretrade=Pretrade(
+            max_order_notional_usdt=D(3000),
+            max_leg_notional_usdt=D(rng.choice((2000, 6000, 20000))),
+            max_gross_notional_usdt=D(rng.choice((4000, 12000, 40000))),
+            max_leverage=D(5),
+        ),
+    )
+
+
+# Guards of how often something is told: here that is minutes, and the gateway's own polling is paced.
+OFF = (
+    "stale_market",
+    "stale_account",
+    "spread_depth",
+    "reconcile_mismatch",
+    "clock_skew",
+    "venue_health",
+    "rate_budget",
+)
+
+
+def _dead_man(rng: random.Random) -> DeadMan:
+    """Mostly with long countdowns: a renewal every few seconds would be most of what happens."""
+    kind = rng.random()
+    if kind < 0.2:
+        return DeadMan(enabled=False)
+    return DeadMan() if kind < 0.3 else DeadMan(countdown_s=D(600), renew_s=D(200))
+
+
+def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
+    """All guards but those of `OFF`; limits on money so narrow that jumps of the price trip them now and then."""
+    tables: dict[str, dict[str, object]] = {name: {"type": name} for name in GUARDS}
+    for table in tables.values():
+        table["max_age_s"] = D(400)  # prices come every few minutes
+    for name in OFF:
+        tables[name] = {"type": name, "enabled": False}
+    tables["session_drawdown"]["trip_pct"] = D(rng.choice(("0.3", "1", "5")))
+    tables["session_loss"]["trip_usdt"] = D(rng.choice((60, 300, 1000)))
+    return tuple(tables.values())
+
+
+def _busy(rng: random.Random, until: int) -> tuple[tuple[int, int], ...]:
+    """Minutes in which much happens, with long calm between them."""
+    count = rng.choice((3, 4, 5))
+    slot = until // count
+    windows = []
+    for number in range(count):
+        begin = number * slot + rng.randint(MINUTE, slot // 2)
+        windows.append((begin, begin + rng.randint(2, 6) * MINUTE))
+    return tuple(windows)
+
+
+def _steps(rng: random.Random, busy: tuple[tuple[int, int], ...]) -> list[Step]:
+    """Storms of faults, commands, crashes and acts of the venue; a third of the seeds have mild weather."""
+    steps: list[Step] = []
+
+    def when() -> int:
+        begin, end = rng.choice(busy)
+        return rng.randint(begin, end)
+
+    storms = rng.choice((0, 3, 6, 12))
+    for _ in range(storms):
+        steps.append(_storm(rng, when()))
+    for _ in range(rng.choice((0, 1, 3, 5))):
+        steps.append(Step(when(), "stream", (rng.choice(("drop", "dead", "silent")),)))
+    for _ in range(rng.choice((0, 1, 2))):
+        steps.append(Step(when(), rng.choice(("node_end", "freeze")), (rng.randint(3, 40) * SECOND,)))
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        kind = rng.choice(("slow", "hung", "broken"))
+        steps.append(Step(when(), "disk", (kind, rng.randint(2, 60) * SECOND)))
+    if rng.random() < 0.25:
+        jump_ms = rng.choice((-30_000, -900, 900, 4_000, 30_000))
+        steps.append(Step(when(), "clock", (jump_ms, rng.randint(5, 120) * SECOND)))
+    for _ in range(rng.choice((0, 0, 1, 2, 4, 6))):
+        down_s = rng.choice((1, 3, 10, 60))
+        steps.append(Step(when(), "crash", (rng.randint(1, 60), down_s * SECOND)))
+    for _ in range(rng.choice((0, 2, 4, 8))):
+        steps.append(Step(when(), "venue", _act(rng)))
+    for _ in range(rng.choice((0, 2, 5, 9))):
+        steps += _commands(rng, when())
+    for _ in range(rng.choice((0, 1, 3))):
+        steps.append(Step(when(), "jump", (rng.choice((-700, -300, -120, 120, 300, 700)),)))
+    for _ in range(rng.choice((0, 1, 2))):
+        steps.append(Step(when(), "snapshot"))
+    return steps
+
+
+def _storm(rng: random.Random, at: int) -> Step:
+    kind = rng.choice((*CALLS, *REFUSALS, *STREAM, "slow"))
+    length = rng.randint(2, 90) * SECOND
+    return Step(at, "weather", (kind, rng.choice((0.1, 0.3, 0.6, 1.0)), length))
+
+
+def _act(rng: random.Random) -> tuple:
+    kind = rng.choice(
+        ("adl", "liquidate", "expire", "hand_cancel", "hand_close", "hand_open", "hand_order", "funding",
+         "funding", "transfer", "drop_algo", "drop_algo")
+    )  # fmt: skip
+    return (kind, rng.choice(("LONG", "SHORT")), rng.random())
+
+
+def _commands(rng: random.Random, at: int) -> list[Step]:
+    """A command, and often its opposite a while later, as an operator would."""
+    name = rng.choice(
+        (
+            "pause",
+            "throttle",
+            "stop",
+            "mode",
+            "flatten",
+            "flatten",
+            "kill",
+            "kill",
+            "reconcile",
+            "status",
+            "start",
+        )
+    )
+    leg = rng.choice(("LONG", "SHORT"))
+    number = rng.random()
+    out = [Step(at, "command", (name, leg, number))]
+    later = at + rng.randint(1, 400) * SECOND
+    undo = {"pause": "resume", "stop": "start", "flatten": "resume", "kill": "rearm", "mode": "normal"}
+    if name in undo and rng.random() < 0.7:
+        out.append(Step(later, "command", (undo[name], leg, number)))
+    return out
