@@ -141,8 +141,8 @@ def _uncovered(where: Rig, legs: Sequence[str]) -> list[str]:
 
 def _hold_ends(where: Rig, drill: Drill, found: Found) -> None:
     """It holds while the breach stays, and ends by itself."""
-    if drill.effect == "pause" and drill.guard not in ("loop_lag", "rate_budget", "call_quota"):
-        ends_s = time.monotonic() + STAYS_S  # the breaches of those three are over as soon as they are made
+    if drill.effect == "pause" and not drill.brief:
+        ends_s = time.monotonic() + STAYS_S
         while time.monotonic() < ends_s:
             if any(entry_quantities(where, drill.legs).values()):
                 found.find("entries came back while the breach stayed")

@@ -26,8 +26,8 @@ type Effect = Literal["pause", "throttle", "trim", "halt", "flatten", "restop"]
 class Drill(msgspec.Struct, frozen=True, kw_only=True):
     """One breach. `legs`: those that the action is about. `acts_s`, `clears_s`: bounds in wall seconds.
 
-    `entries` False: the breach is there from the start, so nothing trades until it ends. `rearm` False: by the guard's
-    nature its figure stays in breach, so rearm must be refused.
+    `brief`: the breach is over as soon as it is made. `rearm` False: by the guard's nature its figure stays in breach, so
+    rearm must be refused.
     """
 
     guard: str
@@ -43,6 +43,7 @@ class Drill(msgspec.Struct, frozen=True, kw_only=True):
     acts_s: float = 10.0
     clears_s: float = 45.0
     rearm: bool = True
+    brief: bool = False
 
 
 def jump(*factors: str, pause_s: float = 1.0) -> Deed:
@@ -264,11 +265,11 @@ DRILLS: tuple[Drill, ...] = (
         make=faults({**LISTEN_KEY}, CUT_USER), end=clear, clears_s=30,
     ),
     Drill(
-        guard="reconcile_mismatch", what="an order is gone and nobody said so", effect="pause",
+        guard="reconcile_mismatch", brief=True, what="an order is gone and nobody said so", effect="pause",
         make=unheard_expiry, end=both(clear, reconcile), table={"trip_s": 2}, acts_s=20, clears_s=60,
     ),
     Drill(
-        guard="loop_lag", what="the process stands still for 4 s", effect="pause", make=suspended(4), end=nothing,
+        guard="loop_lag", brief=True, what="the process stands still for 4 s", effect="pause", make=suspended(4), end=nothing,
         table={"clear_s": 6}, clears_s=25,
     ),
     Drill(
@@ -276,11 +277,11 @@ DRILLS: tuple[Drill, ...] = (
         end=post("/skew", ms=0), acts_s=45, clears_s=60,
     ),
     Drill(
-        guard="rate_budget", what="the request weight is used up", effect="pause", make=weight_used, end=nothing,
+        guard="rate_budget", brief=True, what="the request weight is used up", effect="pause", make=weight_used, end=nothing,
         acts_s=15, clears_s=90,
     ),
     Drill(
-        guard="call_quota", what="many calls in ten seconds", effect="pause", make=many_questions, end=nothing,
+        guard="call_quota", brief=True, what="many calls in ten seconds", effect="pause", make=many_questions, end=nothing,
         table={"per_10s": 60, "clear_s": 2}, acts_s=15, clears_s=45,
     ),
     Drill(
