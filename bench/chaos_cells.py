@@ -132,7 +132,7 @@ def back(rig: Rig, row: Row, cell: Cell, ended_s: float) -> None:
 def restarted(rig: Rig, cell: Cell) -> None:
     """Some faults may need a start: a journal that stays unwritten must not end in exit 0."""
     with suppress(ProgramError):
-        rig.wait(lambda: not rig.complaint(), "well again without a start", BY_ITSELF_S)
+        rig.wait(lambda: not rig.journal_trouble(), "written again without a start", BY_ITSELF_S)
         cell.note = "by itself"
         return
     code = rig.bot.program.stop(EXIT_S)
@@ -305,7 +305,7 @@ def starting(rig: Rig, row: Row, cell: Cell) -> None:
     hold(rig, row, began_s, cell)
     end(rig, row)
     ended_s = time.monotonic()
-    if row.restart and rig.alive and rig.complaint():
+    if row.restart and rig.alive and rig.journal_trouble():
         restarted(rig, cell)
     compared_s = rig.compared_s or _when(rig, lambda: bool(rig.ask("status")["reconciled"]), "compared")
     _when(rig, rig.is_ready, "ready")

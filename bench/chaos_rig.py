@@ -304,6 +304,10 @@ class Rig:
         # "not yet" is a removal under way: nothing that went wrong.
         return "" if status["safe"] in ("yes", "not yet") else str(status["safe_reason"])
 
+    def journal_trouble(self) -> bool:
+        """Whether `status` says that the journal is not written."""
+        return any("journal" in str(text) for text in self.ask("status")["wrong"])
+
     # --- both -------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
