@@ -373,6 +373,7 @@ class Oracle:
                 ("entries_gone", entries),
                 ("flat", held),
                 ("dead_man_disarmed", runs),
+                ("exits_at_venue", [leg for leg in held if not self._stops(symbol, leg)]),
             ):
                 if confirmed.get(fact) and wrong:
                     self.fail("a stop tells the truth", f"{symbol} {fact}: {wrong}")

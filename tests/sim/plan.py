@@ -144,7 +144,9 @@ def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
         table["max_age_s"] = D(400)  # prices come every few minutes
     for name in OFF:
         tables[name] = {"type": name, "enabled": False}
-    tables["margin_ratio"]["max_age_s"] = D(2400)  # the account is read every half hour, and at each comparison
+    tables["margin_ratio"]["max_age_s"] = D(
+        2400
+    )  # the account is read every half hour, and at each comparison
     tables["session_drawdown"]["trip_pct"] = D(rng.choice(("0.3", "1", "5")))
     tables["session_loss"]["trip_usdt"] = D(rng.choice((60, 300, 1000)))
     return tuple(tables.values())

@@ -45,6 +45,7 @@ from hedgegridd.state import Machines
 from hedgegridd.stopping import DEAD_MAN_S, OrderlyStop
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.rest import Credentials, VenueCallError
+from hedgegridd.venue.sources import PROVIDER
 from tests.sim.connection import Connection
 from tests.sim.journal import Disk, MemoryJournal, Saved
 from tests.sim.loop import SECOND, Killed, Machine, ProcessClock, ProcessLoop, Time
@@ -165,6 +166,12 @@ class SimGateway(Gateway):
     async def _health_paced(self) -> None:
         while not self._closing.is_set():
             self._sources.tell_health()
+            counted = self._sources._meter.counted(self._mono_ns())
+            self.bus.publish(
+                m.CallsCounted(
+                    provider=PROVIDER, burst=counted.burst, minute=counted.minute, hour=counted.hour
+                )
+            )
             self.bus.publish(m.LoopLagged(lag_ms=Decimal(0)), actor="app")
             await asyncio.sleep(HEALTH_CALM_S if self.process.all_is_well() else HEALTH_S)
 
@@ -300,7 +307,7 @@ class Process:
             self.bus,
             self.waiter,
             flatten=self.world.config.daemon.on_stop == "flatten",
-            disarm=lambda: self._disarm(stages),
+            disarm=self._disarm,
         )
         confirmed = await stages.run("SIGTERM")
         self.world.oracle.stopped(confirmed)
@@ -310,9 +317,7 @@ class Process:
             self.clean = True
         self.dying = True
 
-    async def _disarm(self, stages: OrderlyStop) -> bool:
-        if not stages.confirmed.get("entries_gone"):
-            return False
+    async def _disarm(self) -> bool:
         answer = await self.bus.ask(m.DisarmDeadMan(reason="stopping"), DEAD_MAN_S, actor="app")
         return isinstance(answer, m.Done)
 
