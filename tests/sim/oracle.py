@@ -355,6 +355,8 @@ class Oracle:
     def died(self, process: Process) -> None:
         """It was killed: replaying all it recorded must lead to the state in which it died."""
         self.pending.clear()
+        if process.bus.answers()["doubled"]:
+            self.fail("every command gets exactly one answer", "one got two")
         self.closes.clear()  # what is still on the wire the next process cannot know; the venue refuses the second
         self.disturb()
         if self.world.plan.seed % 2 == 0:  # in the others the next start replays a part of it
