@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.programs import Daemon, Exchange, exchange, running, until, write_config
+from tests.support.programs import (
+    Daemon,
+    Exchange,
+    ProgramError,
+    exchange,
+    running,
+    until,
+    write_config,
+)
 from tests.support.truth import ENTRY_SIDE, LEGS, entries_at, exchange_books, uncovered
 
 pytestmark = pytest.mark.e2e
@@ -139,3 +147,59 @@ def test_a_deleveraging_halts_the_instrument_until_rearm(tmp_path: Path) -> None
         r.wait(lambda: r.guard("venue_action")["level"] == "OK", "the act is over")
         r.ask("rearm", reason="seen", instrument=INSTRUMENT)
         r.wait(lambda: r.entries() > 0, "entries come back")
+
+
+FALLS = [
+    {"type": "session_loss", "trip_usdt": 20},
+    {"type": "peak_drawdown", "trip_pct": Decimal("0.02")},
+    {"type": "daily_loss", "trip_usdt": 20, "action": "flatten"},
+    {"type": "equity_floor", "trip_usdt": 99_970, "cooldown_s": 60},
+    {"type": "margin_ratio", "trip_ratio": Decimal("0.00005")},
+]
+
+
+@pytest.mark.parametrize("guard", FALLS, ids=[str(each["type"]) for each in FALLS])
+def test_each_guard_of_money_ends_flat_at_the_exchange(guard: dict[str, Any], tmp_path: Path) -> None:
+    with rig(tmp_path, [guard]) as r:
+        r.jump("0.975")
+        r.wait(lambda: r.kill_state() == "HALTED", "halted")
+        assert all(r.quantity(leg) == 0 for leg in LEGS)
+        assert exchange_books(r.venue.truth(), SYMBOL).orders == {}
+        status = r.ask("status")
+        assert status["kill_switch"]["cause"].startswith(f"{guard['type']}: "), status["kill_switch"]
+        if guard["type"] == "equity_floor":
+            with pytest.raises(ProgramError, match="cooling down"):
+                r.ask("rearm", reason="too early")
+
+
+def test_guards_of_size_hold_entries_and_let_go_when_the_inventory_is_gone(tmp_path: Path) -> None:
+    guards = [
+        {"type": "leverage", "trip_ratio": Decimal("0.005"), "clear_s": 1},
+        {"type": "exposure", "trip_usdt": 500, "trip_total_usdt": 600, "clear_s": 1},
+        {"type": "position_notional", "trip_leg_usdt": 500, "clear_s": 1},
+        {"type": "slippage", "enabled": False},
+    ]
+    with rig(tmp_path, guards) as r:
+        r.fill("LONG", 2)
+        r.wait(lambda: r.entries() == 0, "entries gone")
+        r.wait(lambda: not uncovered(r.venue.truth(), SYMBOL), "inventory keeps its exits")
+        held = {hold["key"].split(":")[1] for hold in r.ask("guards")["holds"]}
+        assert held == {"leverage", "exposure", "position_notional"}
+        status = r.ask("status")
+        assert (status["state"], status["safe"]) == ("HELD", "yes")
+        assert r.kill_state() == "ARMED"
+        assert r.bot.metrics()["hedgegrid_guard_status"][("guard", "leverage"),] == 3
+        r.ask("flatten", side="both", reason="test")
+        r.ask("resume")
+        r.wait(lambda: r.entries() > 0, "entries come back")
+        assert r.ask("guards")["holds"] == []
+
+
+def test_a_stop_that_the_venue_has_lost_is_placed_anew(tmp_path: Path) -> None:
+    with rig(tmp_path) as r:
+        r.fill("LONG", 2)
+        (stop,) = [each for each in r.venue.truth()["algo_orders"] if each["positionSide"] == "LONG"]
+        r.venue.admin("POST", "/expire", {"symbol": SYMBOL, "algo_id": stop["algoId"]})
+        r.wait(lambda: not uncovered(r.venue.truth(), SYMBOL), "a stop rests again", 5)
+        assert r.guard("stop_missing")["level"] == "OK"
+        assert r.quantity("LONG") > 0
