@@ -1,5 +1,9 @@
 """Guards on the real process: a breach at the paper exchange, what was done about it there, and how it is left."""
 
+import hashlib
+import hmac
+import time
+import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -11,6 +15,7 @@ import pytest
 from tests.support.programs import (
     Daemon,
     Exchange,
+    JsonHttp,
     ProgramError,
     exchange,
     running,
@@ -195,11 +200,32 @@ def test_guards_of_size_hold_entries_and_let_go_when_the_inventory_is_gone(tmp_p
         assert r.ask("guards")["holds"] == []
 
 
-def test_a_stop_that_the_venue_has_lost_is_placed_anew(tmp_path: Path) -> None:
-    with rig(tmp_path) as r:
+def cancel_by_hand(venue: Exchange, algo_id: int) -> None:
+    """Somebody cancels a conditional order in the venue's own app."""
+    stamp = time.time_ns() // 1_000_000
+    query = urllib.parse.urlencode(
+        {"symbol": SYMBOL, "algoId": algo_id, "recvWindow": 60_000, "timestamp": stamp}
+    )
+    signature = hmac.new(venue.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+    public = JsonHttp(venue.rest)
+    path = f"/fapi/v1/algoOrder?{query}&signature={signature}"
+    public.ask("DELETE", path, headers={"X-MBX-APIKEY": venue.key})
+    public.close()
+
+
+def test_a_leg_that_gets_no_stop_any_more_is_closed(tmp_path: Path) -> None:
+    with rig(tmp_path, [{"type": "stop_missing", "trip_s": 4}]) as r:
         r.fill("LONG", 2)
         (stop,) = [each for each in r.venue.truth()["algo_orders"] if each["positionSide"] == "LONG"]
-        r.venue.admin("POST", "/expire", {"symbol": SYMBOL, "algo_id": stop["algoId"]})
-        r.wait(lambda: not uncovered(r.venue.truth(), SYMBOL), "a stop rests again", 5)
-        assert r.guard("stop_missing")["level"] == "OK"
-        assert r.quantity("LONG") > 0
+        refused = {"path": "/fapi/v1/algoOrder", "method": "POST", "status": 400, "code": -4045}
+        r.venue.admin(
+            "POST",
+            "/faults",
+            {"target": "rest", "kind": "status_before", "msg": "Reach max stop order limit.", **refused},
+        )
+        cancel_by_hand(r.venue, stop["algoId"])
+        r.wait(lambda: r.ask("status")["trips"], "a trip")
+        r.wait(lambda: r.quantity("LONG") == 0, "the leg is closed")
+        (trip,) = r.ask("status")["trips"]
+        assert (trip["guard"], trip["action"], trip["leg"]) == ("stop_missing", "flatten", "LONG"), trip
+        assert r.kill_state() == "ARMED", "the other leg's matter it is not"
