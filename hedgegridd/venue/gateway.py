@@ -120,38 +120,32 @@ class Gateway(Actor, Listener):
             self._calls, symbols, self._feeds,
             inflight=self._inflight, teller=self._teller, **clocks,
         )  # fmt: skip
-        self._interlock = Interlock(symbols, enabled=config.dead_man.enabled, **clocks)
+        interlock = Interlock(symbols, enabled=config.dead_man.enabled, **clocks)
         self._orders = Orders(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
-            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=self._interlock,
-            gate=gate,
+            stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=interlock, gate=gate,
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
         self._safety = Safety(
             self._calls, symbols,
-            trading=self._trading, inflight=self._inflight, interlock=self._interlock, **clocks,
+            trading=self._trading, inflight=self._inflight, interlock=interlock, **clocks,
         )  # fmt: skip
         self._key = KeyReader(venue, credentials, self.http, **clocks)
-        self._account_watch = AccountWatch(
-            self._calls, self._grids, self._key, wall_ns=wall_ns, publish=self._out
-        )
+        self._setup = AccountWatch(self._calls, self._grids, self._key, wall_ns=wall_ns, publish=self._out)
         self._on_disk = OnDisk(durable)
         self._trip_id = ""  # of the account's trip that is being carried out
         self._scoped_trips: tuple[str, ...] = ()  # of instruments' and legs' trips that are being carried out
         self._channels = Channels(tuple(symbols))
         self._sources = Sources(
             self._calls, symbols, self._feeds,
-            references=references, user_age_s=self._channels.user_age_s,
-            mono_ns=mono_ns, publish=self._out,
+            references=references, user_age_s=self._channels.user_age_s, mono_ns=mono_ns, publish=self._out,
         )  # fmt: skip
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
         self._causes = Causes()
-        self._polling_income = False
-        self._connected = False
-        self._hurried = False
+        self._connected = self._polling_income = self._hurried = False
         self._closing = asyncio.Event()
         self._watch: Watch | None = None
 
@@ -212,7 +206,7 @@ class Gateway(Actor, Listener):
             doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
-        for work in (*watch.loops(), *self._sources.loops(), self._account_watch.loop()):
+        for work in (*watch.loops(), *self._sources.loops(), self._setup.loop()):
             self._go(work)
         self._out(m.VenueUp(weight_per_minute=self.http.weight_limit))
 
@@ -466,7 +460,7 @@ class Gateway(Actor, Listener):
             _log.warning("entries swept", cancelled=found)
 
     async def _verify_account(self) -> None:
-        await self._account_watch.look()
+        await self._setup.look()
 
     async def _sync_clock(self) -> None:
         try:
