@@ -140,6 +140,7 @@ async def test_while_stopping_new_commands_are_refused_but_not_those_of_safety(v
         "mode": {"leg": "long", "mode": "normal"},
         "flatten": {"side": "both"},
         "rearm": {"reason": "x"},
+        "backup": {"folder": "/nowhere"},
     }
     caller = Caller(actor="me", role=Role.ADMIN, client="me")
     kind = REGISTRY.verbs[verb]

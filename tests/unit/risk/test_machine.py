@@ -146,6 +146,14 @@ def test_a_hold_lasts_for_its_cool_down():
     assert rig.holds == []
 
 
+@pytest.mark.parametrize("action", ["notify", "throttle:0.25", "pause", "halt", "flatten"])
+def test_a_verdict_says_what_its_breach_does(action):
+    rig = Rig(("session_drawdown", {"action": action, "confirm": 1}))
+    (changed,) = of(m.GuardChanged, rig.equity(9000))
+    assert changed.verdict.level in ("CRITICAL", "BLOCK")
+    assert changed.verdict.action == action
+
+
 def test_a_throttle_is_told_with_its_factor_and_a_notice_holds_nothing():
     rig = Rig(("session_drawdown", {"action": "throttle:0.25", "confirm": 1}))
     (changed,) = of(m.HoldsChanged, rig.equity(9400))
