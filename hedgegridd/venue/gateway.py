@@ -140,8 +140,7 @@ class Gateway(Actor, Listener):
         self._channels = Channels(tuple(symbols))
         self._sources = Sources(
             self._calls, symbols, self._feeds,
-            references=references, user_age_s=self._channels.user_age_s,
-            mono_ns=mono_ns, publish=self._out,
+            references=references, user_age_s=self._channels.user_age_s, mono_ns=mono_ns, publish=self._out,
         )  # fmt: skip
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
