@@ -339,6 +339,7 @@ class GridMachine:
             stop=exits.leg_stop_price(leg, state.lots, needs, self.grid, instrument),
             algo_orders=sum(1 for order in self.book.live() if order.algo),
             mono=self.ctx.mono,
+            entries=bool(targets),
         )
 
     def _leg_qty(self, leg: Leg) -> Decimal:

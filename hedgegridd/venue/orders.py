@@ -54,6 +54,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     reducing_s: float = 0.1  # an order that only reduces does not wait longer for the journal
     entry_s: float = 5.0
     stop_answer_s: float = 1.0
+    look_s: float = 1.0  # an entry waits no longer for a look at panic's latch
     waiting: int = 2_000  # orders of an instrument that wait, in each lane
     limited_s: float = (
         2.0  # nothing by the connection after a limit, until our own client knows `Retry-After`
@@ -254,7 +255,7 @@ class Orders:
                     if not problem and waiting.order.client_order_id in lane.waiting:
                         await stops_answered(waiting, self._bounds.stop_answer_s)
                         if self._gate is not None:
-                            await self._gate.looked(waiting.order.instrument, self._bounds.stop_answer_s)
+                            await self._gate.looked(waiting.order.instrument, self._bounds.look_s)
                     order = lanes.take(waiting.order.client_order_id)
                     if order is None:
                         continue  # cancelled or refused meanwhile
@@ -390,6 +391,19 @@ class Orders:
                 await self._calls.cancel(self._symbols[command.instrument], coid)
         except VenueCallError as error:
             self.cancel_failed(command.instrument, coid, error.failure)
+            return
+        if command.algo:
+            # A conditional order fills nothing by itself: the answer is its end. Where the venue takes one stop a leg, the
+            # leg is naked until the next one is placed, and a user stream that is down would tell of this seconds later.
+            self._teller.tell(
+                OrderClosed(
+                    instrument=command.instrument,
+                    client_order_id=coid,
+                    how="CANCELED",
+                    filled_qty=ZERO,
+                    ts_ns=self._calls.http.now_ms() * 1_000_000,
+                )
+            )
 
     def cancel_failed(self, instrument: str, coid: str, failure: Failure) -> None:
         """The answer to a cancel was a failure, from whichever way it went."""
