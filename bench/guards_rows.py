@@ -311,6 +311,7 @@ DRILLS: tuple[Drill, ...] = (
         guard="stop_missing", what="... and new ones are refused", effect="flatten",
         make=both(faults(said({**ALGO, "kind": "status_before", "status": 503, "code": -1008})), stops_cancelled),
         end=clear, table={"trip_s": 5}, acts_s=20,
+        setup=Setup(guards=({"type": "order_errors", "enabled": False},)),
     ),
     Drill(
         guard="venue_action", what="the venue deleverages a leg", effect="halt", make=deleveraged, end=nothing,
