@@ -6,6 +6,7 @@ make a drill long (`clear_s`, `cooldown_s`, windows) are short.
 
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -218,8 +219,8 @@ DRILLS: tuple[Drill, ...] = (
     ),
     Drill(
         guard="liquidation_distance", what="margin leaves the account", effect="flatten",
-        prepare=both(more_long, more_long), make=transfer(-LEFT), end=transfer(LEFT),
-        table={"trip_pct": 98, "pause_pct": 99, "warn_pct": 100}, setup=Setup(venue=SMALL),
+        prepare=both(more_long, more_long), make=transfer(-4_200), end=transfer(4_200),
+        table={"trip_pct": 98, "pause_pct": 99, "warn_pct": 100}, setup=Setup(venue=SMALL, grid={"base_qty": Decimal("0.008"), "levels_short": 1}),
     ),
     Drill(
         guard="leverage", what="margin leaves the account, and comes back", effect="pause", make=transfer(-LEFT),
