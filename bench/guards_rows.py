@@ -178,7 +178,8 @@ def more_long(rig: Rig) -> None:
     for _ in range(2):
         before = rig.quantity("LONG")
         for _ in range(20):  # mark lags behind the last jump, so one may fall short
-            rig.through_entry("LONG")
+            if not rig.through_entry("LONG"):
+                return  # the guard has acted already
             time.sleep(0.7)
             if rig.quantity("LONG") > before:
                 break
