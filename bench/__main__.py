@@ -1,7 +1,7 @@
 """The benchmarks as one table: `python -m bench [--only NAME] [--runs N] [--json FILE]`.
 
 Each figure stands beside its peer of the same run; figures are medians of the runs. One benchmark after the other, so
-that none is the noise of another. The default takes some six minutes; a budget of time ends the suite between two
+that none is the noise of another. The default takes some ten minutes; a budget of time ends the suite between two
 benchmarks, and says which ones it left out.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import bus, control, flatten, journal, life, noise, orders, ticks
+from bench import bus, control, flatten, journal, life, noise, orders, panic, reaction, start, ticks
 from bench.table import MISSED, Row, text
 
 CONTROL_CALLS = 300  # of each front in a run
@@ -28,6 +28,9 @@ SUITE: dict[str, Callable[[int], list[Row]]] = {
     "orders": orders.measure,
     "flatten": flatten.measure,
     "life": life.measure,
+    "start": start.measure,
+    "reaction": reaction.measure,
+    "panic": panic.measure,
 }
 
 
@@ -38,7 +41,7 @@ def main() -> int:
         "--only", choices=list(SUITE), action="append", help="one benchmark; may be given again"
     )
     line.add_argument("--runs", type=int, default=3, help="of each figure (default %(default)s)")
-    line.add_argument("--budget-s", type=float, default=360.0, help="start no benchmark after so long")
+    line.add_argument("--budget-s", type=float, default=900.0, help="start no benchmark after so long")
     line.add_argument("--json", type=Path, metavar="FILE", help="write the rows there as well")
     asked = line.parse_args()
     if asked.runs < 1:

@@ -26,7 +26,6 @@ import uvloop
 
 from bench import rig
 from bench.bus import TICK_COST_NS, TICKS, burn
-from bench.flatten import fill
 from bench.noise import RunDelay
 from bench.orders import Took, first
 from bench.panic import rearmed
@@ -42,6 +41,7 @@ from hedgegridd.risk.settings import settings
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
+from tests.support.truth import ENTRY_SIDE, exchange_books
 
 BTC = "BTCUSDT-PERP.BINANCE"
 BREACHES = 150  # of a run in process
@@ -254,7 +254,7 @@ def in_process(runs: int) -> list[Row]:
 def breach(bot: rig.Bot, leg: str) -> tuple[Took, Took] | None:
     """Fill an entry of the leg: from the fill to the first cancel, and to the trip's end; then rearmed."""
     bot.market.seen()
-    fill(bot, leg)
+    through_nearest(bot, leg)
     bot.wait(lambda: bot.ask("status")["kill_switch"]["state"] == "HALTED", "HALTED", 30)
     notes = bot.market.seen()
     filled = next((note for note in notes if note.kind in ("FILLED", "PARTIALLY_FILLED")), None)
@@ -272,12 +272,25 @@ def breach(bot: rig.Bot, leg: str) -> tuple[Took, Took] | None:
     return cancel, Took(raw_ns / 1e6, max(0, raw_ns - (last.waited_ns - filled.waited_ns)) / 1e6)
 
 
+def through_nearest(bot: rig.Bot, leg: str) -> None:
+    """One jump of the price just through the nearest entry of the leg."""
+    venue = bot.market.venue
+    orders = exchange_books(venue.truth(), rig.SYMBOL).orders.values()
+    prices = [order.price for order in orders if order.leg == leg and order.side == ENTRY_SIDE[leg]]
+    near, past = (max(prices), "0.9998") if leg == "LONG" else (min(prices), "1.0002")
+    last = Decimal(venue.premium_index(rig.SYMBOL)["indexPrice"])
+    factor = near / last * Decimal(past)
+    venue.admin("POST", "/jump", {"symbol": rig.SYMBOL, "factor": f"{factor:.6f}"})
+
+
 def at_exchange(runs: int) -> list[Row]:
     """Rows for each load."""
     rows = []
     with (
         rig.market() as market,
-        rig.bot(market, LEVELS, STEP_BPS, guards=[GUARD], recenter_trigger_bps=2_000) as bot,
+        rig.bot(
+            market, LEVELS, STEP_BPS, guards=[GUARD], recenter_trigger_bps=2_000, tp_steps=3, sl_steps=5
+        ) as bot,
     ):
         market.watch(bot.pid)
         for load in LOADS:

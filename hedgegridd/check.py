@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 
 from hedgegridd.config import Config
 from hedgegridd.config_load import Loaded, load_file
-from hedgegridd.core.check import describe, find_problems
+from hedgegridd.core.check import describe, describe_dead_man, find_problems
 from hedgegridd.errors import ConfigError
 from hedgegridd.model import Instrument
 from hedgegridd.problems import render_all
@@ -63,6 +63,8 @@ def main(argv: Sequence[str]) -> int:
         _say(line)
     if any(problem.severity == "error" for problem in problems):
         return 1
+    for line in settings.describe(loaded.config):
+        _say(line)
     _say(f"{loaded.name} is valid")
     return 0
 
@@ -88,6 +90,7 @@ def _meaning(config: Config, prices: dict[str, Decimal]) -> list[str]:
         lines.append(
             f"[venue] {', '.join(missing)}: to be set before `hedgegridd run`, to what `hedgegridd exchange` prints"
         )
+    lines.append(describe_dead_man(config))
     for grid in config.grid:
         name = grid.instrument
         filters, price = USUAL_FILTERS.get(name), prices.get(name)

@@ -63,7 +63,6 @@ class OrderlyStop:
         self._bus = bus
         self._waiter = waiter
         self._reason = ""
-        self.confirmed: dict[str, bool] = {}  # facts of the stages that are over
         stages = [Stage("entries", "entries_gone", ENTRIES_S, self._entries)]
         if flatten:
             stages.append(Stage("inventory", "flat", FLATTEN_S + 1, self._flatten))
@@ -78,10 +77,13 @@ class OrderlyStop:
     async def run(self, reason: str) -> dict[str, bool]:
         """Which facts the venue has confirmed."""
         self._reason = reason
-        confirmed = self.confirmed
+        confirmed: dict[str, bool] = {}
         for stage in self.stages:
             done = False
             if stage.name == "dead man" and not confirmed["entries_gone"]:
+                _log.error(
+                    "dead_man_not_disarmed", effect="its countdown removes the entries that may still rest"
+                )
                 confirmed[stage.fact] = False
                 continue
             with anyio.move_on_after(stage.deadline_s):

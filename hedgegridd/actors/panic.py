@@ -46,18 +46,22 @@ class PanicActor(Actor):
         self._instruments = tuple(instruments)
         self._folder = folder
         self._durable = durable
+        self._stopped = True
 
     async def start(self) -> None:
         """Begin to look."""
+        self._stopped = False
         self._watch.start(self._found)
 
     async def stop(self) -> None:
         """Look no more."""
+        self._stopped = True
         self._watch.stop()
 
     def _found(self, stamp: Stamp, latch: PanicLatch) -> None:
         _log.critical("panic_latch", by=latch.by, reason=latch.reason, instruments=latch.instruments or "all")
-        self.spawn(self._obey, stamp, latch)
+        if not self._stopped:  # else the next start finds it
+            self.spawn(self._obey, stamp, latch)
 
     async def _obey(self, stamp: Stamp, latch: PanicLatch) -> None:
         await _until(lambda: self._tripped(latch))

@@ -19,6 +19,7 @@ from hedgegridd.messages import (
     DeskView,
     FlattensAnswer,
     FlattenView,
+    GuardsAnswer,
     InstrumentView,
     KillSwitchAnswer,
     LegView,
@@ -48,6 +49,7 @@ class Facts:
     silent: tuple[str, ...] = ()
     dead_man: DeadManAnswer | None = None
     troubles: tuple[str, ...] = ()  # parts of the daemon that broke
+    guards: GuardsAnswer | None = None
 
     @property
     def removing(self) -> tuple[FlattenView, ...]:
@@ -277,13 +279,13 @@ def _told_already(reason: str, facts: Facts) -> bool:
 def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
     """The fourth answer: what a person can do now; empty: nothing."""
     if state == "UNKNOWN":
-        return ("look at the daemon's log", "if it lasts, look at the venue's own app")
+        return ("look at the daemon's log", "if it lasts: hedgegridctl panic")
     if state == "STARTING":
         return ("wait",)
     if state == "HALTED":
         return ways_out(facts.kill, facts.now_ns)
     if state == "TRIPPED":
-        return ("wait: it goes on until the venue reports nothing", "hedgegridctl status")
+        return ("wait: it goes on until the venue reports nothing", "if it hangs: hedgegridctl panic")
     ways = _ways_to_safety(facts, safe)
     if state == "HELD" and facts.desk is not None:
         latched = any(leg.latched and not leg.trip_id for _, leg in facts.legs)
@@ -311,7 +313,7 @@ def _ways_to_safety(facts: Facts, safe: str) -> list[str]:
         venue = facts.venue
         down = facts.desk is not None and "rest" in facts.desk.feeds_down
         if venue is None or not venue.connected or venue.failed_in_a_row or down:
-            return ["wait: the venue is asked again and again", "if it lasts, look at the venue's own app"]
+            return ["wait: the venue is asked again and again", "if it lasts: hedgegridctl panic"]
         return ["hedgegridctl reconcile", "look at the daemon's log"]
     if safe != "no":
         return []

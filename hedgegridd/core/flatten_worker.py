@@ -35,7 +35,8 @@ class LegWork(msgspec.Struct, kw_only=True):
     close_id: str = ""
     asking: bool = False  # its answer was lost: its fate is being asked for
     missing: int = 0  # times the venue said that it does not know the close
-    streamed: Decimal = ZERO  # fills the user stream brought since the last truth that showed inventory
+    held: Decimal = ZERO  # what the last truth that showed inventory said
+    streamed: Decimal = ZERO  # fills the user stream brought since then
     zero_mono_ns: int | None = None  # when the first truth with nothing on the leg was asked
     proof: list[str] = []
     stream_proof: str = ""
@@ -139,10 +140,14 @@ class Worker(msgspec.Struct, kw_only=True):
             return []
         work.streamed += fill.qty
         self.closed[fill.leg.value] = self.closed.get(fill.leg.value, ZERO) + fill.qty
-        if work.qty is None or work.streamed < work.qty:
+        if not work.held or work.streamed < work.held:
             return []
         work.stream_proof = f"{_utc(env.time_ns)} user stream {fill.leg.value} 0"
-        return self._next(env)
+        if work.zero_mono_ns is None:
+            return self._next(env)
+        # The query was first, the stream is late: together they are the proof, there is nothing to wait for.
+        work.proof.insert(0, work.stream_proof)
+        return [*self._proven(work, env), *self._next(env)]
 
     def on_journal_late(self, why: str, env: m.Envelope) -> list[m.Message]:
         """The record of this flatten was not on disk when it began to act: said once, and in the answer."""
@@ -170,6 +175,7 @@ class Worker(msgspec.Struct, kw_only=True):
         out = self._cancel([x.client_order_id for x in plain], env, algo=False)
         if work.qty > 0:
             work.zero_mono_ns = None
+            work.held = work.qty
             work.streamed = ZERO
             work.stream_proof = ""
             return [*out, *self._close(work, env, rules)]
@@ -194,6 +200,9 @@ class Worker(msgspec.Struct, kw_only=True):
         elif truth.asked_mono_ns - work.zero_mono_ns < VERIFY_GAP_NS:
             work.proof.pop()
             return []
+        return self._proven(work, env)
+
+    def _proven(self, work: LegWork, env: m.Envelope) -> list[m.Message]:
         work.flat = True
         return [
             self._say(env, work.leg, f"{work.leg.value} flat, verified"),

@@ -48,12 +48,26 @@ def status(body: Body, paint: Paint) -> list[str]:
         lines.append(
             f"kill   {paint(kill['state'], STATE_COLOURS['HALTED'])} {since}: {kill['cause'] or DASH}"
         )
+    if body.get("guards") is not None:
+        lines.append(_guards_line(body["guards"]))
     for limit in body.get("limits") or []:
         was = limit["configured"] or "not set"
         lines.append(
             f"limit  {limit['name']} {limit['value']} (config: {was}) {limit['reason'] or ''}".rstrip()
         )
     return lines
+
+
+def _guards_line(guards: Body) -> str:
+    text = f"guards {guards['ok']} OK, {guards['off']} off"
+    text += "".join(f", {name} {level}" for name, level in guards["not_ok"].items())
+    nearest = guards["nearest"]
+    if nearest is None:
+        return text
+    unit = f" {nearest['unit']}" if nearest["unit"] else ""
+    return (
+        f"{text}; nearest {nearest['guard']} {_measure(nearest['value'])}/{_measure(nearest['limit'])}{unit}"
+    )
 
 
 def answers(body: Body, paint: Paint) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hedgegridd.errors import JournalBroken
-from hedgegridd.journal.reader import Segment, Walk, segments, torn_bytes
+from hedgegridd.journal.reader import Segment, Walk, lines_of, segments, torn_bytes
 from hedgegridd.journal.record import GENESIS, SCHEMA, decode_header, decode_record, unseal
 
 
@@ -108,20 +108,22 @@ def _highest(left: list[Segment]) -> tuple[int, int]:
     position = max((segment.first_position for segment in left), default=0)
     seq = 0
     for segment in left:
-        with segment.open() as file:
-            for raw in file:
+        try:
+            for _, raw in lines_of(segment):
                 try:
                     record = decode_record(raw.rstrip(b"\n"))
                 except JournalBroken:
                     continue  # a header, or the damage itself
                 position, seq = max(position, record.position), max(seq, record.seq)
+        except JournalBroken:
+            continue  # compressed, and unreadable from there on
     return position, seq
 
 
 def _claimed_end(left: list[Segment]) -> str:
     """The hash the last line claims, for the header that accepts the break; zeros when it claims none."""
-    line = left[-1].last_line() if left else None
     try:
+        line = left[-1].last_line() if left else None
         claimed = unseal(line)[1] if line is not None else GENESIS
     except JournalBroken:
         return GENESIS

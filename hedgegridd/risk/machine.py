@@ -252,6 +252,8 @@ class RiskMachine:
         """
         if isinstance(message, m.KillStateChanged):
             self._kill = message.state
+            if message.state in (KillState.STARTING, KillState.TRIPPED):
+                return []  # nothing is carried out yet
             left = [scope_key(m.Scope())] if message.state is KillState.ARMED else []
         elif isinstance(message, m.TripsChanged):
             known = {scope_key(trip.scope): trip.state for trip in message.trips}

@@ -54,6 +54,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     reducing_s: float = 0.1  # an order that only reduces does not wait longer for the journal
     entry_s: float = 5.0
     stop_answer_s: float = 1.0
+    look_s: float = 1.0  # an entry waits no longer for a look at panic's latch
     waiting: int = 2_000  # orders of an instrument that wait, in each lane
     limited_s: float = (
         2.0  # nothing by the connection after a limit, until our own client knows `Retry-After`
@@ -254,7 +255,7 @@ class Orders:
                     if not problem and waiting.order.client_order_id in lane.waiting:
                         await stops_answered(waiting, self._bounds.stop_answer_s)
                         if self._gate is not None:
-                            await self._gate.looked(waiting.order.instrument, self._bounds.stop_answer_s)
+                            await self._gate.looked(waiting.order.instrument, self._bounds.look_s)
                     order = lanes.take(waiting.order.client_order_id)
                     if order is None:
                         continue  # cancelled or refused meanwhile

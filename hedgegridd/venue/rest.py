@@ -246,9 +246,9 @@ class RestClient:
 
     def weight_used(self) -> Decimal | None:
         """The part of the minute's weight that is used, in [0, 1]; None before the first answer that tells it."""
-        if self.used_weight_1m is None:
+        if self._weight_minute < 0:
             return None
-        if self.now_ms() // 60_000 != self._weight_minute:
+        if self.used_weight_1m is None or self.now_ms() // 60_000 != self._weight_minute:
             return Decimal(0)  # a new minute: nothing of it was used as far as we were told
         return min(Decimal(self.used_weight_1m) / self.weight_limit, Decimal(1))
 

@@ -201,6 +201,15 @@ async def test_random_requests_get_clear_answers_and_break_nothing() -> None:
         assert exchange.venue.engine.truth()["invariant"] == "ok"
 
 
+async def test_limits_are_told_as_they_are_enforced() -> None:
+    for enforced, weight, orders in ((True, 2_400, 300), (False, 1_000_000_000, 1_000_000_000)):
+        async with PaperExchange(Options(rate_limits=enforced)) as exchange, Client(exchange) as client:
+            told = (await client.public("/fapi/v1/exchangeInfo")).body["rateLimits"]
+            limits = {(each["rateLimitType"], each["interval"]): each["limit"] for each in told}
+            assert limits["REQUEST_WEIGHT", "MINUTE"] == weight
+            assert limits["ORDERS", "SECOND"] == orders
+
+
 @pytest.mark.parametrize("path", ["/fapi/v1/time?x=" + "y" * 9_000, "/" + "z" * 9_000])
 async def test_what_cannot_be_read_as_http_is_refused_without_a_traceback(
     path: str, caplog: pytest.LogCaptureFixture

@@ -85,6 +85,33 @@ def test_stopped_its_entries_go_and_back_again_it_compares_covers_and_only_then_
         assert bot.control.ask("status")["kill_switch"]["state"] == "ARMED"
 
 
+def test_back_again_nothing_enters_before_the_books_were_compared(tmp_path: Path) -> None:
+    with market(tmp_path) as (venue, config), running(config) as bot:
+        trading(venue, bot)
+        bot.program.process.send_signal(signal.SIGSTOP)
+        try:
+            until(lambda: not resting(venue)[Purpose.ENTRY], "entries are gone", COUNTDOWN_S + 3)
+            unread = {"target": "rest", "kind": "status_before", "path": "/fapi/v3/positionRisk"}
+            venue.admin("POST", "/faults", {**unread, "status": 503})
+        finally:
+            bot.program.process.send_signal(signal.SIGCONT)
+        back = time.monotonic()
+        seen: Counter[Purpose] = Counter()
+
+        def ten_seconds() -> bool:  # more than a bar of this market: the desk wants its rungs back
+            seen.update(resting(venue))
+            return time.monotonic() > back + 10
+
+        until(ten_seconds, "ten seconds", 15, bot.program)
+        assert seen[Purpose.ENTRY] == 0
+        assert seen[Purpose.STOP], "exits are nobody's to hold back"
+        status = bot.control.ask("status")
+        assert any("dead-man switch" in str(hold["cause"]) for hold in status["holds"]), status["holds"]
+        venue.admin("DELETE", "/faults")
+        until(lambda: resting(venue)[Purpose.ENTRY], "it trades again", 75, bot.program)
+        assert switch(bot)["state"] == "armed"
+
+
 def test_unwell_but_alive_its_entries_go_and_exits_are_there_when_the_countdown_has_passed(
     tmp_path: Path,
 ) -> None:

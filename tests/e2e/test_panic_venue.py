@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -14,8 +15,8 @@ from hedgegridd import messages as m
 from hedgegridd.model import LEGS, Leg, OrderKind, OrderTag, Purpose, client_order_id
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.rest import Credentials, RestClient
-from tests.support.panic import panic
-from tests.support.programs import Exchange, RunConfig, exchange, write_config
+from tests.support.panic import Panicking, panic
+from tests.support.programs import Exchange, RunConfig, exchange, until, write_config
 from tests.support.truth import exchange_books
 
 pytestmark = pytest.mark.e2e
@@ -192,6 +193,17 @@ def test_a_venue_that_is_down_fails_at_the_deadline_and_not_before(tmp_path: Pat
         assert set(done.facts["residuals"].values()) == {"unknown"}
         assert done.facts["after_s"] >= 2
         assert any("cannot connect" in line for line in done.facts["stages"])
+
+
+def test_an_interrupted_one_says_that_nothing_is_verified(tmp_path: Path) -> None:
+    with stocked(tmp_path, BTC) as (venue, config):
+        venue.admin("POST", "/faults", {**ANY, "kind": "hang"})
+        running = Panicking(config)
+        until((tmp_path / "state" / "panic.latch").exists, "the latch", 20)
+        running.process.send_signal(signal.SIGINT)
+        said, _ = running.process.communicate(timeout=20)
+        assert running.process.returncode == 5
+        assert b"INTERRUPTED" in said
 
 
 @pytest.mark.parametrize("kind", ["missing", "a file in its place"])

@@ -30,17 +30,13 @@ from hedgegridd.config import Config
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.dead_man import DeadMan
-from hedgegridd.core.desk import WAKE_VIEW, Desk
-from hedgegridd.core.flatten import Flattener
-from hedgegridd.core.kill_switch import KillSwitch
+from hedgegridd.core.desk import WAKE_VIEW
 from hedgegridd.core.pauses import SOURCE as PAUSES
 from hedgegridd.core.pauses import Pauses
 from hedgegridd.core.reconciler import Reconciler
 from hedgegridd.errors import ActorFault, HedgegridError
 from hedgegridd.model import parse_client_order_id
 from hedgegridd.risk.machine import SOURCE as GUARDS
-from hedgegridd.risk.machine import RiskMachine
-from hedgegridd.risk.settings import settings
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.scheduler import Fault
@@ -50,7 +46,7 @@ from hedgegridd.venue.rest import Credentials, VenueCallError
 from tests.sim.connection import Connection
 from tests.sim.journal import Disk, MemoryJournal, Saved
 from tests.sim.loop import SECOND, Killed, Machine, ProcessClock, ProcessLoop, Time
-from tests.sim.network import Session, Stream, Wire
+from tests.sim.network import Stream, Wire
 
 EPOCH = "s1m"
 HOLD_SOURCES = (GUARDS, PAUSES, DEAD_MAN)  # as in app.py
@@ -66,14 +62,7 @@ POLL_S = 1_800.0  # of account and clock, whose answers nobody waits for
 
 def new_machines(config: Config) -> Machines:
     """Machines that know nothing yet."""
-    symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
-    return Machines(
-        Desk(config, EPOCH, hold_sources=HOLD_SOURCES),
-        KillSwitch(config.kill_switch, HOLD_SOURCES),
-        Flattener(symbols, EPOCH),
-        RiskMachine(settings(config), symbols),
-        DeadMan(config),
-    )
+    return Machines.of(config, EPOCH, HOLD_SOURCES)
 
 
 class Ear(Actor):
@@ -89,6 +78,7 @@ class Ear(Actor):
         m.EntriesGone,
         m.FlattenFinished,
         m.VenueTruth,
+        m.TripsChanged,
     )
 
     def __init__(self, hear: Callable[[m.Message], None]) -> None:
@@ -245,7 +235,7 @@ class Process:
             mono_ns=self.clock.mono_ns,
         )
         self.gateway.process = self
-        self.gateway.http._session = Session(self.wire)
+        self.gateway.http._transport = self.wire
         self.actors: list[Actor] = [
             Ear(self._heard),
             BootActor(self.boot),
@@ -365,7 +355,9 @@ class Process:
             return None
 
     def save(self) -> None:
-        """A snapshot as of now, on disk once the journal is durable to its position."""
+        """A snapshot as of now, on disk once the journal is durable to its position; not amid a removal, as in app."""
+        if not self.machines.at_rest():
+            return
         saved = Saved(self.machines.snapshot(), self.journal.position, self.bus.next_seq)
         self.loop.spawn(self._save(saved))
 

@@ -117,7 +117,7 @@ class World:
     # ------------------------------------------------------------------------------------------------- steps
 
     def _do(self, step: Step) -> None:
-        if self.time.now >= self.plan.fair_at and step.kind not in ("command",):
+        if self.time.now >= self.plan.fair_at and step.kind != "command":
             return
         self.note(f"== {step.kind} {step.args}")
         self.trouble()
@@ -252,6 +252,19 @@ class World:
             "normal": m.SetMode(leg=None, mode=LegMode.NORMAL),
             "flatten": m.Flatten(legs=LEGS if number < 0.5 else (side,), reason="operator"),
             "kill": m.Kill(reason="operator", action=(None, "halt", "flatten")[int(number * 3)]),
+            "kill_leg": m.Kill(
+                reason="operator",
+                action=("halt", "flatten")[int(number * 2)],
+                instrument=self.market.instrument,
+                legs=(side,) if number < 0.7 else (),
+            ),
+            "rearm_leg": m.Rearm(reason="all is well", instrument=self.market.instrument),
+            "trim": m.TrimLeg(
+                instrument=self.market.instrument,
+                leg=side,
+                share=D(round(number, 2)) or D(1),
+                reason="operator",
+            ),
             "rearm": m.Rearm(reason="all is well"),
             "reconcile": m.Reconcile(cause="operator"),
             "status": m.GetStatus(),

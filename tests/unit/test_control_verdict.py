@@ -351,7 +351,7 @@ def test_an_announced_pause_is_nothing_wrong() -> None:
         (
             scoped(KillState.TRIPPED),
             "BTCUSDT LONG: halt is under way by T-17 (repeated_execution): ten losses",
-            ("wait: it goes on until the venue reports nothing", "hedgegridctl status"),
+            ("wait: it goes on until the venue reports nothing", "if it hangs: hedgegridctl panic"),
         ),
     ],
 )

@@ -281,6 +281,13 @@ def test_resume_says_what_may_enter_again() -> None:
     assert render("resume", {"outcome": "done"}, Paint(on=False)) == ["nothing was paused or latched", "done"]
 
 
+def test_status_ends_with_the_guards(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(daemon, "status") == ctl.DONE
+    lines = capsys.readouterr().out.splitlines()
+    told = "guards 1 OK, 1 off, spread_depth BLOCK, leverage WARN; nearest spread_depth 132/100 bps"
+    assert told in lines
+
+
 def test_guards_are_shown_the_worst_first(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(daemon, "guards") == ctl.DONE
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]

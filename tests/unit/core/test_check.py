@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from hedgegridd import config
-from hedgegridd.core.check import describe, find_problems, leg_stop
+from hedgegridd.core.check import describe, describe_dead_man, find_problems, leg_stop
 from hedgegridd.model import Instrument, Leg
 from hedgegridd.problems import Problem
 
@@ -535,3 +535,11 @@ def test_an_environment_that_its_addresses_belie_is_warned_of(environment: str, 
     ]
     assert [each.severity for each in found] == (["warning"] if said else [])
     assert not said or said in found[0].text
+
+
+def test_the_dead_man_switch_in_words() -> None:
+    seven = tuple(grid(instrument=f"A{number}USDT-PERP") for number in range(7))
+    assert "70 s after this host falls silent" in describe_dead_man(config.Config(grid=seven))
+    assert "every 17.5 s" in describe_dead_man(config.Config(grid=seven))
+    off = config.Config(grid=(grid(),), dead_man=config.DeadMan(enabled=False))
+    assert "off" in describe_dead_man(off)

@@ -271,6 +271,54 @@ def test_an_order_in_flight_keeps_the_leg_from_being_called_flat():
     assert {x.leg for x in of(m.LegFlat, play.feed.log)} == set(LEGS)
 
 
+def late_fill(leg, qty):
+    return m.Fill(
+        instrument=BTC,
+        leg=leg,
+        client_order_id="c",
+        venue_order_id="1",
+        trade_id=f"late-{leg}-{qty}",
+        side=leg.exit_side,
+        price=Decimal(100),
+        qty=Decimal(qty),
+        commission=Decimal(0),
+        commission_asset="USDT",
+        maker=False,
+        ts_ns=1,
+    )
+
+
+def test_a_stream_that_is_later_than_the_query_completes_the_proof_at_once():
+    play = Play(stream=False).stock(long="3", short="2")
+    asked, out = play.start(instrument=BTC)
+    play.settle(out)
+    assert not play.answers(), "one query alone is no proof"
+    before_ns = play.feed.mono_ns
+    play.feed(late_fill(Leg.LONG, "3"))
+    play.feed(late_fill(Leg.SHORT, "2"))
+    assert play.feed.mono_ns == before_ns
+    (answer,) = play.answers()
+    assert (answer.to, answer.verified) == (asked, True)
+    assert ["stream" in line for line in answer.proof] == [True, False, True, False]
+
+
+@pytest.mark.parametrize(("leg", "qty"), [(Leg.LONG, "2.9"), (Leg.SHORT, "0.1")])
+def test_a_late_fill_that_does_not_close_the_leg_proves_nothing(leg, qty):
+    play = Play(stream=False).stock(long="3", short="2")
+    _, out = play.start(instrument=BTC)
+    play.settle(out)
+    play.feed(late_fill(leg, qty))
+    assert not of(m.LegFlat, play.feed.log)
+
+
+def test_a_fill_of_a_leg_that_never_showed_inventory_proves_nothing():
+    play = Play(stream=False).stock(long="0", short="0")
+    _, out = play.start(instrument=BTC)
+    play.settle(out)
+    play.feed(late_fill(Leg.LONG, "1"))
+    assert not of(m.LegFlat, play.feed.log)
+
+
 def test_without_the_stream_two_queries_half_a_second_apart_are_needed():
     play = Play(stream=False).stock(long="0", short="0")
     play.venue.orders.clear()
