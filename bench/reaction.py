@@ -187,29 +187,34 @@ class Due(NamedTuple):
     excused_ns: int = 0
 
 
-async def until(due_ns: int, delay: RunDelay) -> Due:
-    """Let the loop turn until then."""
-    waited_ns = delay.ns()
-    while (now_ns := time.perf_counter_ns()) < due_ns:
-        waited_ns = delay.ns()
-        await asyncio.sleep(0)  # timers of the loop are too coarse
-    return Due(due_ns, min(now_ns - due_ns, delay.ns() - waited_ns))
+class Turns:
+    """Lets the loop turn until a moment, and knows what of its being late the process has waited for a core."""
+
+    def __init__(self, delay: RunDelay) -> None:
+        self._delay = delay
+        self._in_time_ns = delay.ns()  # waits until the last turn that was in time
+
+    async def until(self, due_ns: int) -> Due:
+        while (now_ns := time.perf_counter_ns()) < due_ns:
+            self._in_time_ns = self._delay.ns()
+            await asyncio.sleep(0)  # timers of the loop are too coarse
+        return Due(due_ns, min(now_ns - due_ns, self._delay.ns() - self._in_time_ns))
 
 
-async def under(load: str, desk: Desk | BareLoop, number: int, delay: RunDelay) -> Due:
+async def under(load: str, desk: Desk | BareLoop, number: int, turns: Turns) -> Due:
     """When the breach is due, with the ticks of the load before and behind it."""
     now_ns = time.perf_counter_ns()
     if load == LOADS[0]:
         return Due(now_ns)
     if load == LOADS[1]:
         for n in range(BEFORE_NS * rig.TICKS_PER_S // 1_000_000_000):
-            await until(now_ns + n * 1_000_000_000 // rig.TICKS_PER_S, delay)
+            await turns.until(now_ns + n * 1_000_000_000 // rig.TICKS_PER_S)
             desk.bus.publish(Quote(n=n))
-        return await until(now_ns + BEFORE_NS, delay)
+        return await turns.until(now_ns + BEFORE_NS)
     for n in range(TICKS):
         desk.bus.publish(Quote(n=n))
     into_ns = TICKS * TICK_COST_NS * (number % SPREAD) // SPREAD
-    return await until(time.perf_counter_ns() + into_ns, delay)
+    return await turns.until(time.perf_counter_ns() + into_ns)
 
 
 async def reactions(load: str, make: Callable[[], Desk | BareLoop], count: int) -> list[float]:
@@ -220,7 +225,7 @@ async def reactions(load: str, make: Callable[[], Desk | BareLoop], count: int) 
     for number in range(count):
         desk = make()
         await desk.armed()
-        due = await under(load, desk, number, delay)
+        due = await under(load, desk, number, Turns(delay))
         waited = delay.ns()
         took_ns = await desk.react() - due.at_ns
         times.append(max(0, took_ns - due.excused_ns - (delay.ns() - waited)) / 1e6)
