@@ -14,7 +14,7 @@ PIP = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 NO_PIP = echo "The packages could not be installed (pip's reason stands above): where no package index can be reached," \
 	"name one that can be in PIP_INDEX_URL, or a folder of downloaded wheels by PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR." >&2; exit 1
 
-.PHONY: help demo test lint bench properties simulate format venv clean
+.PHONY: help demo test lint bench chaos properties simulate format venv clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -58,6 +58,9 @@ test: lint ## lint, all tests, branch coverage of core and runtime
 
 bench: $(VENV)/.bench ## benchmarks, each beside its peer in the same run (ONLY=name RUNS=n)
 	$(PY) -m bench $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))
+
+chaos: $(VENV)/.dev ## each fault in each phase on the real processes (ONLY="row row/phase"); all of it: an hour and a half
+	$(PY) -m bench.chaos $(foreach cell,$(ONLY),--only $(cell))
 
 properties: $(VENV)/.dev ## 10,000 random runs of the paper exchange's invariants (about two minutes)
 	HEDGEGRIDD_EXAMPLES=$${HEDGEGRIDD_EXAMPLES:-10000} $(PY) -m pytest tests/property/test_exchange_invariants.py

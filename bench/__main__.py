@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import bus, control, flatten, journal, life, noise, orders, panic, reaction, ticks
+from bench import bus, control, flatten, journal, life, noise, orders, panic, reaction, start, ticks
 from bench.table import MISSED, Row, text
 
 CONTROL_CALLS = 300  # of each front in a run
@@ -28,6 +28,7 @@ SUITE: dict[str, Callable[[int], list[Row]]] = {
     "orders": orders.measure,
     "flatten": flatten.measure,
     "life": life.measure,
+    "start": start.measure,
     "reaction": reaction.measure,
     "panic": panic.measure,
 }

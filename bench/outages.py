@@ -33,17 +33,19 @@ from tests.support.truth import daemon_books, differences, entries_at, exchange_
 SYMBOL = "BTCUSDT"
 BACK_S = 90.0  # for everything to be right again; the connection's own retries are up to 30 s apart
 SAID_S = 15.0
+NOTICED_S = 3.0  # an exchange that is away for longer must be missed while it is away
 
 
 class Venue:
     """An exchange on fixed ports whose state is kept, so that it can be killed and started again."""
 
-    def __init__(self, folder: Path, seed: int, speed: int) -> None:
+    def __init__(self, folder: Path, seed: int, speed: int, more: Sequence[str] = ()) -> None:
+        """`more` arguments of `hedgegridd exchange` beside those."""
         self._folder = folder
         self._count = 0
         self._arguments = ["--state", str(folder / "exchange.db"), "--seed", str(seed), "--speed", str(speed)]
         self._arguments += ["--tick-rate", "0.5", "--no-rate-limits"]
-        self._arguments += ["--port", str(free_port()), "--admin-port", str(free_port())]
+        self._arguments += ["--port", str(free_port()), "--admin-port", str(free_port()), *more]
         self.now: Exchange = self._start()
 
     def _start(self) -> Exchange:
@@ -69,9 +71,9 @@ class Venue:
 
 
 @contextmanager
-def kept_venue(folder: Path, seed: int, speed: int) -> Iterator[Venue]:
+def kept_venue(folder: Path, seed: int, speed: int, more: Sequence[str] = ()) -> Iterator[Venue]:
     """The venue, stopped at the end."""
-    venue = Venue(folder, seed, speed)
+    venue = Venue(folder, seed, speed, more)
     try:
         yield venue
     finally:
@@ -159,9 +161,23 @@ class Drill:
         began = time.monotonic()
         if seconds > SAID_S:
             self.said(what, unsafe=True)
+        elif seconds > NOTICED_S:
+            self.missed(what, began + seconds)
         time.sleep(max(0.0, seconds - (time.monotonic() - began)))
         self.venue.start()
         self.back(what)
+
+    def missed(self, what: str, until_s: float) -> None:
+        """In a short outage as well: wrong is said, and `safe` is not yes, before it is over."""
+        said = unsafe = False
+        while time.monotonic() < until_s and not (said and unsafe):
+            status = self.bot.control.ask("status")
+            said, unsafe = said or bool(status["wrong"]), unsafe or status["safe"] != "yes"
+            time.sleep(0.05)
+        if not said:
+            self.findings.append(f"{what}: nothing was said to be wrong while the exchange was away")
+        if not unsafe:
+            self.findings.append(f"{what}: it was called safe all the while the exchange was away")
 
     def fault(self, what: str, seconds: float, *rules: dict[str, object]) -> None:
         """Rules in force for a while; `cut` acts are done once."""

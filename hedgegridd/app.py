@@ -211,11 +211,6 @@ class Daemon:
 
     async def _disarm_dead_man(self) -> bool:
         """Whether the venue has confirmed that no countdown will strip the exits that stay."""
-        if not self.orderly_stop.confirmed.get("entries_gone"):
-            _log.error(
-                "dead_man_not_disarmed", effect="its countdown removes the entries that may still rest"
-            )
-            return False
         answer = await self.bus.ask(m.DisarmDeadMan(reason="stopping"), DEAD_MAN_S, actor="app")
         if isinstance(answer, m.Refused):
             _log.error("dead_man_not_disarmed", error=answer.reason)

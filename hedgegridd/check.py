@@ -63,6 +63,8 @@ def main(argv: Sequence[str]) -> int:
         _say(line)
     if any(problem.severity == "error" for problem in problems):
         return 1
+    for line in settings.describe(loaded.config):
+        _say(line)
     _say(f"{loaded.name} is valid")
     return 0
 

@@ -5,6 +5,7 @@ told of the restart, which settles what that means to it (an open trip is finish
 """
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Protocol
 
 import msgspec
@@ -43,7 +44,9 @@ class Machine(Protocol):
         ...
 
 
-_configs = msgspec.json.Encoder(decimal_format="string")
+# Guards' tables are not typed: numbers must come back as the numbers that the file had, exactly.
+_configs = msgspec.json.Encoder(decimal_format="number")
+_kept_configs = msgspec.json.Decoder(Config, float_hook=Decimal)
 _messages = msgspec.json.Decoder(m.Journaled)
 
 
@@ -81,7 +84,7 @@ class Machines:
         symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
         made = cls(
             Desk(config, epoch, hold_sources=hold_sources),
-            KillSwitch(config.kill_switch, hold_sources),
+            KillSwitch(config.kill_switch, hold_sources, tuple(symbols)),
             Flattener(symbols, epoch),
             RiskMachine(settings(config), symbols),
             DeadMan(config),
@@ -171,7 +174,7 @@ def config_of(kept: msgspec.Raw) -> Config:
         JournalBroken: it is not of this version's vocabulary.
     """
     try:
-        return msgspec.json.decode(kept, type=Config)
+        return _kept_configs.decode(kept)
     except msgspec.DecodeError as error:
         raise JournalBroken(f"the session's config is not of this version's vocabulary: {error}") from error
 

@@ -28,6 +28,8 @@ TIMEOUT_STOP_S = 240.0
 JOURNAL_CLOSE_S = 10.0  # its own deadline, and the last snapshot
 ENTRIES_S = 15.0
 FLATTEN_S = 30.0
+EXITS_S = 10.0
+EXITS_LOOK_S = 0.1
 DEAD_MAN_S = 10.0  # a renewal whose answer was lost is waited for
 BOOKS_S = 5.0
 COMPARISONS = 3  # at most, within BOOKS_S
@@ -61,10 +63,11 @@ class OrderlyStop:
         self._bus = bus
         self._waiter = waiter
         self._reason = ""
-        self.confirmed: dict[str, bool] = {}  # facts of the stages that are over
         stages = [Stage("entries", "entries_gone", ENTRIES_S, self._entries)]
         if flatten:
             stages.append(Stage("inventory", "flat", FLATTEN_S + 1, self._flatten))
+        else:
+            stages.append(Stage("inventory", "exits_at_venue", EXITS_S, self._exits))
         if disarm is not None:
             stages.append(Stage("dead man", "dead_man_disarmed", DEAD_MAN_S, disarm))
         stages.append(Stage("books", "books_agree_with_venue", BOOKS_S, self._books))
@@ -74,10 +77,13 @@ class OrderlyStop:
     async def run(self, reason: str) -> dict[str, bool]:
         """Which facts the venue has confirmed."""
         self._reason = reason
-        confirmed = self.confirmed
+        confirmed: dict[str, bool] = {}
         for stage in self.stages:
             done = False
             if stage.name == "dead man" and not confirmed["entries_gone"]:
+                _log.error(
+                    "dead_man_not_disarmed", effect="its countdown removes the entries that may still rest"
+                )
                 confirmed[stage.fact] = False
                 continue
             with anyio.move_on_after(stage.deadline_s):
@@ -105,6 +111,17 @@ class OrderlyStop:
         command = m.Flatten(legs=LEGS, reason=f"stop: {self._reason}", deadline_s=FLATTEN_S)
         answer = await self._bus.ask(command, FLATTEN_S + 1, actor="app")
         return isinstance(answer, m.FlattenAnswer) and answer.verified
+
+    async def _exits(self) -> bool:
+        """Whether inventory that stays has its stop and its take-profits at the venue: one may have been lost on the way."""
+        while True:
+            answer = await self._bus.ask(m.GetStatus(), EXITS_S, actor="app")
+            if not isinstance(answer, m.StatusAnswer):
+                return False
+            if not answer.view.unsettled:
+                return True
+            _log.info("stop_waits", stage="inventory", unsettled=list(answer.view.unsettled))
+            await anyio.sleep(EXITS_LOOK_S)
 
     async def _books(self) -> bool:
         """Whether the venue's last word is what our books say.

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from hedgegridd import __version__
 from hedgegridd import messages as m
+from hedgegridd.core.utilization import utilization
 from hedgegridd.model import ZERO, KillState, Leg
 
 BILLION = 1_000_000_000
@@ -223,16 +224,6 @@ def guard_families(answer: m.GuardsAnswer) -> Iterator[Metric]:
         "Value over limit; limit over value where the limit is a floor.",
         [({"guard": name}, value) for name, value in used.items()],
     )
-
-
-def utilization(verdict: m.GuardVerdict) -> Decimal | None:
-    """How much of a guard's limit is used up, 1 at the limit; None: not known, or nothing is measured."""
-    value, limit = verdict.value, verdict.limit
-    if value is None or not limit:
-        return None
-    if verdict.warn is not None and verdict.warn > limit:  # a floor or a distance
-        return limit / value if value > ZERO else None
-    return max(value / limit, ZERO)
 
 
 def daemon_families(

@@ -28,6 +28,8 @@ def words(message: m.Message) -> str:
             return "latched: " + ("; ".join(_trip(trip) for trip in e.trips) or "no instrument and no leg")
         case m.HoldsChanged() as e:
             return f"{e.source} hold: " + ("; ".join(_hold(hold) for hold in e.holds) or "nothing")
+        case m.GuardChanged() as e:
+            return _guard(e)
         case m.FlattenProgress() as e:
             return f"{e.flatten_id} {e.after_s} s {e.what}"
         case m.LegFlat() as e:
@@ -63,6 +65,13 @@ def _hold(hold: m.Hold) -> str:
     return f"{_scope(hold.scope)} {hold.action}{factor} by {hold.key}: {hold.cause}"
 
 
+def _guard(change: m.GuardChanged) -> str:
+    verdict = change.verdict
+    level = verdict.level if verdict.level == change.previous else f"{change.previous} -> {verdict.level}"
+    told = f"guard {verdict.guard} of {_scope(verdict.scope)}: {level}"
+    return "; ".join(each for each in (told, verdict.message, change.did and f"did {change.did}") if each)
+
+
 def _scope(scope: m.Scope) -> str:
     named = " ".join(each for each in (scope.instrument, scope.leg) if each)
     return named or "account"
@@ -79,6 +88,7 @@ class RecentActor(Actor):
         m.KillStateChanged,
         m.TripsChanged,
         m.HoldsChanged,
+        m.GuardChanged,
         m.FlattenProgress,
         m.LegFlat,
         m.OrderRejected,

@@ -19,6 +19,7 @@ from hedgegridd.messages import (
     DeskView,
     FlattensAnswer,
     FlattenView,
+    GuardsAnswer,
     InstrumentView,
     KillSwitchAnswer,
     LegView,
@@ -48,6 +49,7 @@ class Facts:
     silent: tuple[str, ...] = ()
     dead_man: DeadManAnswer | None = None
     troubles: tuple[str, ...] = ()  # parts of the daemon that broke
+    guards: GuardsAnswer | None = None
 
     @property
     def removing(self) -> tuple[FlattenView, ...]:
@@ -297,6 +299,11 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
             ways.append("hedgegridctl throttle 1")
         if any("trading is stopped" in item.why_no_entries for item in facts.desk.instruments):
             ways.append("hedgegridctl start")  # not for `enabled = false`: only the config can change that
+        if any("not ours" in why for item in facts.desk.instruments for why in item.why_no_entries):
+            ways += [
+                "close what is not ours, by hand or by flatten",
+                'or say manual_position = "adopt" or "ignore"',
+            ]
     return tuple(ways)
 
 

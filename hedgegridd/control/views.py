@@ -3,9 +3,11 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from hedgegridd.core.utilization import utilization
 from hedgegridd.messages import (
     DeskView,
     FlattenView,
+    GuardsAnswer,
     GuardVerdict,
     InstrumentView,
     KillSwitchAnswer,
@@ -241,6 +243,30 @@ def order(view: OrderView, now_ns: int) -> dict[str, object]:
         "status": view.status.value,
         "algo": view.algo,
         "age_s": age_s(view.created_ns, now_ns),
+    }
+
+
+def guards(view: GuardsAnswer | None) -> dict[str, object] | None:
+    """How many guards are OK and off, those that are not OK, and the one nearest its limit; None: no answer."""
+    if view is None:
+        return None
+    bad = {each.guard: each.level for each in view.verdicts if each.level != "OK"}
+    names = {each.guard for each in view.verdicts}
+    known = [(share, each) for each in view.verdicts if (share := utilization(each)) is not None]
+    nearest = max(known, key=lambda item: item[0], default=None)
+    return {
+        "ok": len(names - bad.keys()),
+        "off": len(view.off),
+        "not_ok": bad,
+        "nearest": None
+        if nearest is None
+        else {
+            "guard": nearest[1].guard,
+            "value": exact(nearest[1].value),
+            "limit": exact(nearest[1].limit),
+            "unit": nearest[1].unit,
+            "used": number(nearest[0]),
+        },
     }
 
 

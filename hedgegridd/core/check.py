@@ -150,12 +150,12 @@ def _dead_man(cfg: config.Config) -> Iterator[Problem]:
             text="countdown_s must be longer than twice renew_s: one lost renewal would cancel every order",
             note=f"above {2 * switch.renew_s:f}",
         )
-    found = plan(switch, len(cfg.grid), VENUE_WEIGHT)
+    found = plan(switch, sum(grid.enabled for grid in cfg.grid), VENUE_WEIGHT)
     if found.renew_ns > switch.renew_s * SECOND_NS:
         yield Problem(
             severity="warning",
             path=("dead_man", "renew_s"),
-            text=f"{len(cfg.grid)} symbols are renewed every {found.renew_ns / SECOND_NS:g} s only, "
+            text=f"{sum(grid.enabled for grid in cfg.grid)} symbols are renewed every {found.renew_ns / SECOND_NS:g} s only, "
             f"with a countdown of {found.countdown_ns / SECOND_NS:g} s",
             note="more would use over 10 % of the venue's request weight",
         )
@@ -321,7 +321,7 @@ def describe_dead_man(cfg: config.Config) -> str:
     switch = cfg.dead_man
     if not switch.enabled:
         return "Dead-man switch off: when this host falls silent, every order stays at the venue as it is."
-    found = plan(switch, len(cfg.grid), VENUE_WEIGHT)
+    found = plan(switch, sum(grid.enabled for grid in cfg.grid), VENUE_WEIGHT)
     seconds, every = found.countdown_ns / SECOND_NS, found.renew_ns / SECOND_NS
     return (
         f"Dead-man switch: {seconds:g} s after this host falls silent the venue cancels entries and take-profits, "

@@ -31,6 +31,7 @@ DESK_GRACE_NS = 5 * SECOND_NS
 COMPARED_LEAST_NS = 10 * SECOND_NS
 RETRY_NS = SECOND_NS
 RETRY_MAX_NS = 10 * SECOND_NS
+COMPARE_RETRY_MAX_NS = 30 * SECOND_NS
 STRAY_MARGIN_NS = SECOND_NS  # beyond recvWindow: a call without an answer cannot arrive after it
 SOURCE = "dead_man"
 
@@ -41,6 +42,8 @@ class DeadMan:
     def __init__(self, config: Config) -> None:
         self._config = config.dead_man
         self._instruments = tuple(grid.instrument_id for grid in config.grid)
+        # A grid that is switched off has no entries: a countdown would only endanger what exits it has left.
+        self._traded = frozenset(grid.instrument_id for grid in config.grid if grid.enabled)
         self._compared_ns = max(int(config.venue.reconcile_interval_s * 3 * SECOND_NS), COMPARED_LEAST_NS)
         self._stray_ns = config.venue.recv_window_ms * 1_000_000 + STRAY_MARGIN_NS
         self._out: list[m.Message] = []
@@ -124,7 +127,7 @@ class DeadMan:
 
     @property
     def _plan(self) -> Plan:
-        return dead_man_plan.plan(self._config, len(self._instruments), self._state.weight_per_minute)
+        return dead_man_plan.plan(self._config, len(self._traded), self._state.weight_per_minute)
 
     def _compared(self, message: m.Reconciled) -> None:
         state = self._state
@@ -133,8 +136,12 @@ class DeadMan:
             return  # asked before we knew that we had been away
         if message.ok:
             state.compared_mono, state.distrust, state.compare_again_mono = self._mono, "", None
+            state.compare_tries = 0
         elif state.distrust:
-            state.compare_again_mono = self._mono + RETRY_NS  # what differed was taken over: once more
+            # What differed was taken over: once more, soon; a venue that goes on differing must not cost the budget.
+            pause_ns = min(RETRY_NS << min(state.compare_tries, 8), COMPARE_RETRY_MAX_NS)
+            state.compare_again_mono = self._mono + pause_ns
+            state.compare_tries += 1
 
     def _woke(self) -> None:
         state = self._state
@@ -216,7 +223,7 @@ class DeadMan:
         return all(countdown.off for countdown in self._state.countdowns.values())
 
     def _all_armed(self) -> bool:
-        return all(countdown.until_ns is not None for countdown in self._state.countdowns.values())
+        return all(self._state.countdowns[name].until_ns is not None for name in self._traded)
 
     # --- what is done -------------------------------------------------------------------------
 
@@ -232,7 +239,7 @@ class DeadMan:
         if goal in ("arm", "withdraw", "disarm"):
             for name, countdown in state.countdowns.items():
                 if not countdown.token and self._mono >= countdown.again_mono:
-                    self._call(name, countdown, arm=goal == "arm")
+                    self._call(name, countdown, arm=goal == "arm" and name in self._traded)
         if state.stop_to and self._all_off():
             self._say(m.Done(to=state.stop_to, detail={"disarmed": True}))
             state.stop_to = 0

@@ -39,6 +39,7 @@ class DeadManState(msgspec.Struct, kw_only=True):
     goal: str = "off"
     compared_mono: int | None = None
     compare_again_mono: int | None = None
+    compare_tries: int = 0
     distrust: str = ""
     distrust_ns: Nanos = 0
     distrust_mono: int = 0

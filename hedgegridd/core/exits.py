@@ -75,6 +75,7 @@ class ExitView(msgspec.Struct, frozen=True, kw_only=True):
     stop: Decimal | None
     algo_orders: int
     mono: int
+    entries: bool = True  # some are wanted: False while a hold, a trip or a stop keeps them away
 
 
 def backoff_key(purpose: Purpose, lot: str) -> str:
@@ -411,10 +412,12 @@ class _Planner:
 
         Where the venue takes one stop only, moving it leaves inventory without any for a moment (longer when the
         machine is busy, until the restart when we die in it). That is worth it to widen what it covers, or when it
-        stands far off; not to draw it in a little.
+        stands far off; not to draw it in a little, and not because entries are kept away: they come back, and so would it.
         """
         if self.view.qty == ZERO or order.stop_price is None:
             return False
+        if not self.view.entries:
+            return (want - order.stop_price) * self.view.leg.sign >= ZERO
         slack = STOP_SLACK_STEPS * step_of(want, self.view.grid.step_bps)
         return ZERO <= (want - order.stop_price) * self.view.leg.sign <= slack
 

@@ -62,6 +62,13 @@ def trimming(lots: Mapping[str, Lot]) -> Decimal:
     return sum((lot.trim for lot in lots.values() if lot.trim is not None), ZERO)
 
 
+def spare_all(lots: Mapping[str, Lot]) -> None:
+    """All trims are over."""
+    for lot in lots.values():
+        if lot.trim is not None:
+            spare(lot)
+
+
 def spare(lot: Lot) -> None:
     """The trim of a lot is over: what is left of it is kept, with exits of its own."""
     lot.trim = lot.stopping_since = None

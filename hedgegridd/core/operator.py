@@ -217,7 +217,10 @@ class OperatorDesk:
         old = {f"{name} {leg}": str(self._grids[name].state.legs[leg].mode) for name in names for leg in legs}
         for name in names:
             for leg in legs:
-                self._grids[name].state.legs[leg].mode = command.mode
+                state = self._grids[name].state.legs[leg]
+                state.mode = command.mode
+                if command.mode is LegMode.MANUAL:  # hands off: a trim does not wait for the leg to come back
+                    lot_book.spare_all(state.lots)
         detail = {"new": str(command.mode), **{f"old {key}": value for key, value in old.items()}}
         if command.mode is LegMode.PANIC:
             for name in names:

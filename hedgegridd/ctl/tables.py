@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 
 from hedgegridd.control.figures import counted
-from hedgegridd.ctl import tables_history
 from hedgegridd.ctl.text import (
     DASH,
     LEVEL_COLOURS,
@@ -48,12 +47,26 @@ def status(body: Body, paint: Paint) -> list[str]:
         lines.append(
             f"kill   {paint(kill['state'], STATE_COLOURS['HALTED'])} {since}: {kill['cause'] or DASH}"
         )
+    if body.get("guards") is not None:
+        lines.append(_guards_line(body["guards"]))
     for limit in body.get("limits") or []:
         was = limit["configured"] or "not set"
         lines.append(
             f"limit  {limit['name']} {limit['value']} (config: {was}) {limit['reason'] or ''}".rstrip()
         )
     return lines
+
+
+def _guards_line(guards: Body) -> str:
+    text = f"guards {guards['ok']} OK, {guards['off']} off"
+    text += "".join(f", {name} {level}" for name, level in guards["not_ok"].items())
+    nearest = guards["nearest"]
+    if nearest is None:
+        return text
+    unit = f" {nearest['unit']}" if nearest["unit"] else ""
+    return (
+        f"{text}; nearest {nearest['guard']} {_measure(nearest['value'])}/{_measure(nearest['limit'])}{unit}"
+    )
 
 
 def answers(body: Body, paint: Paint) -> list[str]:
@@ -354,13 +367,16 @@ TABLES: dict[str, Callable[[Body, Paint], list[str]]] = {
     "resume": resume,
     "health": health,
     "ready": ready,
-    "fills": tables_history.fills,
-    "equity": tables_history.equity,
-    "records": tables_history.records,
-    "backup": tables_history.backup,
 }
+
+
+HISTORY = ("fills", "equity", "records", "backup")
 
 
 def render(verb: str, body: Body, paint: Paint) -> list[str]:
     """The lines of an operation's answer."""
+    if verb in HISTORY:
+        from hedgegridd.ctl import tables_history  # noqa: PLC0415  # no other answer needs the journal's words
+
+        return tables_history.TABLES[verb](body, paint)
     return TABLES.get(verb, facts)(body, paint)

@@ -259,6 +259,11 @@ class Engine:
             raise VenueError(-4171, "No need to change multi assets mode.")
         if self._account.open_legs() or self._account.live_orders():
             raise VenueError(-4168, "Unable to change the assets mode with open orders or positions.")
+        if wanted and any(market.isolated for market in self._state.markets.values()):
+            raise VenueError(
+                -4167,
+                "Unable to adjust to Multi-Assets mode with symbols of USDS-M Futures under isolated-margin mode.",
+            )
         self._state.multi_assets = wanted
         self._outbox.assets_mode(joint=wanted, now_ms=wall_ms or self._now_ms)
         self._settled(wall_ms or self._now_ms)
@@ -283,17 +288,18 @@ class Engine:
         return self._reports.force_orders(request)
 
     def set_position_mode(self, request: Params, wall_ms: int = 0) -> Json:
-        """POST /fapi/v1/positionSide/dual: -4059 when it is so, -4068 or -4067 with legs or orders, -1130 for one-way."""
+        """POST /fapi/v1/positionSide/dual: -4059 when it is so already, -4068 or -4067 with legs or orders.
+
+        Nothing is traded in one-way mode: every order is refused then (-4061), as one that names a leg is at the venue.
+        """
         wanted = params.flag(request, "dualSidePosition")
         if wanted == self._state.settings.hedge_mode:
             raise VenueError(-4059, "No need to change position side.")
         if self._account.open_legs():
             raise VenueError(-4068, "Position side cannot be changed if there exists position.")
-        if self._desk.account.live_orders():
+        if self._account.live_orders() or self.open_algo_orders(None):
             raise VenueError(-4067, "Position side cannot be changed if there exists open orders.")
-        if not wanted:  # the paper account trades in hedge mode only
-            raise VenueError(-1130, "Data sent for parameter 'dualSidePosition' is not valid.")
-        self._state.settings.hedge_mode = True
+        self._state.settings.hedge_mode = wanted
         self._settled(wall_ms or self._now_ms)
         return dict(SUCCESS)
 
@@ -323,13 +329,27 @@ class Engine:
         return {"leverage": leverage, "maxNotionalValue": most, "symbol": rules.symbol}
 
     def set_margin_type(self, request: Params, wall_ms: int = 0) -> Json:
-        """POST /fapi/v1/marginType: -4046 for CROSSED (it is), -1130 for ISOLATED (not traded on paper)."""
-        del wall_ms  # nothing is ever changed: the paper account knows cross margin only
-        self._desk.rules_of(params.required(request, "symbol"))
-        kind = params.required(request, "marginType")
-        if kind == "CROSSED":
+        """POST /fapi/v1/marginType: -4046 when it is so already, -4047 with open orders, -4048 with a position.
+
+        Margin is told as isolated then, and entries are refused: paper counts cross margin only.
+        """
+        rules = self._desk.rules_of(params.required(request, "symbol"))
+        kind = params.choice(
+            request, "marginType", {"CROSSED", "ISOLATED"},
+            -1130, "Data sent for parameter 'marginType' is not valid.",
+        )  # fmt: skip
+        market, wanted = self._state.markets[rules.symbol], kind == "ISOLATED"
+        if wanted == market.isolated:
             raise VenueError(-4046, "No need to change margin type.")
-        raise VenueError(-1130, "Data sent for parameter 'marginType' is not valid.")
+        if wanted and self._state.multi_assets:
+            raise VenueError(-4168, "Unable to adjust to isolated-margin mode under the Multi-Assets mode.")
+        if self._books[rules.symbol].orders or self.open_algo_orders(rules.symbol):
+            raise VenueError(-4047, "Margin type cannot be changed if there exists open orders.")
+        if any(self._state.leg(rules.symbol, side).qty for side in LEGS):
+            raise VenueError(-4048, "Margin type cannot be changed if there exists position.")
+        market.isolated = wanted
+        self._settled(wall_ms or self._now_ms)
+        return dict(SUCCESS)
 
     def exchange_info(self, wall_ms: int | None = None) -> Json:
         """GET /fapi/v1/exchangeInfo; `wall_ms` is its serverTime (default: the last time seen)."""

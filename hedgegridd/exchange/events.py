@@ -92,7 +92,7 @@ class Outbox:
                 "bep": entry_text(leg),
                 "cr": money_text(leg.realised),
                 "up": money_text(leg.unrealised(self._account.mark(leg.symbol))),
-                "mt": "cross",
+                "mt": "isolated" if self._state.markets[leg.symbol].isolated else "cross",
                 "iw": "0",
                 "ps": leg.side,
                 "ma": self._rules[leg.symbol].quote,

@@ -8,7 +8,6 @@ its interval since the epoch (UTC), and is open as long as its last minute is no
 import bisect
 from collections import deque
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from itertools import islice
 
 import msgspec
@@ -31,8 +30,6 @@ KEEP_CANDLES = 50_000
 """Closed candles kept per symbol and interval: 34 days of minutes, more than the longest replay we ship for."""
 FLAT_MINUTES_MAX = 1440
 """A longer silence stays a hole: a market that jumps a year must not make half a million candles in one call."""
-
-_ZERO = Decimal(0)
 
 
 class _Series:
@@ -268,7 +265,7 @@ class KlineBook:
             open=before.close,
             high=before.close,
             low=before.close,
-            volume=_ZERO,
-            quote_volume=_ZERO,
+            volume=before.volume * 0,  # with its decimals
+            quote_volume=before.quote_volume * 0,
             trades=0,
         )

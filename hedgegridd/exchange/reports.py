@@ -110,7 +110,7 @@ class Reports:
             "positionInitialMargin": money_text(position),
             "openOrderInitialMargin": money_text(orders),
             "leverage": str(market.leverage),
-            "isolated": False,
+            "isolated": market.isolated,
             "entryPrice": entry_text(leg),
             "maxNotional": text(account.max_notional(leg.symbol)),
             "positionSide": leg.side,
@@ -175,7 +175,7 @@ class Reports:
             "bidNotional": row["bidNotional"],
             "askNotional": row["askNotional"],
             "leverage": str(market.leverage),
-            "marginType": "cross",
+            "marginType": "isolated" if market.isolated else "cross",
             "isAutoAddMargin": "false",
             "maxNotionalValue": row["maxNotional"],
             "updateTime": leg.update_ms,
@@ -212,7 +212,7 @@ class Reports:
         return [
             {
                 "symbol": name,
-                "marginType": "CROSSED",
+                "marginType": "ISOLATED" if self._desk.state.markets[name].isolated else "CROSSED",
                 "isAutoAddMargin": False,
                 "leverage": self._desk.state.markets[name].leverage,
                 "maxNotionalValue": text(self._desk.account.max_notional(name)),

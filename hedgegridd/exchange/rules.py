@@ -44,6 +44,10 @@ def rules_of(symbol: str) -> SymbolRules:
     return rules
 
 
+MAX_FEE = Decimal("0.01")  # of the notional; the venue's own are below a tenth of a percent
+PERCENT_MOST = Decimal(2)  # a price at most twice, and at least a tenth, of mark
+PERCENT_LEAST = Decimal("0.1")
+MAX_ORDERS = 1_000
 CHANGEABLE = (
     "tick", "step", "min_qty", "max_qty", "market_max_qty", "min_notional", "percent_up", "percent_down",
     "max_orders", "max_algo_orders", "maker_fee", "taker_fee",
@@ -69,8 +73,17 @@ def changed_rules(rules: SymbolRules, changes: Mapping[str, Decimal | int], rest
             raise ValueError(f"{name} may only become a whole fraction of {getattr(rules, name)}")
     if not new.min_qty <= new.max_qty or not new.min_qty <= new.market_max_qty:
         raise ValueError(f"min_qty {new.min_qty} must not be above max_qty and market_max_qty")
-    if not new.percent_down < 1 < new.percent_up:
-        raise ValueError("percent_down must be below 1 and percent_up above it")
+    if not PERCENT_LEAST <= new.percent_down < 1 < new.percent_up <= PERCENT_MOST:
+        raise ValueError(
+            f"percent_down must be {PERCENT_LEAST} to below 1, percent_up above 1 to {PERCENT_MOST}, "
+            f"not {new.percent_down} and {new.percent_up}"
+        )
+    for name in ("maker_fee", "taker_fee"):
+        if getattr(new, name) > MAX_FEE:
+            raise ValueError(f"{name} must be at most {MAX_FEE} of the notional, not {getattr(new, name)}")
+    for name in ("max_orders", "max_algo_orders"):
+        if getattr(new, name) > MAX_ORDERS:
+            raise ValueError(f"{name} must be at most {MAX_ORDERS}, not {getattr(new, name)}")
     if new.max_orders < resting:
         raise ValueError(f"max_orders must not be below the {resting} orders that rest")
     return new

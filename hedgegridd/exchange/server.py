@@ -1,6 +1,7 @@
 """The paper exchange as a whole: builds engine and markets from options, listens on loopback, runs, stops clean."""
 
 import asyncio
+import logging
 import secrets
 from decimal import Decimal
 from fractions import Fraction
@@ -11,6 +12,7 @@ from typing import Self
 import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from hedgegridd.exchange import markets
 from hedgegridd.exchange.admin import Admin
@@ -39,6 +41,21 @@ STOP_S = 2.0
 # Newer clients of the venue put these before /ws and /stream.
 WS_PREFIXES = ("", "/public", "/market", "/private")
 _log = structlog.get_logger("exchange")
+
+
+class _Plain(logging.Filter):
+    """What a client sends that is no HTTP (a URL of 9,000 characters, say) is its affair: one line, and no traceback."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.msg, record.args = "not answered as HTTP: %s", (type(error).__name__,)
+            record.exc_info = None
+        return True
+
+
+_http_log = logging.getLogger("hedgegridd.exchange.http")
+_http_log.addFilter(_Plain())
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,7 +267,9 @@ class PaperExchange:
         return app
 
     async def _listen(self, app: web.Application, host: str, port: int) -> str:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_S, handle_signals=False)
+        runner = web.AppRunner(
+            app, access_log=None, logger=_http_log, shutdown_timeout=STOP_S, handle_signals=False
+        )
         self._runners.append(runner)
         await runner.setup()
         await web.TCPSite(runner, host, port).start()

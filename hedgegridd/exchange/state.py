@@ -162,6 +162,7 @@ class Market(msgspec.Struct, kw_only=True):
     symbol: str
     status: str
     leverage: int = 20
+    isolated: bool = False
     ts_ms: int = 0
     last: Decimal = ZERO
     mark: Decimal = ZERO

@@ -7,7 +7,7 @@ so that a stepped market sends the same messages at any speed.
 import re
 from collections import deque
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -223,13 +223,18 @@ def _changed(
     old: tuple[tuple[Decimal, Decimal], ...], new: tuple[tuple[Decimal, Decimal], ...]
 ) -> list[list[str]]:
     before, after = dict(old), dict(new)
-    gone = [[plain(price), "0"] for price in before if price not in after]
+    gone = [[plain(price), plain(qty * 0)] for price, qty in old if price not in after]
     return gone + [[plain(price), plain(qty)] for price, qty in new if before.get(price) != qty]
+
+
+def halved(value: Decimal) -> Decimal:
+    """Half of a figure with as many decimals as it has itself, rounded down."""
+    return (value / 2).quantize(value, ROUND_DOWN)
 
 
 def kline_message(kline: Kline, event_ms: int, trade_id: int) -> dict[str, Any]:
     """A `kline` stream message. Half of the volume is shown as taken by buyers: ticks do not tell."""
-    half, quote_half = kline.volume / 2, kline.quote_volume / 2
+    half, quote_half = halved(kline.volume), halved(kline.quote_volume)
     return {
         "e": "kline", "E": event_ms, "s": kline.symbol,
         "k": {
@@ -247,5 +252,5 @@ def kline_row(kline: Kline) -> list[Any]:
     return [
         kline.open_ms, plain(kline.open), plain(kline.high), plain(kline.low), plain(kline.close),
         plain(kline.volume), kline.close_ms, plain(kline.quote_volume), kline.trades,
-        plain(kline.volume / 2), plain(kline.quote_volume / 2), "0",
+        plain(halved(kline.volume)), plain(halved(kline.quote_volume)), "0",
     ]  # fmt: skip

@@ -128,6 +128,10 @@ class Trading:
         market = desk.state.markets[order.symbol]
         if market.status != "TRADING":
             raise VenueError(-4140, "Invalid symbol status for opening position.")
+        if market.isolated:
+            raise VenueError(
+                -2010, "The paper exchange trades cross margin only; the symbol is set to isolated."
+            )
         notional = desk.account.notional(desk.state.leg(order.symbol, order.leg)) + price * added
         for other in desk.books[order.symbol].orders.values():
             if other.leg == order.leg and not other.closes:

@@ -8,11 +8,14 @@ returned (the digest in the record after it) and, wherever the journal kept the 
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from hedgegridd import messages as m
+from hedgegridd.config import Config
 from hedgegridd.core.boot import Boot
+from hedgegridd.core.pauses import Pauses
 from hedgegridd.core.reconciler import Reconciler
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.record import SESSION, STATE, Record, digest_of
@@ -138,9 +141,7 @@ class Replay:
         self._known = [*self._known[-1:], (record.position - 1, bytes(began.state), [record])]
         self._machines = {
             **self._kept.by_name,
-            # Nothing of theirs outlives a process.
-            "boot": Boot(),
-            "reconciler": Reconciler(config.venue.reconcile_interval_s),
+            **forgetful(config),
         }
 
     def _check_restart(self, record: Record, began: m.SessionBegan, before: Machines) -> None:
@@ -200,6 +201,16 @@ class Replay:
             self.outcome.differences.append(difference)
         else:
             self.outcome.more_differences += 1
+
+
+def forgetful(config: Config) -> dict[str, Machine]:
+    """The machines of which nothing outlives a process, by their actors' names."""
+    names = {grid.instrument: grid.instrument_id for grid in config.grid}
+    return {
+        "boot": Boot(),
+        "reconciler": Reconciler(config.venue.reconcile_interval_s),
+        "pauses": Pauses(config.pause, ZoneInfo(config.daemon.timezone), names),
+    }
 
 
 def _first_difference(now: object, then: object, path: str) -> str:

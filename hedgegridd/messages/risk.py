@@ -105,7 +105,7 @@ class GuardChanged(Event, frozen=True, kw_only=True):
     did: str = ""
 
 
-class LegFigures(msgspec.Struct, frozen=True, kw_only=True):
+class LegFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A leg as our books have it; quantities in base currency, None: not known."""
 
     leg: Leg
@@ -118,7 +118,7 @@ class LegFigures(msgspec.Struct, frozen=True, kw_only=True):
     hands_off: bool = False  # mode manual, or inventory that is not ours: its stop is not ours to place
 
 
-class InstrumentFigures(msgspec.Struct, frozen=True, kw_only=True):
+class InstrumentFigures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An instrument as our books have it, on the market's clock where the name says so."""
 
     instrument: str
@@ -129,7 +129,7 @@ class InstrumentFigures(msgspec.Struct, frozen=True, kw_only=True):
     market_ns: Nanos = 0
 
 
-class RiskFigures(Event, frozen=True, kw_only=True):
+class RiskFigures(Event, frozen=True, kw_only=True, omit_defaults=True):
     """The account in our books after whatever moved it: published by the desk on every mark, fill and comparison.
 
     Money in USDT, None: not known yet. Peaks are adjusted for transfers; margins are the venue's last report, of

@@ -64,6 +64,7 @@ def _figures(facts: Facts) -> dict[str, object]:
             "age_s": views.age_s(boot.since_ns, now_ns),
         },
         "kill_switch": views.kill_switch(facts.kill, now_ns),
+        "guards": views.guards(facts.guards),
         "dead_man": dead_man.facts(facts.dead_man, desk, now_ns),
         "trips": None
         if facts.kill is None

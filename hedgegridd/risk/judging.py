@@ -69,6 +69,8 @@ def _breach(state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, o
     if confirmed is None:
         return
     if state.acted is not None and confirmed.strength <= state.acted.action.strength:
+        if verdict.value is not None:
+            state.acted.missing = False  # its data has come, and is a breach as well
         return
     state.acted = Acted(
         action=confirmed,
@@ -117,7 +119,8 @@ def _calm(
     # The first data since start: a hold for want of data was no breach that must stay away for a while.
     first = acted.missing and verdict.value is not None and not state.told
     clear_mono = state.ok_mono + (0 if first else ns(params.clear_s))
-    cool_ns = acted.since_ns + (0 if first else ns(params.cooldown_s)) - now.time_ns
+    # Data that was away for some seconds is nothing to cool down from.
+    cool_ns = acted.since_ns + (0 if acted.missing else ns(params.cooldown_s)) - now.time_ns
     due = max(clear_mono, now.mono_ns + cool_ns)
     if due <= now.mono_ns:
         state.acted = state.ok_mono = None
@@ -150,6 +153,7 @@ def shown(
     """The confirmed verdict in full."""
     before = state.verdict
     level = level_shown(state, verdict, params, carried_out=carried_out)
+    action = verdict.action or params.act if state.acted is None else state.acted.action
     return m.GuardVerdict(
         guard=before.guard,
         scope=before.scope,
@@ -160,6 +164,7 @@ def shown(
         unit=verdict.unit,
         message="" if level == "OK" else _words(state.acted, verdict, params, carried_out=carried_out),
         since_ns=before.since_ns if level == before.level else now.time_ns,
+        action=str(action),
     )
 
 

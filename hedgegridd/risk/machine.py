@@ -51,6 +51,7 @@ class RiskMachine:
         self._last: dict[str, dict[str, Verdict]] = {}  # what each guard said last, by scope
         self._wake_mono: int | None = None
         self._told: tuple[tuple[object, ...], ...] | None = None
+        self._said: set[tuple[str, str]] = set()  # guards and scopes whose verdict this process has told
         self._baseline_since: Nanos = 0
         self._out: list[m.Message] = []
 
@@ -84,6 +85,7 @@ class RiskMachine:
         self._last.clear()
         self._holds_moved = True
         self._wake_mono, self._told = None, None
+        self._said.clear()
         for scopes in self._state.scopes.values():
             for scope in scopes.values():
                 scope.streaks.clear()
@@ -177,7 +179,11 @@ class RiskMachine:
         if outcome.due_mono is not None:
             self._due[index] = min(self._due[index], outcome.due_mono)
         before = state.verdict
-        if did or before.level != level_shown(state, verdict, params, carried_out=done):
+        level = level_shown(state, verdict, params, carried_out=done)
+        # Who listens (rearm is kept away by it) knows nothing of what was told before a restart.
+        anew = level != "OK" and (guard.name, key) not in self._said
+        if did or before.level != level or anew:
+            self._said.add((guard.name, key))
             state.verdict = shown(state, verdict, params, now, carried_out=done)
             self._out.append(m.GuardChanged(verdict=state.verdict, previous=before.level, did=did))
         return outcome.began is not None and outcome.began.action.trips
@@ -246,6 +252,8 @@ class RiskMachine:
         """
         if isinstance(message, m.KillStateChanged):
             self._kill = message.state
+            if message.state in (KillState.STARTING, KillState.TRIPPED):
+                return []  # nothing is carried out yet
             left = [scope_key(m.Scope())] if message.state is KillState.ARMED else []
         elif isinstance(message, m.TripsChanged):
             known = {scope_key(trip.scope): trip.state for trip in message.trips}

@@ -58,6 +58,28 @@ def references(chosen: Iterable[Setting]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
+def describe(config: Config, guards: Mapping[str, Guard] = GUARDS) -> list[str]:
+    """In plain words: what cuts a loss at which level, and which guards are off."""
+    chosen = settings(config, guards)
+    cuts = []
+    for each in chosen:
+        levels = {
+            name: value
+            for name in each.params.__struct_fields__
+            if name.startswith("trip_") and (value := getattr(each.params, name)) is not None
+        }
+        if not each.off and each.params.act.trips and levels:
+            told = ", ".join(
+                f"{name} {value:f}" for name, value in levels.items() if isinstance(value, Decimal)
+            )
+            cuts.append(f"{each.guard.name} ({told or 'a count'}): {each.params.action}")
+    off = [each.guard.name for each in chosen if each.off]
+    return [
+        f"guards: {len(chosen) - len(off)} on" + (f"; off: {', '.join(off)}" if off else ""),
+        f"  what trips: {'; '.join(cuts)}",
+    ]
+
+
 def _params(guard: Guard, preset: str, table: Mapping[str, object]) -> GuardTable:
     filled = PRESETS[preset].get(guard.name, {})
     return msgspec.convert({"type": guard.name, **filled, **table}, guard.table)

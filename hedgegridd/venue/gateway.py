@@ -1,14 +1,14 @@
 """The venue actor: commands out to the venue, what the venue says in to the bus; holds connection, feeds and truth."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar
 
 import structlog
 
 from hedgegridd import messages as m
-from hedgegridd.config import Config
+from hedgegridd.config import Config, Venue
 from hedgegridd.errors import HedgegridError, VenueError
 from hedgegridd.model import Instrument, KillState
 from hedgegridd.runtime.actor import Actor
@@ -100,13 +100,9 @@ class Gateway(Actor, Listener):
         self._config = config
         self._grids = config.grid
         self._mono_ns = mono_ns
-        self.http = RestClient(
-            venue.rest_url or REST_URLS[venue.environment], credentials,
-            wall_ns=wall_ns, mono_ns=mono_ns,
-            recv_window_ms=venue.recv_window_ms, timeout_s=float(venue.request_timeout_s),
-        )  # fmt: skip
-        self.stats = Stats()
-        self.stats.calls = self.http.stats.calls
+        clocks = {"wall_ns": wall_ns, "mono_ns": mono_ns}
+        self.http = _client(venue, credentials, clocks)
+        self.stats = Stats(self.http.stats.calls)
         self._calls = VenueCalls(self.http)
         symbols = {grid.instrument_id: grid.symbol for grid in self._grids}
         self._inflight = InFlight()
@@ -122,9 +118,9 @@ class Gateway(Actor, Listener):
         )
         self._truth = TruthReader(
             self._calls, symbols, self._feeds,
-            inflight=self._inflight, teller=self._teller, wall_ns=wall_ns, mono_ns=mono_ns,
+            inflight=self._inflight, teller=self._teller, **clocks,
         )  # fmt: skip
-        interlock = Interlock(symbols, enabled=config.dead_man.enabled, wall_ns=wall_ns, mono_ns=mono_ns)
+        interlock = Interlock(symbols, enabled=config.dead_man.enabled, **clocks)
         self._orders = Orders(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
@@ -134,9 +130,9 @@ class Gateway(Actor, Listener):
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
         self._safety = Safety(
             self._calls, symbols,
-            trading=self._trading, inflight=self._inflight, interlock=interlock, wall_ns=wall_ns, mono_ns=mono_ns,
+            trading=self._trading, inflight=self._inflight, interlock=interlock, **clocks,
         )  # fmt: skip
-        self._key = KeyReader(venue, credentials, self.http, wall_ns=wall_ns, mono_ns=mono_ns)
+        self._key = KeyReader(venue, credentials, self.http, **clocks)
         self._setup = AccountWatch(self._calls, self._grids, self._key, wall_ns=wall_ns, publish=self._out)
         self._on_disk = OnDisk(durable)
         self._trip_id = ""  # of the account's trip that is being carried out
@@ -149,9 +145,7 @@ class Gateway(Actor, Listener):
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
         self._causes = Causes()
-        self._polling_income = False
-        self._connected = False
-        self._hurried = False
+        self._connected = self._polling_income = self._hurried = False
         self._closing = asyncio.Event()
         self._watch: Watch | None = None
 
@@ -503,6 +497,17 @@ class Gateway(Actor, Listener):
             clock_offset_ms=rest.clock_offset_ms,
             failed_in_a_row=rest.stats.failed_in_a_row,
         )
+
+
+def _client(venue: Venue, credentials: Credentials, clocks: Mapping[str, Callable[[], int]]) -> RestClient:
+    return RestClient(
+        venue.rest_url or REST_URLS[venue.environment],
+        credentials,
+        recv_window_ms=venue.recv_window_ms,
+        timeout_s=float(venue.request_timeout_s),
+        wall_ns=clocks["wall_ns"],
+        mono_ns=clocks["mono_ns"],
+    )
 
 
 async def _run(work: Coroutine[None, None, None]) -> None:

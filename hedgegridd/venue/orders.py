@@ -391,6 +391,19 @@ class Orders:
                 await self._calls.cancel(self._symbols[command.instrument], coid)
         except VenueCallError as error:
             self.cancel_failed(command.instrument, coid, error.failure)
+            return
+        if command.algo:
+            # A conditional order fills nothing by itself: the answer is its end. Where the venue takes one stop a leg, the
+            # leg is naked until the next one is placed, and a user stream that is down would tell of this seconds later.
+            self._teller.tell(
+                OrderClosed(
+                    instrument=command.instrument,
+                    client_order_id=coid,
+                    how="CANCELED",
+                    filled_qty=ZERO,
+                    ts_ns=self._calls.http.now_ms() * 1_000_000,
+                )
+            )
 
     def cancel_failed(self, instrument: str, coid: str, failure: Failure) -> None:
         """The answer to a cancel was a failure, from whichever way it went."""

@@ -159,7 +159,9 @@ class RestClient:
         offset_ms = 0
         for _ in range(CLOCK_TRIES):
             before_ns, mono_ns = self._wall_ns(), self._mono_ns()
-            answer = await self.call("GET", "/fapi/v1/time", kind=_Time)
+            # From the reserve: its answer also says how much of the weight is used, which nothing else would, once our own
+            # calls are held, and by which entries are held (`rate_budget`).
+            answer = await self.call("GET", "/fapi/v1/time", kind=_Time, safety=True)
             took_ns = self._mono_ns() - mono_ns
             if best_ns is None or took_ns < best_ns:
                 best_ns = took_ns
@@ -246,9 +248,9 @@ class RestClient:
 
     def weight_used(self) -> Decimal | None:
         """The part of the minute's weight that is used, in [0, 1]; None before the first answer that tells it."""
-        if self.used_weight_1m is None:
+        if self._weight_minute < 0:
             return None
-        if self.now_ms() // 60_000 != self._weight_minute:
+        if self.used_weight_1m is None or self.now_ms() // 60_000 != self._weight_minute:
             return Decimal(0)  # a new minute: nothing of it was used as far as we were told
         return min(Decimal(self.used_weight_1m) / self.weight_limit, Decimal(1))
 

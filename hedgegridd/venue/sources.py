@@ -86,16 +86,19 @@ class Sources:
     async def _health_loop(self) -> None:
         while True:
             self.tell_health()
+            counted = self._meter.counted(self._mono_ns())
+            self._publish(
+                CallsCounted(provider=PROVIDER, burst=counted.burst, minute=counted.minute, hour=counted.hour)
+            )
             await asyncio.sleep(HEALTH_S)
 
     def tell_health(self) -> None:
-        """Publish the figures as they are now."""
+        """Publish the venue's health as it is now."""
         now_ns, meter, http = self._mono_ns(), self._meter, self._calls.http
-        counted = meter.counted(now_ns)
         age_s = self._user_age_s(now_ns)
         self._publish(
             VenueHealth(
-                calls=counted.minute,
+                calls=meter.counted(now_ns).minute,
                 failed=meter.failed(now_ns),
                 last_ok=None if self._last is None else self._last[0],
                 last_call_age_ms=None if self._last is None else (now_ns - self._last[1]) // _NS_PER_MS,
@@ -108,9 +111,6 @@ class Sources:
                 banned_until_ns=http.banned_until_ns(),
                 user_stream_age_s=None if age_s is None else Decimal(f"{age_s:.3f}"),
             )
-        )
-        self._publish(
-            CallsCounted(provider=PROVIDER, burst=counted.burst, minute=counted.minute, hour=counted.hour)
         )
 
     # --- books --------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ OBSERVATIONS_MAX = 4_096
 class Stats:
     """Plain figures; durations are nanoseconds. Readers may drain the deques."""
 
-    def __init__(self) -> None:
-        self.calls: Counter[tuple[str, str]] = Counter()  # (endpoint, outcome) of the signed client
+    def __init__(self, calls: Counter[tuple[str, str]] | None = None) -> None:
+        self.calls = Counter() if calls is None else calls  # the signed client's, by (endpoint, outcome)
         self.ticks_total = 0
         self.ticks_overtaken_total = 0  # of them: quotes that a newer one replaced before they were handled
         self.user_messages_total = 0

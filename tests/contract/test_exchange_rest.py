@@ -1,5 +1,6 @@
 """The REST side of the paper exchange as a client sees it: refusals with the venue's codes, counts, answers."""
 
+import asyncio
 import itertools
 import random
 from decimal import Decimal
@@ -198,3 +199,27 @@ async def test_random_requests_get_clear_answers_and_break_nothing() -> None:
                 assert answer.body["code"] < 0
                 assert answer.body["msg"]
         assert exchange.venue.engine.truth()["invariant"] == "ok"
+
+
+async def test_limits_are_told_as_they_are_enforced() -> None:
+    for enforced, weight, orders in ((True, 2_400, 300), (False, 1_000_000_000, 1_000_000_000)):
+        async with PaperExchange(Options(rate_limits=enforced)) as exchange, Client(exchange) as client:
+            told = (await client.public("/fapi/v1/exchangeInfo")).body["rateLimits"]
+            limits = {(each["rateLimitType"], each["interval"]): each["limit"] for each in told}
+            assert limits["REQUEST_WEIGHT", "MINUTE"] == weight
+            assert limits["ORDERS", "SECOND"] == orders
+
+
+@pytest.mark.parametrize("path", ["/fapi/v1/time?x=" + "y" * 9_000, "/" + "z" * 9_000])
+async def test_what_cannot_be_read_as_http_is_refused_without_a_traceback(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with PaperExchange(PAUSED) as exchange:
+        for port in (exchange.base_url, exchange.admin_url):
+            host, _, number = port.removeprefix("http://").partition(":")
+            reader, writer = await asyncio.open_connection(host, int(number))
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert b" 400 " in await asyncio.wait_for(reader.readline(), 5)
+            writer.close()
+    assert [record.getMessage() for record in caplog.records] == ["not answered as HTTP: LineTooLong"] * 2
+    assert not any(record.exc_info for record in caplog.records)

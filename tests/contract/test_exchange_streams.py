@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import os
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -236,6 +237,71 @@ async def test_messages_have_the_shape_of_the_captured_ones() -> None:
                 ours[data["e"]] = shape(data)
         assert set(real) == {"bookTicker", "aggTrade", "depthUpdate", "kline"}
         assert {kind: ours[kind] for kind in real} == real
+        await socket.close()
+
+
+def figures(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """(field, figure) of all numbers sent as text; book levels are `b.price` and `b.quantity`."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from figures(item, f"{path}.{name}")
+    elif isinstance(value, list):
+        for price, quantity in value:
+            yield f"{path}.price", price
+            yield f"{path}.quantity", quantity
+    elif isinstance(value, str) and re.fullmatch(r"-?[0-9.]+(?:[eE][+-]?[0-9]+)?", value):
+        yield path, value
+
+
+def decimals_of(figure: str) -> int:
+    assert re.fullmatch(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?", figure), (
+        f"not written as the venue does: {figure}"
+    )
+    return len(figure.partition(".")[2])
+
+
+def precision(symbol: dict[str, Any]) -> tuple[int, int]:
+    return symbol["pricePrecision"], symbol["quantityPrecision"]
+
+
+@pytest.mark.skipif(
+    not (CAPTURE.exists() and INFO.exists()), reason="the captured traffic lies beside the project: absent"
+)
+async def test_figures_are_written_as_in_the_captured_messages() -> None:
+    """Each field has as many decimals as the symbol's price, its quantity or both have: which, the capture says."""
+    with gzip.open(INFO, "rt") as lines:
+        listed = json.loads(next(lines).partition(": ")[2])["symbols"]
+    known = {symbol["symbol"]: precision(symbol) for symbol in listed}
+    units = {
+        "price": lambda price, _: price,
+        "quantity": lambda _, quantity: quantity,
+        "both": lambda price, quantity: price + quantity,
+        "none": lambda _, __: 0,
+    }
+    real: dict[str, set[str]] = {}
+    for message in captured():
+        price, quantity = known[message["s"]]
+        for field, figure in figures(message, message["e"]):
+            fitting = {unit for unit, of in units.items() if of(price, quantity) == decimals_of(figure)}
+            real[field] = real.get(field, set(units)) & fitting
+    assert len(real) == 19
+    assert all(real.values()), "some field is written in another way at each symbol"
+    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+        told = (await client.public("/fapi/v1/exchangeInfo")).body["symbols"]
+        listed_here = {symbol["symbol"]: precision(symbol) for symbol in told}
+        socket = await client.socket("/stream?streams=" + "/".join(ALL))
+        await client.admin("POST", "/step", {"ms": 65_000})
+        ours: dict[str, set[str]] = {}
+        for message in await drain(socket, 1):
+            data = message["data"]
+            price, quantity = listed_here[data["s"]]
+            for field, figure in figures(data, data["e"]):
+                if field not in real:
+                    continue
+                fitting = {unit for unit, of in units.items() if of(price, quantity) == decimals_of(figure)}
+                ours[field] = ours.get(field, real[field]) & fitting
+                assert ours[field], f"{field} {figure}: the venue writes {real[field]}"
+        assert ours.keys() == real.keys()
         await socket.close()
 
 

@@ -124,6 +124,28 @@ async def test_a_file_of_another_market_in_use_or_broken_is_refused_and_named(tm
     assert oct(path.stat().st_mode & 0o777) == "0o600"
 
 
+async def test_a_file_whose_last_writes_are_missing_is_refused_and_named(tmp_path: Path) -> None:
+    """What a killed exchange wrote last stands in the -wal alone: without it the account would silently be an older one."""
+    path, copy = tmp_path / "state.db", tmp_path / "copy" / "state.db"
+    copy.parent.mkdir()
+    async with PaperExchange(options(path)) as exchange, Client(exchange) as client:
+        await client.order("BUY", "LONG", below(await bid(client), "0.98"), newClientOrderId="resting")
+        for suffix in ("", "-wal"):  # as `kill -9` would leave them
+            copy.with_name(f"state.db{suffix}").write_bytes(path.with_name(f"state.db{suffix}").read_bytes())
+    log = copy.with_name("state.db-wal")
+    kept = log.read_bytes()
+    log.unlink()
+    with pytest.raises(ValueError, match=r"state: .*state\.db was in use .* state\.db-wal, which is missing"):
+        PaperExchange(options(copy))
+    log.write_bytes(kept)
+    async with PaperExchange(options(copy)) as exchange, Client(exchange) as client:
+        orders = (await client.signed("GET", "/fapi/v1/openOrders", symbol="BTCUSDT")).body
+        assert [order["clientOrderId"] for order in orders] == ["resting"]
+    assert not log.exists()
+    async with PaperExchange(options(copy)):
+        pass  # closed in order, it needs no -wal
+
+
 @pytest.mark.parametrize(
     "damage",
     [

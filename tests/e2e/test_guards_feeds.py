@@ -16,10 +16,14 @@ pytestmark = pytest.mark.e2e
 SYMBOL = "BTCUSDT"
 GRID = {"instrument": f"{SYMBOL}-PERP", "recenter_trigger_bps": 100, "step_bps": 20}
 SPEED = 5
-WAIT_S = 15.0
+WAIT_S = 30.0
 ENTRIES = "/fapi/v1/order"
-# Guards of other things, which the same faults move: they clear as fast.
-OTHERS = [{"type": kind, "clear_s": 0} for kind in ("funding_cost", "liquidation_distance")]
+# Guards of other things, which the same faults may move as well.
+OTHERS: list[dict[str, object]] = [
+    {"type": "call_quota", "per_10s": 10_000},
+    {"type": "slippage", "enabled": False},
+    {"type": "venue_health", "clear_s": 0},
+]
 
 
 class Rig:
@@ -60,6 +64,15 @@ class Rig:
         self.wait(self.entries, "entries rest again")
 
 
+def tables_of(
+    guard: Mapping[str, object], others: Sequence[Mapping[str, object]]
+) -> list[Mapping[str, object]]:
+    """The `[[guard]]` tables: one a type."""
+    given = [guard, *others]
+    types = {table["type"] for table in given}
+    return [*given, *(table for table in OTHERS if table["type"] not in types)]
+
+
 @contextmanager
 def rig(
     folder: Path,
@@ -70,8 +83,7 @@ def rig(
     """A market at 5 times its speed with entries resting; `guard` is the one that is tried."""
     arguments = ["--speed", str(SPEED), "--seed", "4", "--regime", "quiet", "--symbols", symbols]
     with exchange(arguments, folder / "exchange.log") as venue:
-        tables = {"[journal]": {"segment_mb": 8}}
-        config = write_config(folder, venue, [GRID], tables=tables, guards=[guard, *others, *OTHERS])
+        config = write_config(folder, venue, [GRID], guards=tables_of(guard, others))
         text = config.path.read_text()
         config.path.write_text(text.replace("account_poll_s = 1", "account_poll_s = 0.5\nclock_poll_s = 0.5"))
         with running(config) as bot:
@@ -156,6 +168,15 @@ def test_a_user_stream_that_is_lost_pauses_until_it_is_back(tmp_path: Path) -> N
         r.trades_again()
 
 
+def test_a_user_stream_that_does_not_tell_of_acknowledged_orders_pauses(tmp_path: Path) -> None:
+    with rig(tmp_path, {"type": "stale_account", "clear_s": 1}) as r:
+        r.fault(target="user", kind="mute", event="ORDER_TRADE_UPDATE")
+        r.venue.admin("POST", "/jump", {"symbol": SYMBOL, "factor": "1.02"})  # every rung moves, unheard
+        assert "does not tell of" in r.paused()
+        r.mend()
+        r.trades_again()
+
+
 def test_a_slow_venue_pauses_while_its_answers_take_long(tmp_path: Path) -> None:
     table = {"type": "venue_health", "trip_latency_ms": 300, "clear_s": 1}
     with rig(tmp_path, table) as r:
@@ -164,6 +185,7 @@ def test_a_slow_venue_pauses_while_its_answers_take_long(tmp_path: Path) -> None
         assert "answers take" in cause
 
 
+@pytest.mark.slow
 def test_too_many_calls_in_ten_seconds_pause_until_they_are_over(tmp_path: Path) -> None:
     with rig(tmp_path, {"type": "call_quota", "clear_s": 1}) as r:
 
@@ -195,12 +217,14 @@ def test_a_daemon_that_stood_still_pauses_and_goes_on(tmp_path: Path) -> None:
 PEG = {"type": "depeg", "enabled": True, "usdt_symbol": SYMBOL, "usdc_symbol": SYMBOL, "every_s": 1}
 
 
+@pytest.mark.slow
 def test_a_lost_peg_pauses(tmp_path: Path) -> None:
     with rig(tmp_path, PEG, symbols=f"{SYMBOL},USDCUSDT") as r:
         r.venue.admin("POST", "/jump", {"symbol": "USDCUSDT", "factor": "1.006"})
         assert "from its peg" in r.paused()
 
 
+@pytest.mark.slow
 def test_a_lost_peg_with_exit_flattens_and_stays_so(tmp_path: Path) -> None:
     with rig(tmp_path, PEG | {"exit": True}, symbols=f"{SYMBOL},USDCUSDT") as r:
         r.venue.admin("POST", "/jump", {"symbol": SYMBOL, "factor": "0.994"})

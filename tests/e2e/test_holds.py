@@ -102,6 +102,40 @@ def test_a_scoped_trip_survives_kill_9_and_is_left_by_rearm_alone(tmp_path: Path
             until(lambda: entries(venue)["LONG"], "LONG entries after rearm", 60, bot.program)
 
 
+@pytest.mark.parametrize("action", ["halt", "flatten"])
+def test_a_trip_that_kill_9_cuts_short_is_finished_by_the_next_process(tmp_path: Path, action: str) -> None:
+    refusing = {"target": "rest", "kind": "status_before", "status": 503, "code": -1008}
+    with market(tmp_path) as venue:
+        config = write_config(tmp_path, venue, [GRID])
+        with running(config) as bot:
+            ready(bot)
+            fill_both_legs(venue, bot)
+            until(lambda: entries(venue)["LONG"], "LONG entries", 30, bot.program)
+            venue.admin("POST", "/faults", {**refusing, "method": "DELETE"})
+            venue.admin("POST", "/faults", {**refusing, "method": "POST", "params": {"type": "MARKET"}})
+            answer = bot.control.ask(
+                "kill", reason="strange", action=action, instrument=SYMBOL, side="long", deadline_s=1
+            )
+            assert (answer["outcome"], answer["state"]) == ("working", "TRIPPED"), answer
+            assert bot.control.ask("status")["state"] == "TRIPPED"
+            bot.program.kill()
+        venue.admin("DELETE", "/faults")
+        assert entries(venue)["LONG"], "nothing of it was done"
+        assert quantity(venue, "LONG")
+        with running(config, log="second.log") as bot:
+            until(lambda: _states(bot) == ["HALTED"], "the trip is finished", 60, bot.program)
+            assert entries(venue)["LONG"] == []
+            assert bool(quantity(venue, "LONG")) == (action == "halt")
+            assert quantity(venue, "SHORT")
+            ready(bot)
+            until(lambda: entries(venue)["SHORT"], "SHORT entries", 30, bot.program)
+            assert entries(venue)["LONG"] == []
+
+
+def _states(bot: Daemon) -> list[str]:
+    return [trip["state"] for trip in bot.control.ask("status")["trips"] or []]
+
+
 def rearm(bot: Daemon) -> None:
     """Ask until the checks pass; what refuses it in the end is told."""
     last: list[str] = []

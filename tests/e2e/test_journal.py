@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.e2e.test_guards import rig as guarded
 from tests.support.programs import (
     ROOT,
     Daemon,
@@ -185,7 +187,7 @@ def test_a_full_disk_stops_entries_alone_and_trading_comes_back_by_itself(tmp_pa
                 bot.program,
             )
             assert logged(bot, "journal_failed")[0]["level"] == "critical"
-            assert not uncovered(venue.truth(), SYMBOL), "take-profits and stops stay"
+            until(lambda: not uncovered(venue.truth(), SYMBOL), "take-profits and stops stay", 10, bot.program)
             assert "journal" in json.dumps(bot.control.ask("status"), default=str)
             with pytest.raises(ProgramError, match="not durable"):
                 bot.control.ask("throttle", throttle=1)
@@ -233,3 +235,29 @@ def test_a_backup_made_while_trading_starts_with_the_ledger_of_the_account(tmp_p
             assert (tmp_path / "hooked").read_text().strip().startswith(str(tmp_path / "backups"))
             assert bot.program.stop(30) == 0
     assert replayed(tmp_path / "other")["equal"] is True
+
+
+def test_a_guards_trip_is_told_from_the_price_to_the_proof(tmp_path: Path) -> None:
+    guards = [
+        {"type": "session_drawdown", "trip_pct": Decimal("0.05")},
+        {"type": "slippage", "enabled": False},
+    ]
+    with guarded(tmp_path, guards) as rig:
+        rig.fill("LONG", 3)
+        rig.jump("0.97")
+        rig.wait(lambda: rig.kill_state() == "HALTED", "HALTED", 60)
+        trip = rig.ask("status")["kill_switch"]["trip_id"]
+        assert rig.bot.program.stop(30) == 0
+    story = ctl("journal", "explain", trip, "--state", str(tmp_path / "state"))
+    assert story.returncode == 0, story.stderr
+    lines = story.stdout.splitlines()
+    because = [line for line in lines if line.startswith(("because", "         "))]
+    assert any(
+        "session_drawdown" in line and "limit 0.05" in line and "CRITICAL" in line for line in because
+    ), lines
+    assert because[0].startswith("because"), "what moved the guard: a mark, a fill"
+    assert any("equity " in line and "peak of the session" in line for line in because), lines
+    assert any("LONG sold" in line for line in lines), lines
+    assert any(line.startswith("proof") for line in lines), lines
+    assert lines[-1].startswith("FLAT, VERIFIED")
+    assert replayed(tmp_path / "state")["equal"] is True

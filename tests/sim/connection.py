@@ -76,7 +76,7 @@ class Connection:
                 self._cache[coid] = "closed"
                 self.process.call(self.listener.on_order_refused, order.instrument, coid, _text(body))
 
-        self.wire.send("POST /fapi/v1/order", params, reply, _silence)
+        self.wire.leave("POST /fapi/v1/order", params, reply, _silence)
 
     def cancel(self, client_order_id: str) -> bool:
         if not self.connected or self._cache.get(client_order_id) not in ("submitted", "accepted"):
@@ -94,7 +94,7 @@ class Connection:
                 self._cache[client_order_id] = "accepted"
                 self.process.call(self.listener.on_cancel_refused, instrument, client_order_id, _text(body))
 
-        self.wire.send("DELETE /fapi/v1/order", params, reply, _silence)
+        self.wire.leave("DELETE /fapi/v1/order", params, reply, _silence)
         return True
 
     def remember(self, order: PlaceOrder) -> None:

@@ -6,7 +6,9 @@ dies, what it still had to do is forgotten, as it would be.
 """
 
 import asyncio
+import contextlib
 import heapq
+import inspect
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -19,7 +21,7 @@ class Killed(BaseException):
     """The process dies between two steps, as by SIGKILL."""
 
 
-class Runaway(AssertionError):
+class Runaway(AssertionError):  # noqa: N818  # reads as the event it is
     """Work at one instant does not end."""
 
 
@@ -128,6 +130,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         """Its entry in the heap finds it cancelled."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if self.dead:
+            return  # nobody is there any more to retrieve what a task of the dead process raised
         self.errors.append(context.get("exception") or AssertionError(context["message"]))
 
     # What the simulation asks of it.
@@ -163,10 +167,10 @@ class ProcessLoop(asyncio.AbstractEventLoop):
             for task, args in list(self._tasks.items()):
                 task.remove_done_callback(self._done)
                 task._log_destroy_pending = False
-                task.get_coro().close()
+                _close(task.get_coro())
                 for each in args:
                     if asyncio.iscoroutine(each):
-                        each.close()
+                        _close(each)
         finally:
             asyncio._set_running_loop(None)
         self._tasks.clear()
@@ -181,6 +185,17 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def _ended(self, task: asyncio.Task) -> None:
         if not self.dead and not task.cancelled() and (error := task.exception()) is not None:
             self.errors.append(error)
+
+
+def _close(coro: Any) -> None:
+    """End a coroutine, and those that were given to it and that it has not begun to await."""
+    if inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
+        for given in list(coro.cr_frame.f_locals.values()):
+            if asyncio.iscoroutine(given):
+                _close(given)
+    # A cancel scope that it is in complains that it is left from outside its task.
+    with contextlib.suppress(RuntimeError):
+        coro.close()
 
 
 class ProcessClock:

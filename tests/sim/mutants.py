@@ -56,13 +56,14 @@ MUTANTS = (
         "halt too early",
         "a trip is over at the first flatten that ends, whoever asked for it",
         "core/kill_switch.py",
-        "or trip_id != self._state.trip_id:",
-        "or False:",
+        "if self._state.state is KillState.TRIPPED and trip_id == self._state.trip_id:",
+        "if self._state.state is KillState.TRIPPED:",
     ),
     Mutant(
         "entries after a trip",
-        "neither the gate nor the gateway looks at the kill switch",
+        "neither desk nor gate nor gateway looks at the kill switch or at what it has halted",
         (
+            Change("hedgegridd/core/entries.py", "if desk.halt is not None:", "if False:"),
             Change("hedgegridd/core/pretrade.py", "if view.kill is not KillState.ARMED:", "if False:"),
             Change("hedgegridd/core/entries.py", "if desk.kill is not KillState.ARMED:", "if False:"),
             Change("hedgegridd/venue/orders.py", "if self._kill is not KillState.ARMED:", "if False:"),
@@ -244,8 +245,8 @@ MUTANTS = (
         "no answer to a kill",
         "who asked for the kill is forgotten when it is done",
         "core/kill_switch.py",
-        "            *(self._done(asker, verified=True) for asker in askers),\n",
-        "",
+        "        return [*out, *(self._done(asker, verified=True) for asker in askers)]\n",
+        "        for asker in askers:\n            del self._askers[asker]\n        return out\n",
     ),
     _one(
         "two answers to a flatten",

@@ -6,13 +6,13 @@ the venue does what reaches it, in the order in which it reaches it.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-import aiohttp
 import msgspec
 
+from hedgegridd.venue.transport import Answer, Lost, NotSent
 from tests.sim.answers import Answers
 from tests.sim.loop import SECOND, Time
 from tests.sim.venue import Refusal, Venue
@@ -104,51 +104,6 @@ class Weather:
         return self._rng.randint(1 * MS, 12 * MS)
 
 
-class _Content:
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    async def iter_any(self) -> Any:
-        yield self._body
-
-
-class _Response:
-    __slots__ = ("content", "headers", "status")
-
-    def __init__(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.status, self.headers, self.content = status, headers, _Content(body)
-
-
-class _Exchange:
-    """What `session.request` gives: an async context manager."""
-
-    __slots__ = ("_net", "_what")
-
-    def __init__(self, net: "Wire", what: tuple[str, Any]) -> None:
-        self._net, self._what = net, what
-
-    async def __aenter__(self) -> _Response:
-        method, url = self._what
-        params = dict(parse_qsl(url.raw_query_string, keep_blank_values=True))
-        return await self._net.call(method, url.raw_path, params)
-
-    async def __aexit__(self, *_error: object) -> None:
-        return None
-
-
-class Session:
-    """Takes the place of aiohttp's client session."""
-
-    def __init__(self, net: "Wire") -> None:
-        self._net = net
-
-    def request(self, method: str, url: Any, headers: dict[str, str]) -> _Exchange:
-        return _Exchange(self._net, (method, url))
-
-    async def close(self) -> None:
-        return None
-
-
 type Reply = Callable[[int, bytes, dict[str, str]], None]
 
 
@@ -162,24 +117,30 @@ class Wire:
         self.process = process
         self.banned_until = 0
 
-    async def call(self, method: str, path: str, params: dict[str, str]) -> _Response:
-        """A call of our signed client; raises what aiohttp would."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[_Response] = loop.create_future()
+    async def open(self) -> None:
+        """See `transport.Transport`."""
 
-        def reply(status: int, body: bytes, headers: dict[str, str]) -> None:
+    async def close(self) -> None:
+        """See `transport.Transport`."""
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
+        """A call of our signed client; raises NotSent or Lost."""
+        path, _, query = url.partition("/fapi/")[2].partition("?")
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def reply(status: int, body: bytes, answered: dict[str, str]) -> None:
             if not future.done() and not self.process.dead:
-                future.set_result(_Response(status, body, headers))
+                future.set_result(Answer(status, answered, body))
 
         def fail(error: Exception) -> None:
             if not future.done() and not self.process.dead:
                 future.set_exception(error)
 
-        self.send(f"{method} {path}", params, reply, fail)
-        self.time.after(TIMEOUT_S * SECOND, fail, TimeoutError())
+        self.leave(f"{method} /fapi/{path}", dict(parse_qsl(query, keep_blank_values=True)), reply, fail)
+        self.time.after(TIMEOUT_S * SECOND, fail, Lost("no answer in time"))
         return await future
 
-    def send(
+    def leave(
         self, endpoint: str, params: dict[str, str], reply: Reply, fail: Callable[[Exception], None]
     ) -> None:
         """A request leaves; its fate is drawn now."""
@@ -189,7 +150,7 @@ class Wire:
         if weather.is_on("down"):
             weather.last_bad = self.time.now
             self.process.lost(endpoint, params)
-            after(MS, fail, _refused())
+            after(MS, fail, NotSent("cannot connect: Connection refused"))
             return
         there = weather.delay()
         fate = weather.strikes(CALLS)
@@ -198,7 +159,7 @@ class Wire:
         match fate:
             case "lose_request":
                 self.process.lost(endpoint, params)
-                after(there, fail, aiohttp.ServerDisconnectedError())
+                after(there, fail, Lost("Server disconnected"))
             case "hang":
                 if self.rng.random() < 0.5:
                     after(there, self._arrive, endpoint, params, None, fail)
@@ -234,7 +195,7 @@ class Wire:
         headers["X-MBX-USED-WEIGHT-1M"] = "2200" if self.weather.is_on("weight") else "40"
         back = self.weather.delay()
         if fate == "lose_answer":
-            self.time.after(back, fail, aiohttp.ServerDisconnectedError())
+            self.time.after(back, fail, Lost("Server disconnected"))
         elif reply is not None:
             self.time.after(back, reply, status, body, headers)
 
@@ -297,15 +258,6 @@ def _order_kind(endpoint: str, params: dict[str, str]) -> tuple[str, ...]:
         return ()
     opens = (params["side"] == "BUY") == (params["positionSide"] == "LONG")
     return ("entry", "order") if opens else ("close", "order")
-
-
-def _refused() -> aiohttp.ClientConnectorError:
-    return aiohttp.ClientConnectorError(_KEY, OSError(111, "Connection refused"))
-
-
-_KEY = aiohttp.client_reqrep.ConnectionKey(
-    "venue", 443, is_ssl=True, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None
-)
 
 
 class Stream:

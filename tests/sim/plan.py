@@ -5,7 +5,18 @@ from decimal import Decimal
 
 import msgspec
 
-from hedgegridd.config import Config, DeadMan, Execution, Grid, KillSwitch, Policy, Position, Pretrade, Regime
+from hedgegridd.config import (
+    Config,
+    Daemon,
+    DeadMan,
+    Execution,
+    Grid,
+    KillSwitch,
+    Policy,
+    Position,
+    Pretrade,
+    Regime,
+)
 from hedgegridd.config import Venue as VenueConfig
 from hedgegridd.guards import GUARDS
 from tests.sim.loop import SECOND
@@ -14,6 +25,8 @@ from tests.sim.venue import Manners
 
 D = Decimal
 MINUTE = 60 * SECOND
+STREAM_ENDS = ("drop", "dead", "silent")
+JUMPS_BPS = (-700, -300, -120, 120, 300, 700)
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -40,7 +53,7 @@ class Plan(msgspec.Struct, frozen=True):
 def plan_of(seed: int) -> Plan:
     """Everything about a seed."""
     rng = random.Random(f"plan {seed}")
-    hours = rng.choice((2, 3, 4))
+    hours = rng.choice((1, 2, 3))
     fair_at = hours * 60 * MINUTE
     busy = _busy(rng, fair_at)
     steps = _steps(rng, busy)
@@ -60,7 +73,7 @@ def plan_of(seed: int) -> Plan:
         fair_at=fair_at,
         end_at=fair_at + 15 * MINUTE,
         volatility_bps=rng.choice((4, 10, 20, 35)),
-        busy=(*busy, (fair_at, fair_at + 3 * MINUTE)),
+        busy=(*busy, (fair_at, fair_at + 2 * MINUTE)),
     )
 
 
@@ -87,6 +100,7 @@ def _config(rng: random.Random) -> Config:
         position=Position(max_qty=base * rng.choice((3, 5, 12))),
     )
     return Config(
+        daemon=Daemon(on_stop=rng.choice(("keep", "flatten"))),
         grid=(grid,),
         venue=VenueConfig(
             environment="testnet", reconcile_interval_s=D(rng.choice((120, 600, 600))), account_poll_s=D(60)
@@ -120,7 +134,7 @@ def _dead_man(rng: random.Random) -> DeadMan:
     kind = rng.random()
     if kind < 0.2:
         return DeadMan(enabled=False)
-    return DeadMan() if kind < 0.3 else DeadMan(countdown_s=D(600), renew_s=D(200))
+    return DeadMan() if kind < 0.25 else DeadMan(countdown_s=D(600), renew_s=D(200))
 
 
 def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
@@ -130,6 +144,9 @@ def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
         table["max_age_s"] = D(400)  # prices come every few minutes
     for name in OFF:
         tables[name] = {"type": name, "enabled": False}
+    tables["margin_ratio"]["max_age_s"] = D(
+        2400
+    )  # the account is read every half hour, and at each comparison
     tables["session_drawdown"]["trip_pct"] = D(rng.choice(("0.3", "1", "5")))
     tables["session_loss"]["trip_usdt"] = D(rng.choice((60, 300, 1000)))
     return tuple(tables.values())
@@ -137,12 +154,12 @@ def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
 
 def _busy(rng: random.Random, until: int) -> tuple[tuple[int, int], ...]:
     """Minutes in which much happens, with long calm between them."""
-    count = rng.choice((3, 4, 5))
+    count = rng.choice((2, 3))
     slot = until // count
     windows = []
     for number in range(count):
         begin = number * slot + rng.randint(MINUTE, slot // 2)
-        windows.append((begin, begin + rng.randint(2, 6) * MINUTE))
+        windows.append((begin, begin + rng.randint(2, 4) * MINUTE))
     return tuple(windows)
 
 
@@ -154,31 +171,31 @@ def _steps(rng: random.Random, busy: tuple[tuple[int, int], ...]) -> list[Step]:
         begin, end = rng.choice(busy)
         return rng.randint(begin, end)
 
-    storms = rng.choice((0, 3, 6, 12))
-    for _ in range(storms):
-        steps.append(_storm(rng, when()))
-    for _ in range(rng.choice((0, 1, 3, 5))):
-        steps.append(Step(when(), "stream", (rng.choice(("drop", "dead", "silent")),)))
-    for _ in range(rng.choice((0, 1, 2))):
-        steps.append(Step(when(), rng.choice(("node_end", "freeze")), (rng.randint(3, 40) * SECOND,)))
-    for _ in range(rng.choice((0, 0, 1, 2))):
-        kind = rng.choice(("slow", "hung", "broken"))
-        steps.append(Step(when(), "disk", (kind, rng.randint(2, 60) * SECOND)))
+    steps += [_storm(rng, when()) for _ in range(rng.choice((0, 3, 6, 12)))]
+    steps += [Step(when(), "stream", (rng.choice(STREAM_ENDS),)) for _ in range(rng.choice((0, 1, 3, 5)))]
+    steps += [
+        Step(when(), rng.choice(("node_end", "freeze")), (rng.randint(3, 40) * SECOND,))
+        for _ in range(rng.choice((0, 1, 2)))
+    ]
+    steps += [
+        Step(when(), "disk", (rng.choice(("slow", "hung", "broken")), rng.randint(2, 60) * SECOND))
+        for _ in range(rng.choice((0, 0, 1, 2)))
+    ]
     if rng.random() < 0.25:
         jump_ms = rng.choice((-30_000, -900, 900, 4_000, 30_000))
         steps.append(Step(when(), "clock", (jump_ms, rng.randint(5, 120) * SECOND)))
-    for _ in range(rng.choice((0, 0, 1, 2, 4, 6))):
-        down_s = rng.choice((1, 3, 10, 60))
-        steps.append(Step(when(), "crash", (rng.randint(1, 60), down_s * SECOND)))
-    for _ in range(rng.choice((0, 2, 4, 8))):
-        steps.append(Step(when(), "venue", _act(rng)))
+    steps += [_crash(rng, when()) for _ in range(rng.choice((0, 0, 1, 2, 4, 6)))]
+    steps += [Step(when(), "stop", (rng.choice((1, 5, 30)) * SECOND,)) for _ in range(rng.choice((0, 0, 1)))]
+    steps += [Step(when(), "venue", _act(rng)) for _ in range(rng.choice((0, 2, 4, 8)))]
     for _ in range(rng.choice((0, 2, 5, 9))):
         steps += _commands(rng, when())
-    for _ in range(rng.choice((0, 1, 3))):
-        steps.append(Step(when(), "jump", (rng.choice((-700, -300, -120, 120, 300, 700)),)))
-    for _ in range(rng.choice((0, 1, 2))):
-        steps.append(Step(when(), "snapshot"))
+    steps += [Step(when(), "jump", (rng.choice(JUMPS_BPS),)) for _ in range(rng.choice((0, 1, 3)))]
+    steps += [Step(when(), "snapshot") for _ in range(rng.choice((0, 1, 2)))]
     return steps
+
+
+def _crash(rng: random.Random, at: int) -> Step:
+    return Step(at, "crash", (rng.randint(1, 60), rng.choice((1, 3, 10, 60)) * SECOND))
 
 
 def _storm(rng: random.Random, at: int) -> Step:
@@ -207,6 +224,9 @@ def _commands(rng: random.Random, at: int) -> list[Step]:
             "flatten",
             "kill",
             "kill",
+            "kill_leg",
+            "kill_leg",
+            "trim",
             "reconcile",
             "status",
             "start",
@@ -215,8 +235,19 @@ def _commands(rng: random.Random, at: int) -> list[Step]:
     leg = rng.choice(("LONG", "SHORT"))
     number = rng.random()
     out = [Step(at, "command", (name, leg, number))]
+    if name in ("flatten", "kill", "kill_leg"):  # what removes is what must survive everything
+        soon = at + rng.randint(0, SECOND)
+        if rng.random() < 0.3:
+            out.append(_crash(rng, soon))
+        if rng.random() < 0.3:  # and somebody else asks for something that ends sooner
+            out.append(
+                Step(soon, "command", (rng.choice(("flatten", "pause", "kill_leg")), leg, rng.random()))
+            )
+        if rng.random() < 0.3:
+            out.append(_storm(rng, at - rng.randint(0, SECOND)))
     later = at + rng.randint(1, 400) * SECOND
     undo = {"pause": "resume", "stop": "start", "flatten": "resume", "kill": "rearm", "mode": "normal"}
+    undo["kill_leg"] = "rearm_leg"
     if name in undo and rng.random() < 0.7:
         out.append(Step(later, "command", (undo[name], leg, number)))
     return out

@@ -26,31 +26,30 @@ from hedgegridd.actors.machines import (
     ReconcilerActor,
     RiskActor,
 )
+from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.config import Config
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.dead_man import DeadMan
-from hedgegridd.core.desk import WAKE_VIEW, Desk
-from hedgegridd.core.flatten import Flattener
-from hedgegridd.core.kill_switch import KillSwitch
+from hedgegridd.core.desk import WAKE_VIEW
 from hedgegridd.core.pauses import SOURCE as PAUSES
 from hedgegridd.core.pauses import Pauses
 from hedgegridd.core.reconciler import Reconciler
 from hedgegridd.errors import ActorFault, HedgegridError
 from hedgegridd.model import parse_client_order_id
 from hedgegridd.risk.machine import SOURCE as GUARDS
-from hedgegridd.risk.machine import RiskMachine
-from hedgegridd.risk.settings import settings
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.scheduler import Fault
 from hedgegridd.state import Machines
+from hedgegridd.stopping import DEAD_MAN_S, OrderlyStop
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.rest import Credentials, VenueCallError
+from hedgegridd.venue.sources import PROVIDER
 from tests.sim.connection import Connection
 from tests.sim.journal import Disk, MemoryJournal, Saved
 from tests.sim.loop import SECOND, Killed, Machine, ProcessClock, ProcessLoop, Time
-from tests.sim.network import Session, Stream, Wire
+from tests.sim.network import Stream, Wire
 
 EPOCH = "s1m"
 HOLD_SOURCES = (GUARDS, PAUSES, DEAD_MAN)  # as in app.py
@@ -66,14 +65,7 @@ POLL_S = 1_800.0  # of account and clock, whose answers nobody waits for
 
 def new_machines(config: Config) -> Machines:
     """Machines that know nothing yet."""
-    symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
-    return Machines(
-        Desk(config, EPOCH, hold_sources=HOLD_SOURCES),
-        KillSwitch(config.kill_switch, HOLD_SOURCES),
-        Flattener(symbols, EPOCH),
-        RiskMachine(settings(config), symbols),
-        DeadMan(config),
-    )
+    return Machines.of(config, EPOCH, HOLD_SOURCES)
 
 
 class Ear(Actor):
@@ -89,6 +81,7 @@ class Ear(Actor):
         m.EntriesGone,
         m.FlattenFinished,
         m.VenueTruth,
+        m.TripsChanged,
     )
 
     def __init__(self, hear: Callable[[m.Message], None]) -> None:
@@ -173,6 +166,12 @@ class SimGateway(Gateway):
     async def _health_paced(self) -> None:
         while not self._closing.is_set():
             self._sources.tell_health()
+            counted = self._sources._meter.counted(self._mono_ns())
+            self.bus.publish(
+                m.CallsCounted(
+                    provider=PROVIDER, burst=counted.burst, minute=counted.minute, hour=counted.hour
+                )
+            )
             self.bus.publish(m.LoopLagged(lag_ms=Decimal(0)), actor="app")
             await asyncio.sleep(HEALTH_CALM_S if self.process.all_is_well() else HEALTH_S)
 
@@ -227,7 +226,8 @@ class Process:
         disk.snapshot = self.first
         self.boot = Boot()
         self.ready = False
-        self.stopping = False
+        self.stopping = False  # asked to stop in order
+        self.clean = False  # it has done so: nothing of the journal is lost
         self.trouble = asyncio.Event()
         self.rearm_asked = False
         self.reported: dict[tuple[str, str], Decimal] = {}  # the venue's last word on each leg
@@ -245,9 +245,11 @@ class Process:
             mono_ns=self.clock.mono_ns,
         )
         self.gateway.process = self
-        self.gateway.http._session = Session(self.wire)
+        self.gateway.http._transport = self.wire
+        self.waiter = WaiterActor()
         self.actors: list[Actor] = [
             Ear(self._heard),
+            self.waiter,
             BootActor(self.boot),
             KillSwitchActor(self.machines.kill_switch),
             (DeskActor if world.plan.seed % 10 == 0 else LazyViews)(self.machines.desk),
@@ -297,6 +299,27 @@ class Process:
         if self.dying:
             raise Killed
         self.world.oracle.look()
+
+    async def stop_in_order(self) -> None:
+        """SIGTERM, as `app.py` obeys it: the stages, the connection, the journal."""
+        self.stopping = True
+        stages = OrderlyStop(
+            self.bus,
+            self.waiter,
+            flatten=self.world.config.daemon.on_stop == "flatten",
+            disarm=self._disarm,
+        )
+        confirmed = await stages.run("SIGTERM")
+        self.world.oracle.stopped(confirmed)
+        await self.gateway.stop()
+        with contextlib.suppress(HedgegridError):
+            await self.journal.durable(JOURNAL_S)
+            self.clean = True
+        self.dying = True
+
+    async def _disarm(self) -> bool:
+        answer = await self.bus.ask(m.DisarmDeadMan(reason="stopping"), DEAD_MAN_S, actor="app")
+        return isinstance(answer, m.Done)
 
     def die(self) -> None:
         """SIGKILL: nothing of it runs any more; what was on its way to the venue arrives all the same."""
@@ -365,7 +388,9 @@ class Process:
             return None
 
     def save(self) -> None:
-        """A snapshot as of now, on disk once the journal is durable to its position."""
+        """A snapshot as of now, on disk once the journal is durable to its position; not amid a removal, as in app."""
+        if not self.machines.at_rest():
+            return
         saved = Saved(self.machines.snapshot(), self.journal.position, self.bus.next_seq)
         self.loop.spawn(self._save(saved))
 

@@ -33,6 +33,9 @@ class Settling:
         world.disk.broken = False
         world.time.after(90 * SECOND, world.start)
         world.time.after(180 * SECOND, world.command, m.Rearm(reason="settling"))
+        world.time.after(
+            181 * SECOND, world.command, m.Rearm(reason="settling", instrument=world.market.instrument)
+        )
         world.time.after(240 * SECOND, self._back_to_normal)
         world.time.after(420 * SECOND, world.command, m.Reconcile(cause="settling"))
 
@@ -54,7 +57,7 @@ class Settling:
         oracle, process = world.oracle, world.process
         if process is None or process.dead or not process.ready:
             oracle.fail("the daemon comes up", "it is not ready")
-        waiting = {seq: what for seq, what in oracle.pending.items()}
+        waiting = dict(oracle.pending.items())
         if waiting:
             oracle.fail("every command gets exactly one answer", f"still waiting: {waiting}")
         asks = process.bus.answers()

@@ -8,11 +8,12 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
 
 from tests.sim.loop import Time
 
 D = Decimal
-ZERO = D(0)
+ZERO, ONE = D(0), D(1)
 MAKER, TAKER = D("0.0002"), D("0.0005")
 MAINTENANCE = D("0.004")
 WALL_NS = 1_700_000_000_000_000_000
@@ -41,8 +42,7 @@ class Manners:
     partial: float = 0.0  # how often a fill comes in parts
 
 
-@dataclass(slots=True)
-class Rules:
+class Rules(NamedTuple):
     """Filters of the symbol."""
 
     symbol: str = "BTCUSDT"
@@ -195,7 +195,8 @@ class Venue:
 
     def _check(self, order: Order, market: Market) -> None:
         rules = market.rules
-        assert order.qty % rules.step == 0 and order.qty > 0, f"{order.coid}: quantity {order.qty}"
+        assert order.qty > 0, f"{order.coid}: quantity {order.qty}"
+        assert order.qty % rules.step == 0, f"{order.coid}: quantity {order.qty} is not on the step"
         assert order.price % rules.tick == 0, f"{order.coid}: price {order.price} is not on the tick"
         if order.opens and market.status != "TRADING":
             raise Refusal(-4140, "Invalid symbol status for opening position.")
@@ -427,7 +428,7 @@ class Venue:
             for symbol, side in self.legs:
                 self.force_close(symbol, side, "autoclose-")
 
-    def force_close(self, symbol: str, side: str, prefix: str, share: Decimal = D(1)) -> None:
+    def force_close(self, symbol: str, side: str, prefix: str, share: Decimal = ONE) -> None:
         """The venue closes (a part of) a leg by an order of its own: liquidation, ADL."""
         leg, market = self.legs[symbol, side], self.markets[symbol]
         qty = (leg.qty * share) // market.rules.step * market.rules.step

@@ -103,7 +103,8 @@ class World:
         journal = process.journal
         self.note(f"-- dies, records {journal.position}, durable {journal.durable_position}")
         self.oracle.died(process)
-        self.disk.cut(self.rng.randint(journal.durable_position, journal.position))
+        if not process.clean:
+            self.disk.cut(self.rng.randint(journal.durable_position, journal.position))
         if self.disk.snapshot is not None and self.disk.snapshot.position > len(self.disk.lines):
             raise AssertionError("a snapshot outlives its journal")
         self.disk.broken = False
@@ -117,7 +118,7 @@ class World:
     # ------------------------------------------------------------------------------------------------- steps
 
     def _do(self, step: Step) -> None:
-        if self.time.now >= self.plan.fair_at and step.kind not in ("command",):
+        if self.time.now >= self.plan.fair_at and step.kind != "command":
             return
         self.note(f"== {step.kind} {step.args}")
         self.trouble()
@@ -191,6 +192,12 @@ class World:
             self.process.fuse = fuse
             self._down = (self.rng.random() < 0.3, down)
 
+    def _stop(self, down: int) -> None:
+        process = self.process
+        if process is not None and not process.dead and process.ready and not process.stopping:
+            self._down = (False, down)
+            process.call(process.loop.spawn, process.stop_in_order())
+
     def _snapshot(self) -> None:
         if self.process is not None and not self.process.dead:
             self.process.call(self.process.save)
@@ -252,6 +259,19 @@ class World:
             "normal": m.SetMode(leg=None, mode=LegMode.NORMAL),
             "flatten": m.Flatten(legs=LEGS if number < 0.5 else (side,), reason="operator"),
             "kill": m.Kill(reason="operator", action=(None, "halt", "flatten")[int(number * 3)]),
+            "kill_leg": m.Kill(
+                reason="operator",
+                action=("halt", "flatten")[int(number * 2)],
+                instrument=self.market.instrument,
+                legs=(side,) if number < 0.7 else (),
+            ),
+            "rearm_leg": m.Rearm(reason="all is well", instrument=self.market.instrument),
+            "trim": m.TrimLeg(
+                instrument=self.market.instrument,
+                leg=side,
+                share=D(round(number, 2)) or D(1),
+                reason="operator",
+            ),
             "rearm": m.Rearm(reason="all is well"),
             "reconcile": m.Reconcile(cause="operator"),
             "status": m.GetStatus(),
@@ -261,7 +281,7 @@ class World:
     def command(self, command: m.Message) -> None:
         """An operator asks for something."""
         process = self.process
-        if process is not None and not process.dead:
+        if process is not None and not process.dead and not process.stopping:
             process.call(self._ask, process, command)
 
     def _ask(self, process: Process, command: m.Message) -> None:

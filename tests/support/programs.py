@@ -35,6 +35,11 @@ class ProgramError(Exception):
     """A program did not start, ended early or did not answer; the text has the end of its log."""
 
 
+def end_with_programs() -> None:
+    """SIGTERM unwinds this process like Ctrl-C does, so that the programs it has started end with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 def free_port() -> int:
     """A loopback port nobody listens on now."""
     with socket.socket() as probe:
@@ -145,7 +150,8 @@ class Exchange:
         self.websocket = printed["websocket"]
         self.key = printed["api key"]
         self.secret = printed["api secret"]
-        self._admin = JsonHttp(printed["admin"])
+        self.admin_url = printed["admin"]
+        self._admin = JsonHttp(self.admin_url)
         self._public = JsonHttp(self.rest)
 
     def step(self, ms: int, quiet_ms: int, timeout_ms: int) -> dict[str, Any]:
@@ -173,20 +179,25 @@ class Exchange:
         """Mark price and funding rate as the venue publishes them."""
         return dict(self._public.ask("GET", f"/fapi/v1/premiumIndex?symbol={symbol}"))
 
-    def user_trades(self, symbol: str, from_id: int) -> list[dict[str, Any]]:
-        """At most 1000 trades of the account from `from_id` on, oldest first (a signed call)."""
-        return self._signed("/fapi/v1/userTrades", {"symbol": symbol, "fromId": from_id, "limit": 1000})
-
-    def orders_since(self, symbol: str, began_ms: int) -> list[dict[str, Any]]:
-        """At most 1000 orders of the account, open or not, made at `began_ms` (wall) or later (a signed call)."""
-        return self._signed("/fapi/v1/allOrders", {"symbol": symbol, "startTime": began_ms, "limit": 1000})
-
-    def _signed(self, path: str, fields: Mapping[str, object]) -> list[dict[str, Any]]:
+    def signed(self, path: str, *, method: str = "GET", **fields: object) -> Any:
+        """The answer of a signed call."""
         stamp = {"recvWindow": 60_000, "timestamp": time.time_ns() // 1_000_000}
         query = urllib.parse.urlencode({**fields, **stamp})
         signature = hmac.new(self.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
-        path = f"{path}?{query}&signature={signature}"
-        return list(self._public.ask("GET", path, headers={"X-MBX-APIKEY": self.key}))
+        headers = {"X-MBX-APIKEY": self.key}
+        return self._public.ask(method, f"{path}?{query}&signature={signature}", headers=headers)
+
+    def user_trades(self, symbol: str, from_id: int) -> list[dict[str, Any]]:
+        """At most 1000 trades of the account from `from_id` on, oldest first."""
+        return list(self.signed("/fapi/v1/userTrades", symbol=symbol, fromId=from_id, limit=1000))
+
+    def orders_from(self, symbol: str, from_id: int) -> list[dict[str, Any]]:
+        """At most 1000 orders of the account, open or ended, from `from_id` on, oldest first."""
+        return list(self.signed("/fapi/v1/allOrders", symbol=symbol, orderId=from_id, limit=1000))
+
+    def orders_since(self, symbol: str, began_ms: int) -> list[dict[str, Any]]:
+        """At most 1000 orders of the account, open or not, made at `began_ms` (wall) or later."""
+        return list(self.signed("/fapi/v1/allOrders", symbol=symbol, startTime=began_ms, limit=1000))
 
     def close(self) -> None:
         """Close our connections to it."""

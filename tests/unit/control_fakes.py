@@ -291,6 +291,47 @@ class FakeBus:
         return answer or m.Done(to=0, detail={})
 
 
+class FakeArchive:
+    """A history of one row a table, and backups that are made at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.fails: Exception | None = None
+        self.hook: dict[str, object] | None = None
+
+    def _tell(self, *asked: object) -> None:
+        self.asked.append(asked)
+        if self.fails is not None:
+            raise self.fails
+
+    async def page(
+        self, table: str, limit: int, before: int | None, instrument: str | None
+    ) -> list[dict[str, object]]:
+        self._tell("page", table, limit, before, instrument)
+        row: dict[str, object] = {
+            "seq": 7, "time_ns": NOW_NS, "instrument": BTC, "leg": "LONG", "side": "BUY", "qty": "0.010",
+            "price": "65000.0", "commission": "0.13", "commission_asset": "USDT", "maker": 1, "client_order_id": "id",
+            "wallet_usdt": "1", "equity_usdt": "2", "unrealized_usdt": "1", "maint_margin_usdt": "0",
+        }  # fmt: skip
+        return [row | {"seq": 7 - n} for n in range(min(limit, 3))]
+
+    async def records(self, limit: int) -> list[dict[str, object]]:
+        self._tell("records", limit)
+        return [
+            {
+                "position": 1, "time_ns": NOW_NS, "seq": 2, "cause": 1, "actor": "a", "to": "desk", "type": "Rearm",
+                "words": "rearm: why",
+            }
+        ]  # fmt: skip
+
+    async def backup(self, target: str) -> dict[str, object]:
+        self._tell("backup", target)
+        return {
+            "path": f"{target}/b.tar.gz", "bytes": 1, "blake2b": "00", "last_position": 9, "snapshot_position": 8,
+            "records": 9, "took_s": 0.1, "hook": self.hook,
+        }  # fmt: skip
+
+
 async def on_disk(timeout_s: float) -> None:
     """A journal that has everything at once."""
 
@@ -299,6 +340,7 @@ def dispatcher(
     bus: FakeBus,
     durable: Callable[[float], Awaitable[None]] = on_disk,
     recent: Callable[[], list[dict[str, object]]] = list,
+    archive: FakeArchive | None = None,
 ) -> Dispatcher:
     services = Services(
         bus=bus,
@@ -308,6 +350,7 @@ def dispatcher(
         recent=recent,
         environment="paper",
         account="acct1",
+        archive=archive or FakeArchive(),
     )
     return Dispatcher(REGISTRY, services)
 

@@ -76,7 +76,11 @@ class Ending:
             self._say(m.Reconciled(ok=ok, cause=said))
         return 1
 
-    async def ask(self, command: m.Command, deadline_s: float, actor: str = "") -> m.Answer:
+    async def ask(self, command: m.Message, deadline_s: float, cause: int = 0, actor: str = "") -> m.Answer:
+        if command == m.GetStatus():
+            asked = m.Envelope(seq=1, time_ns=1, mono_ns=1, cause=0, actor="t", message=command)
+            (answer,) = (each for each in rig().desk.handle(asked) if isinstance(each, m.StatusAnswer))
+            return m.StatusAnswer(to=1, view=msgspec.structs.replace(answer.view, unsettled=()))
         assert command == m.DisarmDeadMan(reason="stopping")
         assert self._gone, "while entries may rest the countdown stays"
         if not self._disarms:

@@ -26,6 +26,8 @@ def test_the_example_is_valid(capsys: pytest.CaptureFixture[str]) -> None:
     code, out = run(capsys, "-c", EXAMPLE, "--price", "65000")
     assert code == 0
     assert "worst loss" in out
+    assert "session_drawdown (trip_pct 5): flatten" in out
+    assert "off: daily_loss" in out
     assert out.endswith("hedgegridd.toml is valid\n")
     assert "error" not in out
     assert "warning" not in out

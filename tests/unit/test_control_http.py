@@ -33,6 +33,7 @@ CONFIG = Control(
     reads_per_min=1000,
 )
 GOOD: dict[str, dict[str, Any]] = {
+    "backup": {"folder": "/srv/backup"},
     "flatten": {"side": "both"},
     "throttle": {"throttle": 0.5},
     "mode": {"leg": "long", "mode": "tp_only"},

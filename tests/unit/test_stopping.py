@@ -1,6 +1,7 @@
 """An orderly stop: its stages in order, each with a deadline, all of them under what systemd waits."""
 
 import anyio
+import msgspec
 import pytest
 
 from hedgegridd import messages as m
@@ -15,12 +16,20 @@ from hedgegridd.errors import ActorDown
 from hedgegridd.operations import REGISTRY
 from hedgegridd.stopping import OrderlyStop, longest_s
 from hedgegridd.venue.rest import Credentials
+from tests.support.desk_rig import rig
 
 
 class World:
     """A bus whose desk and flatten confirm everything, but for what a test takes away."""
 
-    def __init__(self, *, deaf: tuple[type, ...] = (), broken: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        deaf: tuple[type, ...] = (),
+        broken: bool = False,
+        unsettled: tuple[tuple[str, ...], ...] = ((),),
+    ) -> None:
+        self._unsettled = list(unsettled)  # at each look; the last one stays
         self.waiter = WaiterActor()
         self.told: list[m.Message] = []
         self._deaf, self._broken = deaf, broken
@@ -42,6 +51,11 @@ class World:
 
     async def ask(self, command: m.Message, deadline_s: float, cause: int = 0, actor: str = "") -> m.Answer:
         self.told.append(command)
+        if command == m.GetStatus():
+            now = self._unsettled.pop(0) if len(self._unsettled) > 1 else self._unsettled[0]
+            asked = m.Envelope(seq=1, time_ns=1, mono_ns=1, cause=0, actor="t", message=command)
+            (answer,) = (each for each in rig().desk.handle(asked) if isinstance(each, m.StatusAnswer))
+            return m.StatusAnswer(to=1, view=msgspec.structs.replace(answer.view, unsettled=now))
         if self._broken:
             raise ActorDown("flatten is out of service")
         if m.Flatten in self._deaf:
@@ -72,7 +86,23 @@ async def test_the_stages_come_in_order_and_say_where_they_are():
 
 async def test_what_the_config_does_not_ask_for_is_left_out():
     confirmed = await World().stop(flatten=False, disarm=False).run("SIGTERM")
-    assert confirmed == {"entries_gone": True, "books_agree_with_venue": True}
+    assert confirmed == {"entries_gone": True, "exits_at_venue": True, "books_agree_with_venue": True}
+
+
+@pytest.mark.parametrize(
+    ("unsettled", "there"),
+    [
+        (((),), True),
+        ((("its stop does not rest",), ()), True),
+        ((("its take-profits are not its lots",),), False),
+    ],
+)
+async def test_inventory_that_stays_has_its_exits_at_the_venue(monkeypatch, unsettled, there):
+    """An order whose answer was lost on the way down may not be there: inventory would be left without its take-profit."""
+    monkeypatch.setattr(stopping, "EXITS_S", 0.05)
+    monkeypatch.setattr(stopping, "EXITS_LOOK_S", 0.001)
+    confirmed = await World(unsettled=unsettled).stop(flatten=False).run("SIGTERM")
+    assert confirmed["exits_at_venue"] is there
 
 
 @pytest.mark.parametrize(
@@ -140,6 +170,7 @@ async def test_while_stopping_new_commands_are_refused_but_not_those_of_safety(v
         "mode": {"leg": "long", "mode": "normal"},
         "flatten": {"side": "both"},
         "rearm": {"reason": "x"},
+        "backup": {"folder": "/srv/backup"},
     }
     caller = Caller(actor="me", role=Role.ADMIN, client="me")
     kind = REGISTRY.verbs[verb]

@@ -2,6 +2,7 @@
 
 from collections import deque
 from decimal import Decimal
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -270,6 +271,25 @@ def test_a_countdown_that_ran_out_is_armed_again_only_after_a_comparison_that_ag
     assert rig.calls[-1][2] == 60_000
 
 
+def test_a_venue_that_goes_on_differing_is_compared_with_ever_more_seldom() -> None:
+    rig = Rig().start()
+    rig.comparing = False
+    rig.mono_ns += 25 * SECOND
+    rig(m.Woke(token="dead_man"))
+    asked = []
+    for _ in range(120):
+        before = len(of(m.Reconcile, rig.log))
+        rig.advance(1)
+        if len(of(m.Reconcile, rig.log)) > before or not asked:
+            asked.append(rig.mono_ns // SECOND)
+            rig.compare(ok=False)
+    gaps = [after - at for at, after in pairwise(asked)]
+    assert gaps[:4] == [1, 2, 4, 8]
+    assert max(gaps) == 30
+    rig.compare()
+    assert rig.held == ""
+
+
 def test_a_renewal_that_fails_is_tried_again_and_in_the_last_third_we_withdraw() -> None:
     rig = Rig().start()
     rig.countdown = "failed"
@@ -398,6 +418,21 @@ def test_disabled_with_a_countdown_left_from_before_is_disarmed_once() -> None:
     second.live(60)
     assert len(second.calls) == 1
     assert second.state().state == "off"
+
+
+def test_a_grid_that_is_switched_off_has_no_countdown_and_loses_the_one_from_before() -> None:
+    both = config("BTCUSDT-PERP", "ETHUSDT-PERP")
+    first = Rig(both).start()
+    assert first.armed == {BTC: True, ETH: True}
+    off = msgspec.structs.replace(both, grid=(both.grid[0], Grid(instrument="ETHUSDT-PERP", enabled=False)))
+    second = Rig(off)
+    second.machine.restore(first.machine.snapshot())
+    second.machine.new_session()
+    second.start()
+    second.live(20)
+    assert {(name, ms) for _, name, ms in second.calls} == {(BTC, 60_000), (ETH, 0)}
+    assert len([name for _, name, _ in second.calls if name == ETH]) == 1
+    assert second.state().state == "armed"
 
 
 def test_what_it_would_leave_naked_is_told_with_every_change() -> None:

@@ -203,10 +203,11 @@ def test_where_one_stop_only_may_rest_the_old_one_goes_first(code):
 
 
 @pytest.mark.parametrize(
-    ("price", "one_stop", "moves"), [(38950, True, 0), (38950, False, 1), (39750, True, 1)]
+    ("price", "one_stop", "moves"), [(38950, True, 0), (38950, False, 1), (39750, True, 0)]
 )
-def test_a_lone_stop_is_not_drawn_in_by_a_little(price, one_stop, moves):
-    """With the outer entries gone it could stand nearer: by one step after five fills, by five after one."""
+def test_a_lone_stop_is_not_drawn_in_because_entries_are_kept_away(price, one_stop, moves):
+    """It could stand nearer, by one step after five fills, by five after one: where only one stop may rest, the move would
+    leave the leg without one for a moment, at every hold and every end of one, and for good when we die in it."""
     venue = rig(faults=Faults(one_stop_only=one_stop))
     legs = venue.desk._state.grids["BTCUSDT-PERP.BINANCE"].legs
     legs[Leg.LONG].one_stop_only = one_stop

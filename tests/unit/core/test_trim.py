@@ -181,6 +181,20 @@ def test_hands_off_a_manual_leg_and_one_that_is_being_flattened():
     assert "being flattened by F-1" in venue.ask(trim()).reason
 
 
+def test_a_trim_ends_when_the_leg_becomes_manual_and_does_not_come_back_with_it():
+    venue = filled()
+    venue.faults.delay_ns = 100 * MS
+    seq = venue.feed(trim())
+    venue.feed(m.SetMode(leg=Leg.LONG, mode=LegMode.MANUAL))
+    venue.run(venue.mono + 5 * SECOND)
+    held = venue.legs[Leg.LONG].qty
+    assert D(venue.answers[seq].detail["quantity"]) == held
+    venue.ask(m.SetMode(leg=Leg.LONG, mode=LegMode.NORMAL))
+    venue.settle()
+    assert venue.legs[Leg.LONG].qty == held
+    venue.check()
+
+
 def test_a_flat_leg_is_trimmed_already():
     venue = rig()
     assert venue.ask(trim()).detail["quantity"] == "0"

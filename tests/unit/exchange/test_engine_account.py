@@ -193,7 +193,8 @@ def test_unrealised_profit_serves_as_margin_but_cannot_be_withdrawn() -> None:
         ("set_leverage", {"symbol": "BTCUSDT", "leverage": "1"}, -2028),
         ("set_leverage", {"symbol": "BTCUSDT", "leverage": "5"}, 0),
         ("set_margin_type", {"symbol": "BTCUSDT", "marginType": "CROSSED"}, -4046),
-        ("set_margin_type", {"symbol": "BTCUSDT", "marginType": "ISOLATED"}, -1130),
+        ("set_margin_type", {"symbol": "BTCUSDT", "marginType": "isolated"}, -1130),
+        ("set_margin_type", {"symbol": "BTCUSDT", "marginType": "ISOLATED"}, -4048),
         ("set_position_mode", {"dualSidePosition": "true"}, -4059),
         ("set_position_mode", {"dualSidePosition": "false"}, -4068),
     ],
@@ -205,6 +206,39 @@ def test_configuration(method: str, request_: dict[str, str], code: int) -> None
     assert code_of(getattr(made, method), request_) == code
     assert made.symbol_config("BTCUSDT")[0]["leverage"] == (20 if code else 5)
     assert len(made.take_events()) == (0 if code else 1)
+
+
+def test_modes_change_when_nothing_is_open_and_orders_that_do_not_fit_are_refused() -> None:
+    made = engine()
+    one_way, hedge = {"dualSidePosition": "false"}, {"dualSidePosition": "true"}
+    isolated = {"symbol": "BTCUSDT", "marginType": "ISOLATED"}
+    made.new_order(order("BUY", "LONG", "0.01", "49000"), 2_000)
+    assert code_of(made.set_position_mode, one_way) == -4067
+    assert code_of(made.set_margin_type, isolated) == -4047
+    made.cancel_all("BTCUSDT", 2_000)
+
+    assert made.set_position_mode(one_way) == {"code": 200, "msg": "success"}
+    assert made.position_mode() == {"dualSidePosition": False}
+    assert made.account_config()["dualSidePosition"] is False
+    assert code_of(made.set_position_mode, one_way) == -4059
+    assert code_of(made.new_order, order("BUY", "LONG", "0.01", "49000"), 2_000) == -4061
+    assert (
+        code_of(made.new_order, {**order("BUY", "LONG", "0.01", "49000"), "positionSide": "BOTH"}, 2_000)
+        == -4061
+    )
+    made.set_position_mode(hedge)
+    made.new_order(order("BUY", "LONG", "0.01", "49000"), 2_000)
+    made.cancel_all("BTCUSDT", 2_000)
+
+    assert made.set_margin_type(isolated) == {"code": 200, "msg": "success"}
+    assert made.symbol_config("BTCUSDT")[0]["marginType"] == "ISOLATED"
+    assert {row["marginType"] for row in made.position_risk("BTCUSDT")} == {"isolated"}
+    assert code_of(made.set_margin_type, isolated) == -4046
+    assert code_of(made.new_order, order("BUY", "LONG", "0.01", "49000"), 2_000) == -2010
+    assert code_of(made.set_multi_assets_mode, {"multiAssetsMargin": "true"}) == -4167
+    made.set_margin_type({**isolated, "marginType": "CROSSED"})
+    made.set_multi_assets_mode({"multiAssetsMargin": "true"})
+    assert code_of(made.set_margin_type, isolated) == -4168
 
 
 def test_brackets_are_continuous_and_bound_leverage() -> None:

@@ -59,6 +59,11 @@ def test_fees_change_from_the_next_fill_on() -> None:
         ({"maker_fee": D("NaN")}, "maker_fee"),
         ({"min_qty": D(2_000)}, "min_qty"),
         ({"percent_down": D("1.1")}, "percent_down"),
+        ({"percent_down": D("0.05")}, "percent_down"),
+        ({"percent_up": D(100)}, "percent_up"),
+        ({"maker_fee": D("0.011")}, "maker_fee"),
+        ({"taker_fee": D(1)}, "taker_fee"),
+        ({"max_algo_orders": 1_000_000}, "max_algo_orders"),
         ({"max_orders": 1}, "max_orders"),
     ],
 )

@@ -84,6 +84,28 @@ def test_silence_pauses_by_itself_and_the_first_word_after_it_clears(
     assert not held.paused
 
 
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "order_errors": {"trip_count": 10, "window_s": D(60), "cooldown_s": D(300), "clear_s": D(0)},
+    "venue_errors": {"trip_pct": D(50), "min_calls": 20, "pause_s": D(30), "clear_s": D(0)},
+    "venue_health": {"min_uptime_pct": D(95), "warn_uptime_pct": D(98), "trip_latency_ms": D(5000)},
+    "stale_market": {"trip_mark_s": D(5), "trip_bar_s": D(300), "clear_s": D(5)},
+    "stale_account": {"trip_silent_s": D(60), "clear_s": D(5)},
+    "loop_lag": {"warn_ms": D(250), "trip_ms": D(2000), "clear_s": D(10)},
+    "clock_skew": {"warn_ms": D(300), "trip_ms": D(800), "max_reading_age_s": D(180), "clear_s": D(0)},
+    "rate_budget": {"warn_pct": D(80), "trip_pct": D(95), "clear_s": D(5)},
+    "call_quota": {"per_minute": 1_200, "per_10s": 100, "per_hour": 3_600, "warn_pct": D(80), "trip_pct": D(95)},
+    "spread_depth": {"trip_spread_bps": D(100), "min_depth_usdt": D(50_000), "max_age_s": D(40)},
+    "depeg": {"trip_pct": D("0.5"), "samples": 3, "every_s": D(60), "exit": False, "clear_s": D(300), "max_age_s": D(35)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DEFAULTS)
+def test_the_defaults_are_the_specified_ones_and_all_pause(kind: str) -> None:
+    params = Eyes(kind).setting.params
+    assert {name: getattr(params, name) for name in DEFAULTS[kind]} == DEFAULTS[kind]
+    assert params.action == "pause"
+
+
 # ------------------------------------------------------------------------------------------------------ order_errors
 
 
@@ -117,6 +139,12 @@ def test_refused_cancels_and_denials_count_with_the_orders() -> None:
     )
     assert eyes.level() == "BLOCK"
     assert "-1001 no" in eyes.one().words()
+
+
+def test_cancels_that_had_no_answer_are_no_refusals() -> None:
+    """An outage of seconds must not hold entries for the cool-down of five minutes."""
+    eyes = Eyes("order_errors").take(*[cancel_rejected(0) for _ in range(30)])
+    assert (eyes.level(), eyes.one().value) == ("OK", 0)
 
 
 def test_errors_of_a_minute_ago_are_forgotten() -> None:
@@ -167,6 +195,7 @@ def test_the_pause_for_order_errors_lasts_its_cool_down() -> None:
         (20, 10, "BLOCK"),
         (200, 99, "WARN"),
         (200, 100, "BLOCK"),
+        (400, 199, "WARN"),
     ],
 )
 def test_venue_errors_needs_half_of_at_least_twenty_calls(calls: int, failed: int, level: str) -> None:
@@ -333,6 +362,18 @@ def test_a_market_that_falls_silent_pauses_at_its_limit_by_a_timer_and_comes_bac
     assert not held.paused
     held.wait(4.2)
     assert held.paused
+
+
+def test_a_market_that_is_late_is_warned_of_before_it_is_too_late() -> None:
+    held = Held("stale_market").take(bar(), mark()).wait(3.99)
+
+    def warned() -> bool:
+        told = [each.verdict for each in held.feed.log if isinstance(each, m.GuardChanged)]
+        return bool(told) and (told[-1].level, told[-1].value) == ("WARN", D(4))
+
+    assert not warned()
+    held.wait(0.02)
+    assert warned()
 
 
 def test_a_missing_bar_is_found_while_marks_go_on() -> None:
@@ -594,6 +635,7 @@ def test_depeg_is_off_until_it_is_enabled() -> None:
         (("0.995", "1.006", "0.99"), "BLOCK"),
         (("1.005", "1.0049", "1.005"), "WARN"),
         (("1.005", "1.005", "1.0049"), "WARN"),
+        (("1.005", "1.005", "1.004"), "WARN"),
         (("1.005", "1.005", "1.0039"), "OK"),
         (("1", "1", "1"), "OK"),
     ],
@@ -643,6 +685,20 @@ def test_depeg_follows_its_table(table: dict[str, Any], level: str) -> None:
     samples(eyes, 60, "1.006", "1.006", "1.006")
     assert eyes.level() == level
     assert (eyes.one().value is None) is ("usdt_symbol" in table)
+
+
+def test_the_next_sample_is_looked_at_when_it_is_due_though_no_price_comes() -> None:
+    held = Held("depeg", enabled=True, samples=2, every_s=D(5)).take(*prices("1.02"))
+    held.wait(4.9)
+    assert not held.paused
+    held.wait(0.2)
+    assert held.paused
+
+
+def test_a_price_of_nothing_is_no_price_and_no_sample() -> None:
+    eyes = Eyes("depeg", enabled=True, samples=2).take(*prices("1.02", in_usdc="0"))
+    assert eyes.missing()
+    assert eyes.wait(60).take(*prices("1.02")).level() == "WARN"
 
 
 def test_exit_flattens_and_without_it_entries_are_paused() -> None:

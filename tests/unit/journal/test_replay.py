@@ -6,15 +6,17 @@ import msgspec
 import pytest
 
 from hedgegridd import messages as m
+from hedgegridd.config_load import load_text
 from hedgegridd.core.desk import Desk
 from hedgegridd.errors import JournalBroken
-from hedgegridd.journal.reader import Walk
+from hedgegridd.journal.reader import Walk, segments, verify
 from hedgegridd.journal.replay import Outcome, Replay
 from hedgegridd.model import ZERO
+from hedgegridd.state import config_for_replay, config_of
 from tests.support.desk_rig import EPOCH, config, walk
 from tests.support.fake_venue import FakeVenue, Faults
 
-from .helpers import HastyDisk
+from .helpers import HastyDisk, journal
 from .recorded import RecordedDesk
 
 FAULTS = Faults(partial=0.3, refuse_exit=0.1, by_hand=0.03)
@@ -161,3 +163,48 @@ def test_the_config_of_a_session_is_the_one_it_ran_with(tmp_path: Path) -> None:
     assert replayed(tmp_path).equal
     record = next(iter(Walk(tmp_path)))
     assert msgspec.json.decode(record.message, type=m.SessionBegan).epoch == EPOCH
+
+
+def test_a_config_comes_back_exactly_but_for_the_hashes_of_keys() -> None:
+    text = """
+[[grid]]
+base_qty = 0.010
+
+[[guard]]
+type = "session_drawdown"
+trip_pct = 0.050
+cooldown_s = 300
+
+[[control.keys]]
+name = "desk"
+role = "viewer"
+sha256 = "%s"
+""" % ("a" * 64)
+    made = load_text(text, "test")
+    kept = config_for_replay(made)
+    assert b"aaaa" not in bytes(kept)
+    back = config_of(kept)
+    bare = msgspec.structs.replace(made, control=msgspec.structs.replace(made.control, keys=()))
+    assert back == bare
+    assert repr(back) == repr(bare), "0.050 stays 0.050, 300 stays an integer"
+
+
+def test_a_journal_cut_at_any_byte_of_its_last_records_opens_and_replays(tmp_path: Path) -> None:
+    """A power cut leaves a prefix: what is whole in it is kept, goes on and replays as before."""
+    desk = traded(tmp_path / "journal", 2, bars=12, segment_bytes=60_000)
+    assert desk.journal.close()
+    last = segments(tmp_path / "journal")[-1].path
+    whole = last.read_bytes()
+    ends = [at + 1 for at, byte in enumerate(whole) if byte == 10]
+    before = segments(tmp_path / "journal")[-1].first_position - 1
+    for cut in range(ends[-4] if len(ends) > 4 else ends[0], len(whole) + 1):
+        last.write_bytes(whole[:cut])
+        book = journal(tmp_path / "journal", disk=HastyDisk())
+        opened = book.open()
+        kept = before + sum(end <= cut for end in ends) - 1
+        assert opened.last_position == kept
+        assert opened.cut_bytes == cut - max(end for end in ends if end <= cut)
+        assert book.close()
+        if cut in ends or cut - 1 in ends:
+            assert verify(tmp_path / "journal").broken == ""
+            assert replayed(tmp_path / "journal").equal

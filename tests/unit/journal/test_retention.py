@@ -136,3 +136,38 @@ def test_a_compressed_segment_is_never_appended_to(tmp_path: Path) -> None:
     written(folder, 1)
     assert [segment.first_position for segment in segments(folder)][-2:] == [11, 13]
     assert verify(folder).broken == ""
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit"])
+def test_a_broken_compressed_segment_stops_a_start_that_needs_it_unless_accepted(
+    tmp_path: Path, damage: str
+) -> None:
+    """No snapshot is usable, so all of the journal is read."""
+    folder, snapshots = grown(tmp_path)
+    sweep(folder, snapshots, ALL, now_ns=0)
+    path = segments(folder)[1].path
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if damage == "cut" else whole[:60] + b"\x00" + whole[61:])
+    for snapshot in snapshots.iterdir():
+        snapshot.write_bytes(b"{}")
+    with pytest.raises(JournalBroken, match=path.name):
+        restore(journal(folder), folder, snapshots)
+    book = journal(folder)
+    found = restore(book, folder, snapshots, accept_broken=True)
+    assert path.name in found.opened.broken
+    assert book.append("desk", envelope(99)) == 13
+    assert book.close()
+    again = verify(folder)
+    assert again.broken == ""
+    assert again.accepted
+    assert last(folder, 1)[0].seq == 99
+
+
+def test_a_start_passes_over_damage_in_what_it_does_not_need(tmp_path: Path) -> None:
+    folder, snapshots = grown(tmp_path)
+    sweep(folder, snapshots, ALL, now_ns=0)
+    segments(folder)[0].path.write_bytes(b"gone")
+    book = journal(folder)
+    assert [record.position for record in restore(book, folder, snapshots).tail()] == [10, 11, 12]
+    book.close()
+    assert verify(folder).broken, "verify looks at all of it"

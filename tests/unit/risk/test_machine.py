@@ -146,6 +146,24 @@ def test_a_hold_lasts_for_its_cool_down():
     assert rig.holds == []
 
 
+@pytest.mark.parametrize("action", ["notify", "throttle:0.25", "pause", "halt", "flatten"])
+def test_a_verdict_says_what_its_breach_does(action):
+    rig = Rig(("session_drawdown", {"action": action, "confirm": 1}))
+    (changed,) = of(m.GuardChanged, rig.equity(9000))
+    assert changed.verdict.level in ("CRITICAL", "BLOCK")
+    assert changed.verdict.action == action
+
+
+def test_a_hold_for_want_of_data_has_no_breach_to_cool_down_from():
+    """Market data that was away for some seconds must not keep entries away for the cool-down of a trip."""
+    rig = Rig(("equity_floor", {"clear_s": D(5), "cooldown_s": D(300)}))
+    rig.told(equity_usdt=None)
+    assert ("guard:equity_floor", "pause") in rig.holds
+    rig.equity(10_000)
+    rig.equity(10_000, after_s=6)
+    assert rig.holds == []
+
+
 def test_a_throttle_is_told_with_its_factor_and_a_notice_holds_nothing():
     rig = Rig(("session_drawdown", {"action": "throttle:0.25", "confirm": 1}))
     (changed,) = of(m.HoldsChanged, rig.equity(9400))
@@ -366,6 +384,15 @@ def test_a_trip_is_not_told_again_after_a_restart_until_rearm():
     again.feed(m.KillStateChanged(state=KillState.HALTED, previous=KillState.HALTED, trip_id="T-1"))
     for _ in range(5):
         assert not of(m.Kill, again.told(equity_usdt=D(9400)))
+
+
+def test_a_guard_that_is_not_ok_is_told_anew_after_a_restart_for_rearm_is_kept_away_by_it():
+    rig = Rig(("peak_drawdown", {"trip_pct": D(5), "confirm": 1}))
+    rig.told(equity_usdt=D(9400))
+    again = restarted(rig)
+    again.feed(m.KillStateChanged(state=KillState.HALTED, previous=KillState.HALTED, trip_id="T-1"))
+    told = of(m.GuardChanged, [*again.told(equity_usdt=D(9400)), *again.told(equity_usdt=D(9400))])
+    assert [(each.verdict.guard, each.verdict.level) for each in told] == [("peak_drawdown", "CRITICAL")]
 
 
 def test_windows_over_the_past_go_on_after_a_restart():

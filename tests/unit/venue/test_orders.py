@@ -455,6 +455,21 @@ async def test_a_cancel_goes_by_the_signed_client_when_the_connection_does_not_h
         assert b.inflight.cancel("adopted") is not None
 
 
+async def test_the_answer_to_a_stops_cancel_is_its_end_even_when_the_user_stream_is_down() -> None:
+    """A leg that may have one stop is naked from the cancel on: the next one must not wait for a stream."""
+    async with bench() as b:
+        b.fake.on(
+            "DELETE",
+            "/fapi/v1/algoOrder",
+            answer({"algoId": 1, "clientAlgoId": "S1", "code": "200", "msg": "success"}),
+        )
+        b.orders.cancel(m.CancelOrder(instrument=IID, client_order_id="S1", algo=True))
+        await b.settle()
+        (closed,) = b.told
+        assert (type(closed), closed.client_order_id, closed.how) == (m.OrderClosed, "S1", "CANCELED")
+        assert len(b.inflight) == 0
+
+
 async def test_a_cancel_of_something_gone_tells_how_it_ended() -> None:
     async with bench() as b:
         gone = answer({"code": -2011, "msg": "Unknown order sent."}, 400)

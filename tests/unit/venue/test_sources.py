@@ -86,8 +86,22 @@ async def test_a_failed_call_is_told_at_once_and_an_answered_one_waits() -> None
         await b.fails()
         (health,) = b.of(m.VenueHealth)
         assert (health.calls, health.failed, health.last_ok, health.last_call_age_ms) == (3, 1, False, 0)
-        (counts,) = b.of(m.CallsCounted)
-        assert (counts.provider, counts.burst, counts.minute, counts.hour) == ("binance_usdm", 3, 3, 3)
+        assert b.of(m.CallsCounted) == [], "these are told each second"
+
+
+async def test_each_second_health_and_calls_are_told() -> None:
+    async with bench() as b:
+        b.fake.on("GET", "/x", answer({}))
+        await b.http.call("GET", "/x", kind=msgspec.Raw)
+        task = asyncio.create_task(b.sources._health_loop())
+        async with asyncio.timeout(3):
+            while len(b.of(m.CallsCounted)) < 2:
+                await b.heard.wait()
+                b.heard.clear()
+        task.cancel()
+        counts = b.of(m.CallsCounted)[-1]
+        assert (counts.provider, counts.burst, counts.minute, counts.hour) == ("binance_usdm", 1, 1, 1)
+        assert len(b.of(m.VenueHealth)) == 2
 
 
 async def test_the_figures_are_those_of_client_stream_and_budget() -> None:
@@ -108,6 +122,8 @@ async def test_the_figures_are_those_of_client_stream_and_budget() -> None:
         b.clock.advance(60 * S)
         b.sources.tell_health()
         assert b.of(m.VenueHealth)[-1].weight_used == 0, "a new minute"
+        b.http.used_weight_1m = None  # the client has seen that the minute is over
+        assert b.http.weight_used() == 0
 
 
 async def test_a_ban_is_told_until_when() -> None:
