@@ -220,7 +220,7 @@ DRILLS: tuple[Drill, ...] = (
     ),
     Drill(
         guard="liquidation_distance", what="margin leaves the account", effect="flatten",
-        prepare=both(more_long, more_long), make=transfer(-4_200), end=transfer(4_200),
+        prepare=both(more_long, more_long), make=transfer(-3_700), end=transfer(3_700),
         table={"trip_pct": 98, "pause_pct": 99, "warn_pct": 100}, setup=Setup(venue=SMALL, grid={"base_qty": Decimal("0.008"), "levels_short": 1}),
     ),
     Drill(
