@@ -153,6 +153,7 @@ def shown(
     """The confirmed verdict in full."""
     before = state.verdict
     level = level_shown(state, verdict, params, carried_out=carried_out)
+    action = verdict.action or params.act if state.acted is None else state.acted.action
     return m.GuardVerdict(
         guard=before.guard,
         scope=before.scope,
@@ -163,6 +164,7 @@ def shown(
         unit=verdict.unit,
         message="" if level == "OK" else _words(state.acted, verdict, params, carried_out=carried_out),
         since_ns=before.since_ns if level == before.level else now.time_ns,
+        action=str(action),
     )
 
 
