@@ -13,6 +13,7 @@ import msgspec
 
 from bench.chaos_rig import SYMBOL, Rig, Setup
 from bench.chaos_rows import CUT_USER, LISTEN_KEY, ORDER, said
+from bench.outages import LIMITS
 from tests.support.programs import ProgramError
 
 SMALL = ("--deposit", "5000")
@@ -282,6 +283,7 @@ DRILLS: tuple[Drill, ...] = (
     ),
     Drill(
         guard="rate_budget", brief=True, what="the request weight is used up", effect="pause", make=weight_used, end=nothing,
+        setup=Setup(venue=(LIMITS,)),
         acts_s=90, clears_s=90,
     ),
     Drill(
