@@ -314,7 +314,7 @@ def starting(rig: Rig, row: Row, cell: Cell) -> None:
     if fresh := rig.watch.new_entries(began_s, compared_s):
         cell.find(f"entries before the books were compared: {fresh[:3]}")
     back(rig, row, cell, ended_s)
-    judge(rig, row, cell, began_s, ended_s)
+    judge(rig, row, cell, born_s, ended_s)
 
 
 def _starts(rig: Rig, row: Row, cell: Cell) -> bool:

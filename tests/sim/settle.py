@@ -46,6 +46,7 @@ class Settling:
             m.StartTrading(),
             m.SetThrottle(throttle=D(1)),
             m.Rearm(reason="settling"),
+            m.Rearm(reason="settling", instrument=self.world.market.instrument),
         ):
             self.world.command(command)
 
