@@ -92,7 +92,7 @@ SENDS = {
     (S.HALTED, "start"): (m.TripsChanged, m.KillStateChanged),
     (S.HALTED, "rearm"): (m.Reconcile,),
     (None, "rearm"): (m.Refused,),
-    (None, "start"): (m.KillStateChanged,),
+    (None, "start"): (m.TripsChanged, m.KillStateChanged),  # that none is left: a crash may have lost it
 }
 
 
