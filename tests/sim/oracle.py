@@ -355,6 +355,8 @@ class Oracle:
     def died(self, process: Process) -> None:
         """It was killed: replaying all it recorded must lead to the state in which it died."""
         self.pending.clear()
+        if process.bus.answers()["doubled"]:
+            self.fail("every command gets exactly one answer", "one got two")
         self.closes.clear()  # what is still on the wire the next process cannot know; the venue refuses the second
         self.disturb()
         if self.world.plan.seed % 2 == 0:  # in the others the next start replays a part of it
@@ -368,12 +370,17 @@ class Oracle:
         for symbol, market in venue.markets.items():
             entries = [o.coid for o in market.orders.values() if o.opens and parse_client_order_id(o.coid)]
             held = [leg for leg in SIDES if venue.legs[symbol, leg].qty]
+            bare = [
+                leg
+                for leg in held
+                if not self._stops(symbol, leg) and not self._hands_off(self.world.process, symbol, leg)
+            ]
             runs = answers.countdowns.get(symbol) is not None
             for fact, wrong in (
                 ("entries_gone", entries),
                 ("flat", held),
                 ("dead_man_disarmed", runs),
-                ("exits_at_venue", [leg for leg in held if not self._stops(symbol, leg)]),
+                ("exits_at_venue", bare),
             ):
                 if confirmed.get(fact) and wrong:
                     self.fail("a stop tells the truth", f"{symbol} {fact}: {wrong}")

@@ -61,6 +61,7 @@ HEALTH_CALM_S = 300.0
 HEALTH_S = 5.0
 VIEW_LATE_NS = 60 * SECOND
 POLL_S = 1_800.0  # of account and clock, whose answers nobody waits for
+CLOCK_OFF_S = 60.0  # of the clock, while the machine's is off
 
 
 def new_machines(config: Config) -> Machines:
@@ -160,7 +161,7 @@ class SimGateway(Gateway):
 
     async def _clock_paced(self) -> None:
         while True:
-            await asyncio.sleep(60 if self.process.world.machine.is_off else POLL_S)
+            await asyncio.sleep(CLOCK_OFF_S if self.process.world.machine.is_off else POLL_S)
             await self._sync_clock()
 
     async def _health_paced(self) -> None:
