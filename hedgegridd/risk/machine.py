@@ -248,13 +248,16 @@ class RiskMachine:
         """Follow the kill switch; the guards that have tripped and must be asked again.
 
         Once what a trip removes is gone, it ends when its breach is over (a guard that is not OK keeps rearm away). After
-        rearm it is over in any case: what still breaches trips again.
+        rearm it is over in any case: what still breaches trips again. So it does after a crash between a guard's decision
+        and the kill switch's: what we take for tripped, and the kill switch does not know of at start, was never done.
         """
         if isinstance(message, m.KillStateChanged):
             self._kill = message.state
-            if message.state in (KillState.STARTING, KillState.TRIPPED):
-                return []  # nothing is carried out yet
             left = [scope_key(m.Scope())] if message.state is KillState.ARMED else []
+            if _tells_of_start(message):  # trips of legs and instruments that are latched were told before it
+                left += [key for key in self._tripped_scopes() if key not in self._trips]
+            if message.state in (KillState.STARTING, KillState.TRIPPED) and not left:
+                return []  # nothing is carried out yet
         elif isinstance(message, m.TripsChanged):
             known = {scope_key(trip.scope): trip.state for trip in message.trips}
             left = [key for key in self._trips if key not in known]
@@ -271,6 +274,12 @@ class RiskMachine:
                         self._holds_moved = True
                         state.streaks.clear()
         return again
+
+    def _tripped_scopes(self) -> set[str]:
+        """Legs and instruments of which a guard says that it has tripped them."""
+        states = (state for scopes in self._state.scopes.values() for state in scopes.values())
+        scopes = (each.acted.scope for each in states if each.acted is not None and each.acted.action.trips)
+        return {scope_key(scope) for scope in scopes if scope != m.Scope()}
 
     def _carried_out(self, scope: m.Scope) -> bool:
         """Whether all that a trip of this scope removes is gone, as the venue has confirmed."""
@@ -331,6 +340,12 @@ class RiskMachine:
                 done = state.acted is not None and self._carried_out(state.acted.scope)
                 now = Now(0, state.verdict.since_ns)
                 yield shown(state, verdict, each.params, now, carried_out=done)
+
+
+def _tells_of_start(change: m.KillStateChanged) -> bool:
+    """Whether it is the kill switch's word after the checks of a start: armed, or latched as before."""
+    started = change.previous is KillState.STARTING and change.state is KillState.ARMED
+    return started or change.previous is change.state
 
 
 def _hold(key: str, acted: Acted) -> m.Hold:

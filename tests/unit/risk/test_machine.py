@@ -378,6 +378,35 @@ def test_a_trip_is_not_told_again_after_a_restart_until_rearm():
         assert not of(m.Kill, again.told(equity_usdt=D(9400)))
 
 
+LATCHED = m.KillStateChanged(state=KillState.HALTED, previous=KillState.HALTED, trip_id="T-1")
+
+
+@pytest.mark.parametrize("word", [ARMED, LATCHED], ids=["armed", "the account is latched"])
+def test_a_scoped_trip_that_a_crash_kept_from_the_kill_switch_is_decided_again(word: m.KillStateChanged):
+    naked = instrument_figures(long=1, legs={Leg.LONG: {"stop_resting": False}})
+    rig = Rig(("stop_missing", {}))
+    rig.told(naked)
+    assert of(m.Kill, rig.feed.advance(31)), "the process dies before anybody has heard of it"
+    again = restarted(rig)
+    again.feed(word)  # and no TripsChanged before it
+    again.told(naked)
+    (kill,) = of(m.Kill, again.feed.advance(31))
+    assert (kill.action, kill.instrument, kill.legs) == ("flatten", BTC, (Leg.LONG,))
+
+
+def test_a_scoped_trip_that_is_latched_is_not_told_again_after_a_restart():
+    naked = instrument_figures(long=1, legs={Leg.LONG: {"stop_resting": False}})
+    rig = Rig(("stop_missing", {}))
+    rig.told(naked)
+    rig.feed.advance(31)
+    again = restarted(rig)
+    scope = m.Scope(instrument=BTC, leg=Leg.LONG)
+    again.feed(m.TripsChanged(trips=(m.Trip(trip_id="T-1", scope=scope, action="flatten", cause="c"),)))
+    again.feed(ARMED)
+    again.told(naked)
+    assert not of(m.Kill, again.feed.advance(90))
+
+
 def test_a_guard_that_is_not_ok_is_told_anew_after_a_restart_for_rearm_is_kept_away_by_it():
     rig = Rig(("peak_drawdown", {"trip_pct": D(5), "confirm": 1}))
     rig.told(equity_usdt=D(9400))
