@@ -181,6 +181,29 @@ def test_missing_data_holds_when_it_is_too_old_and_trips_nothing():
     assert rig.holds == []
 
 
+def test_a_mark_that_is_away_does_not_end_the_hold_of_the_whole_account():
+    eth = instrument_figures(ETH, long=10, mark=D(3_000))
+    rig = Rig(("exposure", {"max_age_s": D(10)}), names=(BTC, ETH), started=False)
+    rig.feed(ARMED)
+    rig.told(instrument_figures(long="0.45"), eth)
+    assert ("guard:exposure", "pause") in rig.holds, "52,500 of 50,000"
+    for _ in range(60):  # BTC's marks go on, ETH's stay away
+        rig.feed.advance(1)
+        rig.told(instrument_figures(long="0.45"))
+    assert ("guard:exposure", "pause") in rig.holds
+
+
+def test_a_verdict_says_what_its_breach_does_for_rearm_goes_by_it():
+    rig = Rig(("session_drawdown", {"action": "throttle:0.5", "confirm": 1}))
+    (changed,) = of(m.GuardChanged, rig.equity(9400))
+    assert (changed.verdict.level, changed.verdict.action) == ("CRITICAL", "throttle:0.5")
+    hard = Rig(("session_drawdown", {"confirm": 1}))
+    assert of(m.GuardChanged, hard.equity(9400))[0].verdict.action == "flatten"
+    hard.feed.advance(5)
+    hard.told(equity_usdt=D(10_000))
+    assert hard.feed(m.GetGuards())[0].verdicts[0].action == "flatten", "in force, whatever is measured now"
+
+
 def test_only_guards_whose_input_moved_are_asked():
     rig = Rig(DRAWDOWN, ("external", {}))
     rig.equity(9500, 0)
