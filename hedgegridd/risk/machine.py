@@ -154,7 +154,7 @@ class RiskMachine:
             was = scopes[key].verdict
             over = Verdict(level="OK", value=ZERO, scope=was.scope, limit=was.limit, unit=was.unit)
             self._judge(scopes, key, over, index, now)
-            if scopes[key].acted is None:
+            if scopes[key].acted is None and not scopes[key].once:  # a settlement that was trimmed stays so
                 del scopes[key]
             else:
                 last[key] = over
@@ -172,6 +172,8 @@ class RiskMachine:
         if outcome.began is not None or outcome.ended is not None:
             self._holds_moved = True
             did = "" if outcome.ended is None else f"{outcome.ended.action} ended"
+        if outcome.ended is not None and outcome.ended.action.kind == "restop":
+            state.once = ""  # the next time begins with its own first try
         if outcome.began is not None:
             did = self._act(outcome.began, guard.name, params)
         if state.acted is not None:

@@ -267,6 +267,27 @@ def test_funding_is_trimmed_once_a_settlement():
     assert len(funded("0.01", 2)) == 1
 
 
+def test_a_settlement_is_not_trimmed_again_when_its_data_was_away_or_the_process_began_anew():
+    dear = instrument_figures(long="0.1", funding_rate=D("0.003"))
+    calm = instrument_figures(long="0.1", funding_rate=D("0.0001"))
+    rig = Rig(("funding_cost", {"max_age_s": D(10)}))
+    assert of(m.TrimLeg, rig.told(dear))
+    rig.told(calm)
+    rig.feed.advance(31)
+    rig.told(calm)
+    rig.feed.advance(60)  # no mark meanwhile
+    assert not of(m.TrimLeg, rig.told(dear)), "after its data was away"
+    rig.told(calm)
+    rig.feed.advance(31)
+    rig.told(calm)
+    again = restarted(rig)
+    again.feed(ARMED)
+    again.feed.advance(60)  # the venue is away at start
+    assert not of(m.TrimLeg, [*again.told(dear), *again.told(dear)]), "after a restart"
+    later = msgspec.structs.replace(dear, next_funding_ns=(dear.next_funding_ns or 0) + 1)
+    assert of(m.TrimLeg, again.told(later)), "the next settlement is another one"
+
+
 def test_a_trim_of_the_account_is_of_the_largest_leg():
     rig = Rig(("session_drawdown", {"action": "trim:0.5", "confirm": 1}), names=(BTC, ETH))
     legs = (instrument_figures(long="0.1", short="0.2"), instrument_figures(ETH, long=1, mark=D(3000)))
@@ -289,6 +310,8 @@ def test_a_stop_that_is_missing_is_placed_anew_and_then_the_leg_closed():
     healed.feed.advance(3)
     healed.told(instrument_figures(long=1))
     assert not of(m.Kill, healed.feed.advance(60))
+    healed.told(instrument_figures(long=1, legs={Leg.LONG: {"stop_resting": False}}))
+    assert of(m.PlaceStop, healed.feed.advance(2.1)), "as early the second time"
 
 
 # ------------------------------------------------------------------------------------------------ trips and rearm
