@@ -307,10 +307,11 @@ def starting(rig: Rig, row: Row, cell: Cell) -> None:
     ended_s = time.monotonic()
     if row.restart and rig.alive and rig.journal_trouble():
         restarted(rig, cell)
-    compared_s = rig.compared_s or _when(rig, lambda: bool(rig.ask("status")["reconciled"]), "compared")
+    rig.wait(lambda: rig.compared_s() is not None, "compared", READY_S + BACK_S)
+    compared_s = rig.compared_s() or born_s
     _when(rig, rig.is_ready, "ready")
     cell.safe_s = round(time.monotonic() - (ended_s if row.deaf or row.blind else born_s), 1)
-    if fresh := rig.watch.new_entries(born_s, compared_s - 0.5):
+    if fresh := rig.watch.new_entries(began_s, compared_s):
         cell.find(f"entries before the books were compared: {fresh[:3]}")
     back(rig, row, cell, ended_s)
     judge(rig, row, cell, began_s, ended_s)

@@ -6,6 +6,7 @@ seen while it lasts, whatever the drill itself waits for.
 
 import http.client
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -13,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,7 @@ GRID: dict[str, object] = {
     "funding": {"window_min": 0},
 }
 # The drill's questions and its many faults are calls of the minute as well: our own quota would only make it long.
+AFTER_RECONCILE = re.compile(r"stage \d of \d: (guards|kill switch)")
 QUOTA: dict[str, object] = {"type": "call_quota", "per_10s": 5_000, "per_minute": 20_000, "per_hour": 500_000}
 VENUE = ("--regime", "quiet", "--tick-rate", "1")
 
@@ -178,7 +181,6 @@ class Rig:
         self._life = ExitStack()
         self._bot: Daemon | None = None
         self._turn = 0
-        self.compared_s: float | None = None  # when a `complaint` first saw the books of this life compared
         self._disk = small_disk
         if small_disk:
             self.state.mkdir(mode=0o700)
@@ -251,7 +253,6 @@ class Rig:
         """A further life; its socket answers when this returns, READY is another matter."""
         self.end_life()
         self._lives += 1
-        self.compared_s = None
         self._bot = self._life.enter_context(running(self.config, log=f"daemon-{self._lives}.log"))
 
     def end_life(self) -> None:
@@ -297,12 +298,19 @@ class Rig:
     def complaint(self) -> str:
         """What `status` says is wrong, or why it is not safe; empty when it says nothing."""
         status = self.ask("status")
-        if status["reconciled"] and self.compared_s is None:
-            self.compared_s = time.monotonic()
         if status["wrong"]:
             return str(status["wrong"][0])
         # "not yet" is a removal under way: nothing that went wrong.
         return "" if status["safe"] in ("yes", "not yet") else str(status["safe_reason"])
+
+    def compared_s(self) -> float | None:
+        """When the books of this life were compared (monotonic), as its log says; None: not yet."""
+        now_s, wall_s = time.monotonic(), time.time()
+        for line in self.bot.program.log.read_text(errors="replace").splitlines():
+            if '"event":"StageChanged"' in line and AFTER_RECONCILE.search(line):
+                told = datetime.fromisoformat(str(msgspec.json.decode(line)["timestamp"]))
+                return now_s - (wall_s - told.timestamp())
+        return None
 
     def journal_trouble(self) -> bool:
         """Whether `status` says that the journal is not written."""

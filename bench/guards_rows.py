@@ -6,6 +6,7 @@ make a drill long (`clear_s`, `cooldown_s`, windows) are short.
 
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -177,7 +178,8 @@ def more_long(rig: Rig) -> None:
     for _ in range(2):
         before = rig.quantity("LONG")
         for _ in range(20):  # mark lags behind the last jump, so one may fall short
-            rig.through_entry("LONG")
+            if not rig.through_entry("LONG"):
+                return  # the guard has acted already
             time.sleep(0.7)
             if rig.quantity("LONG") > before:
                 break
@@ -218,8 +220,8 @@ DRILLS: tuple[Drill, ...] = (
     ),
     Drill(
         guard="liquidation_distance", what="margin leaves the account", effect="flatten",
-        prepare=both(more_long, more_long), make=transfer(-LEFT), end=transfer(LEFT),
-        table={"trip_pct": 98, "pause_pct": 99, "warn_pct": 100}, setup=Setup(venue=SMALL),
+        prepare=both(more_long, more_long), make=transfer(-4_200), end=transfer(4_200),
+        table={"trip_pct": 98, "pause_pct": 99, "warn_pct": 100}, setup=Setup(venue=SMALL, grid={"base_qty": Decimal("0.008"), "levels_short": 1}),
     ),
     Drill(
         guard="leverage", what="margin leaves the account, and comes back", effect="pause", make=transfer(-LEFT),
@@ -311,6 +313,7 @@ DRILLS: tuple[Drill, ...] = (
         guard="stop_missing", what="... and new ones are refused", effect="flatten",
         make=both(faults(said({**ALGO, "kind": "status_before", "status": 503, "code": -1008})), stops_cancelled),
         end=clear, table={"trip_s": 5}, acts_s=20,
+        setup=Setup(guards=({"type": "order_errors", "enabled": False},)),
     ),
     Drill(
         guard="venue_action", what="the venue deleverages a leg", effect="halt", make=deleveraged, end=nothing,

@@ -53,6 +53,7 @@ SPREAD = 37  # moments within a burst at which breaches come
 BURST_EVERY_MS = 60
 LOADS = ("idle", f"{rig.TICKS_PER_S:,} ticks/s", f"bursts of {TICKS:,}")
 GUARD = {"type": "exposure", "action": "flatten", "trip_total_usdt": 100, "confirm": 1, "clear_s": 0}
+REPEATED = {"type": "repeated_execution", "enabled": False}  # what this benchmark does all the time
 LEVELS, STEP_BPS = 2, 200  # wide: a jump fills one entry, and nothing but the breach cancels the others
 
 
@@ -289,7 +290,13 @@ def at_exchange(runs: int) -> list[Row]:
     with (
         rig.market() as market,
         rig.bot(
-            market, LEVELS, STEP_BPS, guards=[GUARD], recenter_trigger_bps=2_000, tp_steps=3, sl_steps=5
+            market,
+            LEVELS,
+            STEP_BPS,
+            guards=[GUARD, REPEATED],
+            recenter_trigger_bps=2_000,
+            tp_steps=3,
+            sl_steps=5,
         ) as bot,
     ):
         market.watch(bot.pid)

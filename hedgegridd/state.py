@@ -84,7 +84,7 @@ class Machines:
         symbols = {grid.instrument_id: grid.symbol for grid in config.grid}
         made = cls(
             Desk(config, epoch, hold_sources=hold_sources),
-            KillSwitch(config.kill_switch, hold_sources),
+            KillSwitch(config.kill_switch, hold_sources, tuple(symbols)),
             Flattener(symbols, epoch),
             RiskMachine(settings(config), symbols),
             DeadMan(config),

@@ -30,6 +30,7 @@ from hedgegridd.model import (
 )
 
 MISSING_FILL_NS = 2 * SECOND_NS
+OWNED_STOP_NS = SECOND_NS // 2  # for the venue to say whether a leg that is flattened still holds something
 _MS = 1_000_000
 
 
@@ -171,6 +172,11 @@ class GridMachine:
         elif order.remaining > ZERO or (order.close_position and event.how != "FILLED"):
             key = exits.backoff_key(order.purpose, order.lot)
             exits.back_off(leg, key, self.ctx.mono, f"{event.how} {event.reason}".rstrip(), at_once=True)
+            if leg.owned:
+                # Most likely the flatten has taken the stop off, the leg being flat, and its fills have not come yet. The
+                # venue is asked before a stop is placed that would be left behind.
+                leg.backoffs[key].until_mono = self.ctx.mono + OWNED_STOP_NS
+                self.ctx.want_truth(f"{order.leg} has lost its stop while it is flattened", urgent=True)
 
     def on_cancel_rejected(self, event: m.CancelRejected) -> None:
         """Not cancelled: gone already (the venue is asked what became of it), or tried again a second later."""

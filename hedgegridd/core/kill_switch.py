@@ -54,11 +54,16 @@ class KillSwitchState(msgspec.Struct, kw_only=True):
 class KillSwitch:
     """The machine. Feed it envelopes; what it returns is what must happen, in that order.
 
-    `hold_sources` must each have spoken in this process before anything may be rearmed.
+    `hold_sources` must each have spoken in this process before anything may be rearmed. `instruments` are those that are
+    traded here (none: any is): no other is tripped, and a trip of one that the config has no more is left by rearm though
+    nobody can finish it.
     """
 
-    def __init__(self, config: KillConfig, hold_sources: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, config: KillConfig, hold_sources: tuple[str, ...] = (), instruments: tuple[str, ...] = ()
+    ) -> None:
         self._config = config
+        self._instruments = instruments
         self._state = KillSwitchState()
         self._askers: dict[int, str] = {}  # envelopes of Kill commands -> the trip whose end they wait for
         self._rearming: Pending | None = None
@@ -121,6 +126,8 @@ class KillSwitch:
             reason = f"cooldown_s must be from 0 to {COOLDOWN_MAX_S}, not {cooldown_s}"
             return [m.Refused(to=env.seq, reason=reason)]
         scope = trips.scope_of(kill)
+        if not self._trades(scope):
+            return [m.Refused(to=env.seq, reason=f"instrument {scope.instrument!r} is not traded here")]
         account = scope == _ACCOUNT
         out = self._end_rearm(env, tripped=account)
         if account:
@@ -202,10 +209,17 @@ class KillSwitch:
             return f"{state.state.value}: only HALTED can be rearmed"
         if not self._latches(rearm.instrument):
             return f"{state.state.value}: nothing of {rearm.instrument or 'it'} is latched"
-        running = [trip for trip in self._scoped(rearm.instrument) if trip.state is KillState.TRIPPED]
+        running = [
+            trip
+            for trip in self._scoped(rearm.instrument)
+            if trip.state is KillState.TRIPPED and self._trades(trip.scope)
+        ]
         if running:
             return f"{running[0].trip_id} is still being carried out"
         return "" if rearm.reason.strip() else "a reason is needed"
+
+    def _trades(self, scope: m.Scope) -> bool:
+        return scope.instrument is None or not self._instruments or scope.instrument in self._instruments
 
     def _scoped(self, instrument: str | None) -> tuple[m.Trip, ...]:
         """Trips of instruments and legs: all of them, or those of one instrument."""

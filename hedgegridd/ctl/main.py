@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from hedgegridd.control.operation import Operation
-from hedgegridd.ctl import arguments, keys
+from hedgegridd.ctl import arguments
 from hedgegridd.ctl.client import Client, NoAnswer, NoDaemon, Reply
 from hedgegridd.ctl.confirm import confirmed
 from hedgegridd.ctl.tables import render
@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parsed = arguments.build(REGISTRY).parse_args(argv)
     path = parsed.socket or os.environ.get("HEDGEGRIDD_SOCKET") or arguments.DEFAULT_SOCKET
     if parsed.command == "key":
+        from hedgegridd.ctl import keys  # noqa: PLC0415  # hashes are slow to import
+
         return keys.new(parsed.name, parsed.role, as_json=parsed.json)
     assert parsed.command != "panic", "it starts by `entry`, which does not come here for it"
     client = Client(path)

@@ -6,7 +6,6 @@ from typing import Any
 import msgspec
 
 from hedgegridd.control.figures import counted
-from hedgegridd.ctl import tables_history
 from hedgegridd.ctl.text import (
     DASH,
     LEVEL_COLOURS,
@@ -368,13 +367,16 @@ TABLES: dict[str, Callable[[Body, Paint], list[str]]] = {
     "resume": resume,
     "health": health,
     "ready": ready,
-    "fills": tables_history.fills,
-    "equity": tables_history.equity,
-    "records": tables_history.records,
-    "backup": tables_history.backup,
 }
+
+
+HISTORY = ("fills", "equity", "records", "backup")
 
 
 def render(verb: str, body: Body, paint: Paint) -> list[str]:
     """The lines of an operation's answer."""
+    if verb in HISTORY:
+        from hedgegridd.ctl import tables_history  # noqa: PLC0415  # no other answer needs the journal's words
+
+        return tables_history.TABLES[verb](body, paint)
     return TABLES.get(verb, facts)(body, paint)

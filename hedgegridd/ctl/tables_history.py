@@ -1,5 +1,6 @@
 """Tables of what has been: fills, equity, records of the journal, a backup."""
 
+from collections.abc import Callable
 from typing import Any
 
 from hedgegridd.ctl.text import DASH, Paint, columns, short
@@ -80,3 +81,11 @@ def _when(row: Body) -> str:
 
 def _more(body: Body) -> list[str]:
     return [f"{DASH} more with --before {body['next']}"] if body["next"] else []
+
+
+TABLES: dict[str, Callable[[Body, Paint], list[str]]] = {
+    "fills": fills,
+    "equity": equity,
+    "records": records,
+    "backup": backup,
+}

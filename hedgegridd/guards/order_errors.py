@@ -39,7 +39,9 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
         *view.recent(OrderRejected, now, params.window_s),
         *view.recent(CancelRejected, now, params.window_s),
     ]
-    errors = [fact for fact in refused if fact.message.code not in params.expected_codes]
+    errors = [
+        fact for fact in refused if fact.message.code not in params.expected_codes and not _unsent(fact)
+    ]
     count, limit = Decimal(len(errors)), Decimal(params.trip_count)
     warn = warn_level(None if params.warn_count is None else Decimal(params.warn_count), limit)
     words = f"{count} orders and cancels refused in {shown(params.window_s)} s, limit {limit}"
@@ -58,3 +60,8 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
             words=lambda: words,
         ),
     )
+
+
+def _unsent(fact: Fact[OrderRejected] | Fact[CancelRejected]) -> bool:
+    """A cancel without a code had no answer, or no effect, and is sent again: nobody has refused it."""
+    return isinstance(fact.message, CancelRejected) and not fact.message.code

@@ -15,6 +15,9 @@ from hedgegridd.journal.scan import Line, scan
 
 ANCESTORS_MAX = 32
 EFFECTS_MAX = 20_000
+NEAR = (
+    10_000  # records within which all consumers of a message have it, and a decision stands beside its trip
+)
 DECISIONS = ("GuardChanged", "HoldsChanged", "ExternalSignal", "RegimeChanged", "Recentred")
 _SEQUENCE = re.compile(r"^(?:[A-Za-z]-|#)?(\d+)$")
 _TEXT = re.compile(r"^[ -~]{1,80}$")
@@ -51,11 +54,21 @@ def find(folder: Path, name: str) -> list[Line]:
         found = [line for line in _until(scan(folder, max(1, wanted)), wanted) if line.position == wanted]
     elif (match := _SEQUENCE.match(name)) is not None:
         wanted = int(match[1])
-        found = [line for line in scan(folder) if line.seq == wanted]
+        found = _of_sequence(folder, wanted)
     else:
         found = _naming(folder, name)
     if not found:
         raise JournalError(f"the journal has no record of {name}")
+    return found
+
+
+def _of_sequence(folder: Path, wanted: int) -> list[Line]:
+    found: list[Line] = []
+    for line in scan(folder):
+        if line.seq == wanted:
+            found.append(line)
+        elif found and line.position > found[0].position + NEAR:
+            break
     return found
 
 
@@ -88,7 +101,7 @@ def explain(folder: Path, name: str) -> Incident:
     found = Incident(name=name, own=own)
     seen = {root.seq}
     tokens = _tokens(name, root)
-    for line in scan(folder):
+    for line in scan(folder, max(1, root.position - NEAR)):
         if line.seq == root.seq and line.seq:
             continue
         if root.cause and line.cause == root.cause and line.kind in DECISIONS:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.reader import Segment, Walk, lines_of, segments, torn_bytes
-from hedgegridd.journal.record import GENESIS, SCHEMA, decode_header, decode_record, unseal
+from hedgegridd.journal.record import GENESIS, SCHEMA, Record, decode_header, decode_record, unseal
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,9 @@ class Opened:
     """What was found at start, for the log and the first alert.
 
     `cut_bytes` were torn off the end (never acknowledged as durable); `broken` tells of damage that
-    the operator's flag accepted, empty when there is none.
+    the operator's flag accepted, empty when there is none. `appendable` is false when a new segment must begin: the
+    newest is compressed, or of an older schema. `tail` is what stands after the known position, None when that is too
+    much to be held.
     """
 
     last_position: int
@@ -23,11 +25,11 @@ class Opened:
     cut_bytes: int
     broken: str
     newest: Segment | None
-    appendable: bool = (
-        True  # False: the newest segment is compressed or of an older schema, a new one must begin
-    )
+    appendable: bool = True
+    tail: tuple[Record, ...] | None = None
 
 
+TAIL_MAX = 100_000  # records that are held from the check for the machines, instead of being read again
 WAY_OUT = (
     "what stands from there on cannot be trusted. Keep a copy of the state folder; then `hedgegridd run "
     "--accept-broken-journal` starts without it: orders and legs come from the venue, profit since then may be told "
@@ -51,13 +53,13 @@ def prepare(folder: Path, *, accept_broken: bool = False, known: int = 0) -> Ope
     newest = left[-1] if left else None
     walk = Walk(folder, from_position=known + 1)
     try:
-        _check(walk, left, known)
+        tail = _check(walk, left, known)
     except JournalBroken as error:
         if not accept_broken:
             raise JournalBroken(f"{error}; {WAY_OUT}") from error
         position, seq = _highest(left)
         return Opened(max(position, known), seq, _claimed_end(left), cut, str(error), newest)
-    return Opened(walk.position, walk.seq, walk.hash, cut, "", newest, _appendable(newest))
+    return Opened(walk.position, walk.seq, walk.hash, cut, "", newest, _appendable(newest), tail)
 
 
 def _appendable(newest: Segment | None) -> bool:
@@ -67,13 +69,16 @@ def _appendable(newest: Segment | None) -> bool:
         return decode_header(file.readline().rstrip(b"\n")).schema == SCHEMA
 
 
-def _check(walk: Walk, left: list[Segment], known: int) -> None:
+def _check(walk: Walk, left: list[Segment], known: int) -> tuple[Record, ...] | None:
     if left and left[0].first_position > known + 1:
         raise JournalBroken(f"{walk.folder}: records {known + 1} to {left[0].first_position - 1} are missing")
-    for _ in walk:
-        pass  # walking is checking
+    tail: list[Record] = []
+    for record in walk:  # walking is checking
+        if len(tail) <= TAIL_MAX:
+            tail.append(record)
     if walk.position < known:
         raise JournalBroken(f"{walk.folder}: ends at {walk.position}, before the snapshot's position {known}")
+    return tuple(tail) if len(tail) <= TAIL_MAX else None
 
 
 def _cut_torn_tail(folder: Path) -> int:

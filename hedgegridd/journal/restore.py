@@ -31,11 +31,14 @@ class Restored:
     folder: Path
 
     def tail(self) -> Iterator[Record]:
-        """Records after the snapshot, in order; read at the time it is asked for.
+        """Records after the snapshot, in order; read again when they were too many to be held.
 
         Raises:
             JournalBroken: the disk changed its mind since the check at start.
         """
+        if self.opened.tail is not None:
+            yield from self.opened.tail
+            return
         after = self.snapshot.position if self.snapshot is not None else 0
         for record in Walk(self.folder, from_position=after + 1):
             if record.position > self.opened.last_position:

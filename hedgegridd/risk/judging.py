@@ -163,16 +163,16 @@ def shown(
         unit=verdict.unit,
         message="" if level == "OK" else _words(state.acted, verdict, params, carried_out=carried_out),
         since_ns=before.since_ns if level == before.level else now.time_ns,
-        action="" if level == "OK" else _does(state.acted, verdict, params),
+        action=str(_does(state.acted, verdict, params)),
     )
 
 
-def _does(acted: Acted | None, verdict: Verdict, params: GuardTable) -> str:
-    """The strongest of what is in force and what the breach asks for, as a table writes it; rearm goes by it."""
-    does = [] if acted is None else [acted.action]
-    if verdict.breach:
-        does.append(verdict.action or params.act)
-    return str(max(does, key=lambda each: each.strength)) if does else ""
+def _does(acted: Acted | None, verdict: Verdict, params: GuardTable) -> Action:
+    """The strongest of what is in force and what the breach asks for: rearm goes by it."""
+    wanted = verdict.action or params.act
+    if acted is None:
+        return wanted
+    return max(acted.action, wanted, key=lambda each: each.strength) if verdict.breach else acted.action
 
 
 def _words(acted: Acted | None, verdict: Verdict, params: GuardTable, *, carried_out: bool) -> str:

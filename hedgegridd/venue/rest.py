@@ -159,7 +159,9 @@ class RestClient:
         offset_ms = 0
         for _ in range(CLOCK_TRIES):
             before_ns, mono_ns = self._wall_ns(), self._mono_ns()
-            answer = await self.call("GET", "/fapi/v1/time", kind=_Time)
+            # From the reserve: its answer also says how much of the weight is used, which nothing else would, once our own
+            # calls are held, and by which entries are held (`rate_budget`).
+            answer = await self.call("GET", "/fapi/v1/time", kind=_Time, safety=True)
             took_ns = self._mono_ns() - mono_ns
             if best_ns is None or took_ns < best_ns:
                 best_ns = took_ns

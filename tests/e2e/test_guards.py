@@ -1,5 +1,9 @@
 """Guards on the real process: a breach at the paper exchange, what was done about it there, and how it is left."""
 
+import hashlib
+import hmac
+import time
+import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -8,7 +12,16 @@ from typing import Any
 
 import pytest
 
-from tests.support.programs import Daemon, Exchange, exchange, running, until, write_config
+from tests.support.programs import (
+    Daemon,
+    Exchange,
+    JsonHttp,
+    ProgramError,
+    exchange,
+    running,
+    until,
+    write_config,
+)
 from tests.support.truth import ENTRY_SIDE, LEGS, entries_at, exchange_books, uncovered
 
 pytestmark = pytest.mark.e2e
@@ -139,3 +152,80 @@ def test_a_deleveraging_halts_the_instrument_until_rearm(tmp_path: Path) -> None
         r.wait(lambda: r.guard("venue_action")["level"] == "OK", "the act is over")
         r.ask("rearm", reason="seen", instrument=INSTRUMENT)
         r.wait(lambda: r.entries() > 0, "entries come back")
+
+
+FALLS = [
+    {"type": "session_loss", "trip_usdt": 20},
+    {"type": "peak_drawdown", "trip_pct": Decimal("0.02")},
+    {"type": "daily_loss", "trip_usdt": 20, "action": "flatten"},
+    {"type": "equity_floor", "trip_usdt": 99_970, "cooldown_s": 60},
+    {"type": "margin_ratio", "trip_ratio": Decimal("0.00005")},
+]
+
+
+@pytest.mark.parametrize("guard", FALLS, ids=[str(each["type"]) for each in FALLS])
+def test_each_guard_of_money_ends_flat_at_the_exchange(guard: dict[str, Any], tmp_path: Path) -> None:
+    with rig(tmp_path, [guard]) as r:
+        r.jump("0.975")
+        r.wait(lambda: r.kill_state() == "HALTED", "halted")
+        assert all(r.quantity(leg) == 0 for leg in LEGS)
+        assert exchange_books(r.venue.truth(), SYMBOL).orders == {}
+        status = r.ask("status")
+        assert status["kill_switch"]["cause"].startswith(f"{guard['type']}: "), status["kill_switch"]
+        if guard["type"] == "equity_floor":
+            with pytest.raises(ProgramError, match="cooling down"):
+                r.ask("rearm", reason="too early")
+
+
+def test_guards_of_size_hold_entries_and_let_go_when_the_inventory_is_gone(tmp_path: Path) -> None:
+    guards = [
+        {"type": "leverage", "trip_ratio": Decimal("0.005"), "clear_s": 1},
+        {"type": "exposure", "trip_usdt": 500, "trip_total_usdt": 600, "clear_s": 1},
+        {"type": "position_notional", "trip_leg_usdt": 500, "clear_s": 1},
+        {"type": "slippage", "enabled": False},
+    ]
+    with rig(tmp_path, guards) as r:
+        r.fill("LONG", 2)
+        r.wait(lambda: r.entries() == 0, "entries gone")
+        r.wait(lambda: not uncovered(r.venue.truth(), SYMBOL), "inventory keeps its exits")
+        held = {hold["key"].split(":")[1] for hold in r.ask("guards")["holds"]}
+        assert held == {"leverage", "exposure", "position_notional"}
+        status = r.ask("status")
+        assert (status["state"], status["safe"]) == ("HELD", "yes")
+        assert r.kill_state() == "ARMED"
+        assert r.bot.metrics()["hedgegrid_guard_status"][("guard", "leverage"),] == 3
+        r.ask("flatten", side="both", reason="test")
+        r.ask("resume")
+        r.wait(lambda: r.entries() > 0, "entries come back")
+        assert r.ask("guards")["holds"] == []
+
+
+def cancel_by_hand(venue: Exchange, algo_id: int) -> None:
+    """Somebody cancels a conditional order in the venue's own app."""
+    stamp = time.time_ns() // 1_000_000
+    query = urllib.parse.urlencode(
+        {"symbol": SYMBOL, "algoId": algo_id, "recvWindow": 60_000, "timestamp": stamp}
+    )
+    signature = hmac.new(venue.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+    public = JsonHttp(venue.rest)
+    path = f"/fapi/v1/algoOrder?{query}&signature={signature}"
+    public.ask("DELETE", path, headers={"X-MBX-APIKEY": venue.key})
+    public.close()
+
+
+def test_a_leg_that_gets_no_stop_any_more_is_closed(tmp_path: Path) -> None:
+    with rig(tmp_path, [{"type": "stop_missing", "trip_s": 4}]) as r:
+        r.fill("LONG", 2)
+        (stop,) = [each for each in r.venue.truth()["algo_orders"] if each["positionSide"] == "LONG"]
+        refused = {"path": "/fapi/v1/algoOrder", "method": "POST", "status": 400, "code": -4045}
+        r.venue.admin(
+            "POST",
+            "/faults",
+            {"target": "rest", "kind": "status_before", "msg": "Reach max stop order limit.", **refused},
+        )
+        cancel_by_hand(r.venue, stop["algoId"])
+        r.wait(lambda: r.ask("status")["trips"], "a trip")
+        r.wait(lambda: r.quantity("LONG") == 0, "the leg is closed")
+        (trip,) = r.ask("status")["trips"]
+        assert (trip["guard"], trip["action"], trip["leg"]) == ("stop_missing", "flatten", "LONG"), trip
+        assert r.kill_state() == "ARMED", "the other leg's matter it is not"

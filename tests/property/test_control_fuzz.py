@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[type[m.Command], ...]] = {
     "kill": (m.Kill, m.Rearm),
     "rearm": (m.Rearm,),
     "reconcile": (m.Reconcile,),
+    "limits": (m.SetLimits,),
 }
 NAMES = (
     "side",
@@ -48,6 +49,10 @@ NAMES = (
     "mode",
     "action",
     "enabled",
+    "limit",
+    "before",
+    "history",
+    "folder",
     "x",
     "",
 )

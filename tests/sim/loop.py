@@ -6,6 +6,7 @@ dies, what it still had to do is forgotten, as it would be.
 """
 
 import asyncio
+import contextlib
 import heapq
 import inspect
 from collections import deque
@@ -192,7 +193,9 @@ def _close(coro: Any) -> None:
         for given in list(coro.cr_frame.f_locals.values()):
             if asyncio.iscoroutine(given):
                 _close(given)
-    coro.close()
+    # A cancel scope that it is in complains that it is left from outside its task.
+    with contextlib.suppress(RuntimeError):
+        coro.close()
 
 
 class ProcessClock:

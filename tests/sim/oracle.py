@@ -360,6 +360,24 @@ class Oracle:
         if self.world.plan.seed % 2 == 0:  # in the others the next start replays a part of it
             self.replays(process, self.world.disk.lines[: -1 if process.unhandled else None])
 
+    def stopped(self, confirmed: dict[str, bool]) -> None:
+        """An orderly stop says what the venue has confirmed: it must be so, unless somebody has moved since."""
+        if self.world.time.now - self.foreign_at < 20 * SECOND:
+            return
+        venue, answers = self.world.venue, self.world.answers
+        for symbol, market in venue.markets.items():
+            entries = [o.coid for o in market.orders.values() if o.opens and parse_client_order_id(o.coid)]
+            held = [leg for leg in SIDES if venue.legs[symbol, leg].qty]
+            runs = answers.countdowns.get(symbol) is not None
+            for fact, wrong in (
+                ("entries_gone", entries),
+                ("flat", held),
+                ("dead_man_disarmed", runs),
+                ("exits_at_venue", [leg for leg in held if not self._stops(symbol, leg)]),
+            ):
+                if confirmed.get(fact) and wrong:
+                    self.fail("a stop tells the truth", f"{symbol} {fact}: {wrong}")
+
     def replays(self, process: Process, lines: list[bytes]) -> None:
         """The journal replays to the same state."""
         config = self.world.config

@@ -5,7 +5,18 @@ from decimal import Decimal
 
 import msgspec
 
-from hedgegridd.config import Config, DeadMan, Execution, Grid, KillSwitch, Policy, Position, Pretrade, Regime
+from hedgegridd.config import (
+    Config,
+    Daemon,
+    DeadMan,
+    Execution,
+    Grid,
+    KillSwitch,
+    Policy,
+    Position,
+    Pretrade,
+    Regime,
+)
 from hedgegridd.config import Venue as VenueConfig
 from hedgegridd.guards import GUARDS
 from tests.sim.loop import SECOND
@@ -89,6 +100,7 @@ def _config(rng: random.Random) -> Config:
         position=Position(max_qty=base * rng.choice((3, 5, 12))),
     )
     return Config(
+        daemon=Daemon(on_stop=rng.choice(("keep", "flatten"))),
         grid=(grid,),
         venue=VenueConfig(
             environment="testnet", reconcile_interval_s=D(rng.choice((120, 600, 600))), account_poll_s=D(60)
@@ -132,6 +144,9 @@ def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
         table["max_age_s"] = D(400)  # prices come every few minutes
     for name in OFF:
         tables[name] = {"type": name, "enabled": False}
+    tables["margin_ratio"]["max_age_s"] = D(
+        2400
+    )  # the account is read every half hour, and at each comparison
     tables["session_drawdown"]["trip_pct"] = D(rng.choice(("0.3", "1", "5")))
     tables["session_loss"]["trip_usdt"] = D(rng.choice((60, 300, 1000)))
     return tuple(tables.values())
@@ -170,6 +185,7 @@ def _steps(rng: random.Random, busy: tuple[tuple[int, int], ...]) -> list[Step]:
         jump_ms = rng.choice((-30_000, -900, 900, 4_000, 30_000))
         steps.append(Step(when(), "clock", (jump_ms, rng.randint(5, 120) * SECOND)))
     steps += [_crash(rng, when()) for _ in range(rng.choice((0, 0, 1, 2, 4, 6)))]
+    steps += [Step(when(), "stop", (rng.choice((1, 5, 30)) * SECOND,)) for _ in range(rng.choice((0, 0, 1)))]
     steps += [Step(when(), "venue", _act(rng)) for _ in range(rng.choice((0, 2, 4, 8)))]
     for _ in range(rng.choice((0, 2, 5, 9))):
         steps += _commands(rng, when())
@@ -224,7 +240,9 @@ def _commands(rng: random.Random, at: int) -> list[Step]:
         if rng.random() < 0.3:
             out.append(_crash(rng, soon))
         if rng.random() < 0.3:  # and somebody else asks for something that ends sooner
-            out.append(Step(soon, "command", (rng.choice(("flatten", "pause", "kill_leg")), leg, rng.random())))
+            out.append(
+                Step(soon, "command", (rng.choice(("flatten", "pause", "kill_leg")), leg, rng.random()))
+            )
         if rng.random() < 0.3:
             out.append(_storm(rng, at - rng.randint(0, SECOND)))
     later = at + rng.randint(1, 400) * SECOND

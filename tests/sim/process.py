@@ -26,6 +26,7 @@ from hedgegridd.actors.machines import (
     ReconcilerActor,
     RiskActor,
 )
+from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.config import Config
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
@@ -41,8 +42,10 @@ from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.scheduler import Fault
 from hedgegridd.state import Machines
+from hedgegridd.stopping import DEAD_MAN_S, OrderlyStop
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.rest import Credentials, VenueCallError
+from hedgegridd.venue.sources import PROVIDER
 from tests.sim.connection import Connection
 from tests.sim.journal import Disk, MemoryJournal, Saved
 from tests.sim.loop import SECOND, Killed, Machine, ProcessClock, ProcessLoop, Time
@@ -163,6 +166,12 @@ class SimGateway(Gateway):
     async def _health_paced(self) -> None:
         while not self._closing.is_set():
             self._sources.tell_health()
+            counted = self._sources._meter.counted(self._mono_ns())
+            self.bus.publish(
+                m.CallsCounted(
+                    provider=PROVIDER, burst=counted.burst, minute=counted.minute, hour=counted.hour
+                )
+            )
             self.bus.publish(m.LoopLagged(lag_ms=Decimal(0)), actor="app")
             await asyncio.sleep(HEALTH_CALM_S if self.process.all_is_well() else HEALTH_S)
 
@@ -217,7 +226,8 @@ class Process:
         disk.snapshot = self.first
         self.boot = Boot()
         self.ready = False
-        self.stopping = False
+        self.stopping = False  # asked to stop in order
+        self.clean = False  # it has done so: nothing of the journal is lost
         self.trouble = asyncio.Event()
         self.rearm_asked = False
         self.reported: dict[tuple[str, str], Decimal] = {}  # the venue's last word on each leg
@@ -236,8 +246,10 @@ class Process:
         )
         self.gateway.process = self
         self.gateway.http._transport = self.wire
+        self.waiter = WaiterActor()
         self.actors: list[Actor] = [
             Ear(self._heard),
+            self.waiter,
             BootActor(self.boot),
             KillSwitchActor(self.machines.kill_switch),
             (DeskActor if world.plan.seed % 10 == 0 else LazyViews)(self.machines.desk),
@@ -287,6 +299,27 @@ class Process:
         if self.dying:
             raise Killed
         self.world.oracle.look()
+
+    async def stop_in_order(self) -> None:
+        """SIGTERM, as `app.py` obeys it: the stages, the connection, the journal."""
+        self.stopping = True
+        stages = OrderlyStop(
+            self.bus,
+            self.waiter,
+            flatten=self.world.config.daemon.on_stop == "flatten",
+            disarm=self._disarm,
+        )
+        confirmed = await stages.run("SIGTERM")
+        self.world.oracle.stopped(confirmed)
+        await self.gateway.stop()
+        with contextlib.suppress(HedgegridError):
+            await self.journal.durable(JOURNAL_S)
+            self.clean = True
+        self.dying = True
+
+    async def _disarm(self) -> bool:
+        answer = await self.bus.ask(m.DisarmDeadMan(reason="stopping"), DEAD_MAN_S, actor="app")
+        return isinstance(answer, m.Done)
 
     def die(self) -> None:
         """SIGKILL: nothing of it runs any more; what was on its way to the venue arrives all the same."""

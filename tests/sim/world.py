@@ -103,7 +103,8 @@ class World:
         journal = process.journal
         self.note(f"-- dies, records {journal.position}, durable {journal.durable_position}")
         self.oracle.died(process)
-        self.disk.cut(self.rng.randint(journal.durable_position, journal.position))
+        if not process.clean:
+            self.disk.cut(self.rng.randint(journal.durable_position, journal.position))
         if self.disk.snapshot is not None and self.disk.snapshot.position > len(self.disk.lines):
             raise AssertionError("a snapshot outlives its journal")
         self.disk.broken = False
@@ -191,6 +192,12 @@ class World:
             self.process.fuse = fuse
             self._down = (self.rng.random() < 0.3, down)
 
+    def _stop(self, down: int) -> None:
+        process = self.process
+        if process is not None and not process.dead and process.ready and not process.stopping:
+            self._down = (False, down)
+            process.call(process.loop.spawn, process.stop_in_order())
+
     def _snapshot(self) -> None:
         if self.process is not None and not self.process.dead:
             self.process.call(self.process.save)
@@ -274,7 +281,7 @@ class World:
     def command(self, command: m.Message) -> None:
         """An operator asks for something."""
         process = self.process
-        if process is not None and not process.dead:
+        if process is not None and not process.dead and not process.stopping:
             process.call(self._ask, process, command)
 
     def _ask(self, process: Process, command: m.Message) -> None:

@@ -115,6 +115,19 @@ def test_every_operation_has_its_command(
     assert isinstance(json.loads(capsys.readouterr().out), dict)
 
 
+def test_a_journal_that_may_not_be_read_is_asked_for(
+    daemon: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = ("--state", str(tmp_path / "nothing"))
+    assert run(daemon, "journal", "tail", "-n", "5", *nothing) == ctl.DONE
+    assert capsys.readouterr().out.rstrip().endswith("a > desk                 rearm: why")
+    assert run(daemon, "journal", "tail", "--json", *nothing) == ctl.DONE
+    assert json.loads(capsys.readouterr().out)["words"] == "rearm: why"
+    assert run(daemon, "journal", "tail", "--follow", *nothing) == ctl.NO_DAEMON, (
+        "a file is what can be followed"
+    )
+
+
 def test_status_gives_four_answers(daemon: Daemon, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(daemon, "status") == ctl.DONE
     lines = capsys.readouterr().out.splitlines()

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from hedgegridd.ctl import journal as ctl_journal
 from hedgegridd.ctl.main import main
 from hedgegridd.journal import backup
 from hedgegridd.journal.reader import segments
+from tests.unit.journal.helpers import written
 from tests.unit.journal.test_replay import traded
 from tests.unit.journal.test_story import incident
 
@@ -161,3 +163,22 @@ def test_restore_says_what_is_there_or_why_not(tmp_path: Path, capsys: pytest.Ca
     assert main(["--json", "restore", str(tmp_path / "no.tar.gz"), str(tmp_path / "other")]) == 1
     assert "no.tar.gz" in capsys.readouterr().out
     assert not (tmp_path / "other").exists()
+
+
+def test_follow_goes_on_with_what_is_written_meanwhile(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "journal"
+    written(folder, 3)
+    rounds = iter([lambda: written(folder, 2), lambda: written(folder, 1, segment_bytes=1)])
+
+    def instead_of_sleeping(_seconds: float) -> None:
+        then = next(rounds, None)
+        if then is None:
+            raise KeyboardInterrupt
+        then()
+
+    monkeypatch.setattr(ctl_journal.time, "sleep", instead_of_sleeping)
+    assert ctl(tmp_path, "tail", "-n", "2", "--follow") == 0
+    numbers = [line.split("#")[1].split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert numbers == ["2", "3", "4", "5", "6"]

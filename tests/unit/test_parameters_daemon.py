@@ -25,6 +25,7 @@ from hedgegridd.journal.retention import Bounds, Swept
 from hedgegridd.journal.snapshot import positions
 from hedgegridd.venue.rest import Credentials
 from tests.support.envelopes import Feeder
+from tests.unit.control_fakes import desk
 
 ADDRESSES = dict.fromkeys(("rest_url", "market_ws_url", "user_ws_url"), "http://127.0.0.1:9")
 
@@ -82,6 +83,8 @@ class Willing:
         self.asked.append(command)
         if isinstance(command, m.DisarmDeadMan):
             return m.Done(to=1)
+        if isinstance(command, m.GetStatus):
+            return m.StatusAnswer(to=1, view=desk())
         return m.FlattenAnswer(
             to=1,
             flatten_id="f",
@@ -98,7 +101,7 @@ class Willing:
 @pytest.mark.parametrize(
     ("on_stop", "asked"),
     [
-        ("keep", [m.Stopping, m.DisarmDeadMan, m.Reconcile]),
+        ("keep", [m.Stopping, m.GetStatus, m.DisarmDeadMan, m.Reconcile]),
         ("flatten", [m.Stopping, m.Flatten, m.DisarmDeadMan, m.Reconcile]),
     ],
 )

@@ -2,10 +2,7 @@
 
 import msgspec
 
-from hedgegridd.config import Config, Grid, KillSwitch
-from hedgegridd.core.desk import Desk
-from hedgegridd.core.flatten import Flattener
-from hedgegridd.core.kill_switch import KillSwitch as Switch
+from hedgegridd.config import Config, Grid
 from hedgegridd.core.state import Lot
 from hedgegridd.model import Leg
 from hedgegridd.state import Machines
@@ -15,7 +12,7 @@ BTC = "BTCUSDT-PERP.BINANCE"
 
 def machines() -> Machines:
     config = Config(grid=(Grid(),))
-    return Machines(Desk(config, "k3f9a"), Switch(KillSwitch()), Flattener({BTC: "BTCUSDT"}, "k3f9a"))
+    return Machines.of(config, "k3f9a")
 
 
 def test_the_order_of_memories_survives():

@@ -318,7 +318,6 @@ def test_fills_that_come_after_flat_are_awaited_before_the_leg_is_ours():
     before = len(venue.places)
     venue.feed(m.LegFlat(flatten_id="F-1", instrument=BTC, leg=Leg.LONG, proof=()))
     venue.run(venue.mono + 500 * MS)
-    assert venue.view().instruments[0].legs[0].qty == D("0.010"), "our books have not heard yet"
     assert not [x for x in venue.places[before:] if x.leg is Leg.LONG], "no exit for inventory that is gone"
     venue.run(venue.mono + 5 * SECOND)
     venue.settle()

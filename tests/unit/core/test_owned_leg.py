@@ -45,3 +45,18 @@ def test_a_flat_leg_gets_none():
     go(venue)
     assert venue.of(Leg.LONG, Purpose.STOP) == []
     assert not [x for x in venue.places[before:] if x.leg is Leg.LONG]
+
+
+def test_a_leg_whose_fills_have_not_come_gets_none_when_the_venue_says_that_it_is_flat():
+    """The flatten has closed it and taken its stop off; a stop placed now would be left behind."""
+    venue = rig()
+    venue.move(Decimal(39800))
+    go(venue)
+    (stop,) = venue.of(Leg.LONG, Purpose.STOP)
+    venue.feed(latched(Leg.LONG))
+    before = len(venue.places)
+    venue.legs[Leg.LONG].qty = Decimal(0)
+    del venue.resting[stop.order.client_order_id]
+    venue._report(stop, "CANCELED")
+    go(venue, 3)
+    assert not [x for x in venue.places[before:] if x.purpose is Purpose.STOP and x.leg is Leg.LONG]

@@ -212,6 +212,24 @@ def test_what_makes_no_sense_is_refused():
     assert not feed.machine.snapshot().trips
 
 
+def test_an_instrument_that_is_not_traded_is_not_tripped():
+    feed = Feeder(KillSwitch(KillConfig(), (), (ETH,)))
+    feed(m.StartChecked())
+    assert "not traded here" in feed(kill())[0].reason
+    assert not feed.machine.snapshot().trips
+    assert of(m.HaltEntries, feed(kill(instrument=ETH)))
+
+
+def test_a_trip_that_nobody_can_finish_any_more_is_left_by_rearm():
+    feed = switch(S.TRIPPED, action="flatten")
+    after = Feeder(KillSwitch(KillConfig(), (), (ETH,)))  # the config has BTC no more
+    after.machine.restore(feed.machine.snapshot())
+    after(m.StartChecked())
+    assert of(m.Reconcile, after(m.Rearm(reason="its grid is gone, the venue shows nothing")))
+    after(OK)
+    assert not after.machine.snapshot().trips
+
+
 # ------------------------------------------------------------------------------------------------------- restart
 
 

@@ -142,6 +142,12 @@ def test_refused_cancels_and_denials_count_with_the_orders() -> None:
     assert "-1001 no" in eyes.one().words()
 
 
+def test_cancels_that_had_no_answer_are_no_refusals() -> None:
+    """An outage of seconds must not hold entries for the cool-down of five minutes."""
+    eyes = Eyes("order_errors").take(*[cancel_rejected(0) for _ in range(30)])
+    assert (eyes.level(), eyes.one().value) == ("OK", 0)
+
+
 def test_errors_of_a_minute_ago_are_forgotten() -> None:
     eyes = Eyes("order_errors").take(*[rejected() for _ in range(5)]).wait(30)
     eyes.take(*[rejected() for _ in range(5)])

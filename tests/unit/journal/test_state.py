@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hedgegridd.errors import JournalBroken, SnapshotError, StateLocked
+from hedgegridd.journal import repair
 from hedgegridd.journal.disk import RealDisk
 from hedgegridd.journal.folder import StateFolder, base36
 from hedgegridd.journal.reader import segments
@@ -230,3 +231,16 @@ def test_the_real_disk_syncs_what_it_writes_and_keeps_it_private(tmp_path: Path)
         RealDisk().close(descriptor)
     assert (tmp_path / "file").read_bytes() == b"x" * 100_000 + b"y"
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("held", [0, 1, 2, 100])
+def test_a_tail_too_long_to_be_held_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr(repair, "TAIL_MAX", held)
+    written(tmp_path / "journal", 5)
+    saved(tmp_path / "snapshots", 3)
+    found, tail = restored(tmp_path)
+    assert tail == [4, 5]
+    assert (found.opened.tail is None) is (held < 2)
+    assert found.next_seq == 6 + LOST_SEQ

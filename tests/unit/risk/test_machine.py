@@ -146,6 +146,14 @@ def test_a_hold_lasts_for_its_cool_down():
     assert rig.holds == []
 
 
+@pytest.mark.parametrize("action", ["notify", "throttle:0.25", "pause", "halt", "flatten"])
+def test_a_verdict_says_what_its_breach_does(action):
+    rig = Rig(("session_drawdown", {"action": action, "confirm": 1}))
+    (changed,) = of(m.GuardChanged, rig.equity(9000))
+    assert changed.verdict.level in ("CRITICAL", "BLOCK")
+    assert changed.verdict.action == action
+
+
 def test_a_hold_for_want_of_data_has_no_breach_to_cool_down_from():
     """Market data that was away for some seconds must not keep entries away for the cool-down of a trip."""
     rig = Rig(("equity_floor", {"clear_s": D(5), "cooldown_s": D(300)}))
