@@ -53,6 +53,7 @@ class RiskMachine:
         self._told: tuple[tuple[object, ...], ...] | None = None
         self._said: set[tuple[str, str]] = set()  # guards and scopes whose verdict this process has told
         self._baseline_since: Nanos = 0
+        self._sample = True  # what is handled now has news of the market, or is no figure of it
         self._out: list[m.Message] = []
 
     @property
@@ -102,10 +103,11 @@ class RiskMachine:
         now = Now(env.mono_ns, env.time_ns)
         moved: Iterable[int]
         if isinstance(env.message, m.Woke):
-            self._wake_mono = None
+            self._wake_mono, self._sample = None, True
             moved = [index for index, at in self._due.items() if at <= env.mono_ns]
         else:
             self._view.take(env)
+            self._sample = self._view.moved_on or not isinstance(env.message, m.RiskFigures)
             moved = self._moved_by.get(type(env.message), ())
         if again := self._latches(env.message):
             moved = dict.fromkeys((*moved, *again))
@@ -117,6 +119,7 @@ class RiskMachine:
         if not self._baseline and not self._view.baseline:
             self._baseline = self._holds_moved = True
             self._out.append(m.BaselineRead())
+            self._sample = False
             self._ask(range(len(self._running)), now)  # every guard must have its data now as well
         if self._holds_moved:
             self._tell_holds()
@@ -167,7 +170,7 @@ class RiskMachine:
         if state is None:
             state = scopes[key] = fresh(guard.name, verdict.scope, verdict.unit, verdict.limit, now.time_ns)
         done = state.acted is not None and self._carried_out(state.acted.scope)
-        outcome = weigh(state, verdict, params, now, carried_out=done)
+        outcome = weigh(state, verdict, params, now, carried_out=done, sample=self._sample)
         did = ""
         if outcome.began is not None or outcome.ended is not None:
             self._holds_moved = True

@@ -114,6 +114,22 @@ def test_a_trip_needs_its_samples_in_a_row():
     assert rig.level("session_drawdown") == "CRITICAL"
 
 
+def test_one_print_is_one_sample_however_many_levels_it_crosses():
+    rig = Rig(DRAWDOWN)
+    rig.feed.advance(1)
+    bad = instrument_figures(market_ns=1_000)
+    for _ in range(9):  # the mark, the levels that it crossed, the fills that followed
+        assert not of(m.Kill, rig.feed(figures(bad, equity_usdt=D(9400))))
+    assert not of(m.Kill, rig.feed(figures(instrument_figures(market_ns=1_001), equity_usdt=D(9400))))
+    assert of(m.Kill, rig.feed(figures(instrument_figures(market_ns=1_002), equity_usdt=D(9400))))
+
+
+def test_the_first_print_of_a_process_is_one_sample():
+    rig = Rig(("session_drawdown", {"confirm": 2}), started=False)
+    assert not of(m.Kill, rig.told(equity_usdt=D(9400))), "though it completes the baseline"
+    assert of(m.Kill, rig.told(equity_usdt=D(9400)))
+
+
 def test_confirm_by_seconds_needs_no_further_event():
     rig = Rig(("session_drawdown", {"confirm": 1, "confirm_s": D(3)}))
     assert not of(m.Kill, rig.equity(9400))
