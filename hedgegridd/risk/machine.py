@@ -14,6 +14,7 @@ from hedgegridd import messages as m
 from hedgegridd.core.actions import Action
 from hedgegridd.core.facts import View, leg_of, scope_key
 from hedgegridd.core.guard import GuardTable, Now, Verdict, place
+from hedgegridd.core.scopes import BASELINE_KEY, GUARDS
 from hedgegridd.guards import Setting
 from hedgegridd.model import LEGS, ZERO, KillState, Leg, Nanos
 from hedgegridd.risk.judging import level_shown, shown, weigh
@@ -21,8 +22,7 @@ from hedgegridd.risk.state import Acted, RiskState, ScopeState, fresh
 
 WAKE = "look"
 SOONEST_NS = 1_000_000  # between two looks that nothing but time asks for
-SOURCE = "guards"
-BASELINE = "baseline"
+SOURCE = GUARDS
 OWN_EVENTS: tuple[type[m.Event], ...] = (m.RiskFigures, m.KillStateChanged, m.TripsChanged)
 
 
@@ -299,7 +299,7 @@ class RiskMachine:
         if not self._baseline and (why := self._view.baseline):
             holds.append(
                 m.Hold(
-                    key=f"guard:{BASELINE}",
+                    key=BASELINE_KEY,
                     action="pause",
                     cause=f"guards: {why}",
                     since_ns=self._baseline_since,
