@@ -138,14 +138,11 @@ class Oracle:
             self.fail("a flatten is durable before its first cancel", str(known))
 
     def _close_sent(self, coid: str, symbol: str, leg: str, qty: Decimal, process: Process) -> None:
-        # A flatten does not wait for a close of the desk: what the two ask too much, the venue refuses (-2022).
         inflight, now = process.gateway._inflight, self.world.time.now
         others = [
             x
             for x, (where, processed, at) in self.closes.items()
-            if where == (symbol, leg)
-            and ("900C" in x) == ("900C" in coid)
-            and (inflight.order(x) is not None if processed else now - at < ARRIVES)
+            if where == (symbol, leg) and (inflight.order(x) is not None if processed else now - at < ARRIVES)
         ]
         if others:
             self.fail("one close in flight per leg", f"{coid} while {others}")
