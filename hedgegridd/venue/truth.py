@@ -4,7 +4,15 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
-from hedgegridd.messages import Event, IncomeBooked, ReadTruth, VenueAccount, VenueOrder, VenueTruth
+from hedgegridd.messages import (
+    Event,
+    IncomeBooked,
+    ReadTruth,
+    VenueAccount,
+    VenueFailed,
+    VenueOrder,
+    VenueTruth,
+)
 from hedgegridd.venue import wire
 from hedgegridd.venue.calls import NEVER_INCOME, PAGE, VenueCalls
 from hedgegridd.venue.feed import Feed
@@ -64,6 +72,8 @@ class TruthReader:
             return await self._read(command)
         except VenueCallError as error:
             return failed(command.token, error)
+        except wire.NoLeg as error:
+            return VenueFailed(token=command.token, ambiguous=False, code=0, reason=str(error))
 
     async def read_account(self) -> VenueAccount:
         """The account's figures alone. Raises VenueCallError."""
@@ -87,13 +97,15 @@ class TruthReader:
         account, positions, orders = await asyncio.gather(
             self._calls.account(), self._calls.positions(), self._orders(command.instruments)
         )
+        ids = {self._symbols[name]: name for name in command.instruments}
+        if reason := wire.on_no_leg(positions, ids):
+            raise wire.NoLeg(reason)
         if command.history:
             async with self._history:
                 for instrument in command.instruments:
                     await self._read_trades(instrument, command.trades_from.get(instrument))
                 await self._read_income(command)
         marks = {name: mark for name, feed in self._feeds.items() if (mark := feed.mark) is not None}
-        ids = {self._symbols[name]: name for name in command.instruments}
         # An order whose outcome came while we read may be missing in the answer: it is open to both.
         in_flight |= set(self._inflight.order_ids)
         return VenueTruth(
