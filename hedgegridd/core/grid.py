@@ -272,7 +272,7 @@ class GridMachine:
             self.placer.cancel(order)
         for exit_order in plan.places:
             self.placer.place_exit(leg, exit_order)
-        entries = list(self.book.live(leg, Purpose.ENTRY))
+        entries = self.book.live(leg, Purpose.ENTRY)
         change = diff(
             [_live_entry(order) for order in entries],
             targets,
@@ -309,7 +309,7 @@ class GridMachine:
 
     def _leave_to_hand(self, leg: Leg, wakes: list[int]) -> None:
         """Hands off inventory and exits; an entry left resting would fill with nobody to cover it."""
-        for order in list(self.book.live(leg, Purpose.ENTRY)):
+        for order in self.book.live(leg, Purpose.ENTRY):
             if order.status is OrderStatus.WORKING:
                 self._withdraw(order, wakes)
 
