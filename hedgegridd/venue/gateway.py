@@ -34,7 +34,7 @@ from hedgegridd.venue.stream_doubt import StreamDoubt
 from hedgegridd.venue.told import Teller
 from hedgegridd.venue.truth import TruthReader
 from hedgegridd.venue.user_stream import UserDecoder
-from hedgegridd.venue.watch import Channels, Watch
+from hedgegridd.venue.watch import TRADING, Channels, Watch
 
 SWEEP_S = 5.0  # for all tries
 SWEEP_AGAIN_S = 0.5
@@ -128,6 +128,7 @@ class Gateway(Actor, Listener):
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
+        self._orders.on_not_trading = self._want_rules
         self._safety = Safety(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, interlock=interlock, **clocks,
@@ -206,6 +207,8 @@ class Gateway(Actor, Listener):
             doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
+        if any(rule.status != TRADING for rule in self._rules.values()):
+            watch.want_rules()
         for work in (*watch.loops(), *self._sources.loops(), self._setup.loop()):
             self._go(work)
         self._out(m.VenueUp(weight_per_minute=self.http.weight_limit))
@@ -219,6 +222,11 @@ class Gateway(Actor, Listener):
             feed = self._feeds[rule.id] = Feed(rule.id, rule.tick)
             self._bars[rule.id] = Bars(grid, self._calls, feed, self._out_market)
         return before
+
+    def _want_rules(self) -> None:
+        """The venue refused an order because of its instrument: is it traded still?"""
+        if self._watch is not None:
+            self._watch.want_rules()
 
     def _take_account(self, account: m.VenueAccount) -> None:
         self._account, self._account_ns = account, self._mono_ns()

@@ -29,9 +29,15 @@ from hedgegridd.messages import (
     PlaceOrder,
     Trip,
 )
-from hedgegridd.model import ZERO, KillState, Leg, OrderKind, Purpose
+from hedgegridd.model import NOT_TRADING_CODES, ZERO, KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
-from hedgegridd.venue.failures import CANCEL_REJECTED, CLOCK_SKEW, TOO_MANY_ORDERS, Failure, Kind
+from hedgegridd.venue.failures import (
+    CANCEL_REJECTED,
+    CLOCK_SKEW,
+    TOO_MANY_ORDERS,
+    Failure,
+    Kind,
+)
 from hedgegridd.venue.inflight import Flying, InFlight, TooManyInFlight
 from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.lanes import Lanes, stops_answered
@@ -120,6 +126,7 @@ class Orders:
             False: 0,
         }  # until when no new order (True), no cancel (False) by the connection
         self.on_clock_skew: Callable[[], None] | None = None
+        self.on_not_trading: Callable[[], None] | None = None
         self.on_sent: Callable[[PlaceOrder], None] | None = None
 
     # --- latches ------------------------------------------------------------------------------
@@ -351,6 +358,8 @@ class Orders:
         """The answer to an order was a failure, from whichever way it went."""
         if failure.code == CLOCK_SKEW and self.on_clock_skew is not None:
             self.on_clock_skew()
+        if failure.code in NOT_TRADING_CODES and self.on_not_trading is not None:
+            self.on_not_trading()
         if failure.kind is not Kind.AMBIGUOUS:
             reason = failure.reason or failure.kind.value
             self._teller.tell(

@@ -4,7 +4,16 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
-from hedgegridd.messages import Event, IncomeBooked, ReadTruth, VenueAccount, VenueOrder, VenueTruth
+from hedgegridd.messages import (
+    Event,
+    IncomeBooked,
+    ReadTruth,
+    VenueAccount,
+    VenueAction,
+    VenueOrder,
+    VenueTruth,
+)
+from hedgegridd.model import Leg
 from hedgegridd.venue import wire
 from hedgegridd.venue.calls import NEVER_INCOME, PAGE, VenueCalls
 from hedgegridd.venue.feed import Feed
@@ -12,6 +21,7 @@ from hedgegridd.venue.inflight import InFlight
 from hedgegridd.venue.resolver import failed, fill_of
 from hedgegridd.venue.rest import VenueCallError
 from hedgegridd.venue.told import Teller
+from hedgegridd.venue.user_stream import own_kind
 
 PAGES_MAX = 10  # of trades or income in one reading; the cursor stands where it stopped, the next goes on
 ORDER_NAMES_MAX = 20_000
@@ -149,7 +159,11 @@ class TruthReader:
             order = await self._calls.order(row.symbol, "", venue_order_id=str(row.orderId))
             name = order.clientOrderId
             self.named(str(row.orderId), name)
-        self._teller.tell(fill_of(row, instrument, name, None))
+        if self._teller.tell(fill_of(row, instrument, name, None)) and (kind := own_kind(name)):
+            # Nobody heard it when it happened: we were away, or the stream was.
+            detail = f"{row.side} {row.qty} @ {row.price}, order {row.orderId}, found in the history"
+            leg = Leg(row.positionSide)
+            self._teller.tell(VenueAction(kind=kind, instrument=instrument, leg=leg, detail=detail))
 
     async def _read_income(self, command: ReadTruth) -> None:
         if self._funding_ms is not None and self._rest_ms is not None:
