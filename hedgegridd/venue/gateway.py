@@ -24,6 +24,7 @@ from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.key_rights import KeyReader
 from hedgegridd.venue.on_disk import OnDisk
 from hedgegridd.venue.orders import Gate, Orders
+from hedgegridd.venue.pace import Pace, of_quota
 from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
@@ -56,6 +57,7 @@ class Gateway(Actor, Listener):
         wall_ns, mono_ns: the clocks.
         gate: stands in the way of entries; None: nothing does.
         references: symbols not traded here whose last price is told.
+        calls_per_10s: our own quota, which entries wait for; None: none.
     """
 
     name: ClassVar[str] = "venue"
@@ -95,6 +97,7 @@ class Gateway(Actor, Listener):
         mono_ns: Callable[[], int],
         gate: Gate | None = None,
         references: Sequence[str] = (),
+        calls_per_10s: int | None = None,
     ) -> None:
         venue = config.venue
         self._config = config
@@ -119,12 +122,14 @@ class Gateway(Actor, Listener):
         self._truth = TruthReader(
             self._calls, symbols, self._feeds,
             inflight=self._inflight, teller=self._teller, **clocks,
+            waiting=lambda: self._orders.waiting(),  # noqa: PLW0108  # they are made after it
         )  # fmt: skip
         interlock = Interlock(symbols, enabled=config.dead_man.enabled, **clocks)
         self._orders = Orders(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
             stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=interlock, gate=gate,
+            pace=Pace(of_quota(calls_per_10s), self._calls_of_10s),
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
@@ -222,6 +227,9 @@ class Gateway(Actor, Listener):
             feed = self._feeds[rule.id] = Feed(rule.id, rule.tick)
             self._bars[rule.id] = Bars(grid, self._calls, feed, self._out_market)
         return before
+
+    def _calls_of_10s(self) -> int:
+        return self._sources.burst() + len(self._inflight.order_ids)
 
     def _want_rules(self) -> None:
         """The venue refused an order because of its instrument: is it traded still?"""

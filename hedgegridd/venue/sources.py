@@ -93,6 +93,10 @@ class Sources:
             )
             await asyncio.sleep(HEALTH_S)
 
+    def burst(self) -> int:
+        """Calls of the last 10 s."""
+        return self._meter.counted(self._mono_ns()).burst
+
     def tell_health(self) -> None:
         """Publish the venue's health as it is now."""
         now_ns, meter, http = self._mono_ns(), self._meter, self._calls.http

@@ -44,12 +44,15 @@ class TruthReader:
         teller: Teller,
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
+        waiting: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
+        """`waiting`: client order ids of orders that have not left yet."""
         self._calls = calls
         self._symbols = symbols
         self._ids = {symbol: instrument for instrument, symbol in symbols.items()}
         self._feeds = feeds
         self._inflight = inflight
+        self._waiting = waiting
         self._teller = teller
         self._wall_ns = wall_ns
         self._mono_ns = mono_ns
@@ -93,7 +96,7 @@ class TruthReader:
 
     async def _read(self, command: ReadTruth) -> VenueTruth:
         asked_ns, asked_mono_ns = self._wall_ns(), self._mono_ns()
-        in_flight = set(self._inflight.order_ids)
+        in_flight = {*self._inflight.order_ids, *self._waiting()}
         account, positions, orders = await asyncio.gather(
             self._calls.account(), self._calls.positions(), self._orders(command.instruments)
         )
@@ -105,7 +108,7 @@ class TruthReader:
         marks = {name: mark for name, feed in self._feeds.items() if (mark := feed.mark) is not None}
         ids = {self._symbols[name]: name for name in command.instruments}
         # An order whose outcome came while we read may be missing in the answer: it is open to both.
-        in_flight |= set(self._inflight.order_ids)
+        in_flight |= {*self._inflight.order_ids, *self._waiting()}
         return VenueTruth(
             token=command.token,
             instruments=command.instruments,
