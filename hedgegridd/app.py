@@ -52,7 +52,7 @@ from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.keeper import Keeper
 from hedgegridd.operations import REGISTRY
 from hedgegridd.risk.machine import SOURCE as GUARDS
-from hedgegridd.risk.settings import references, settings
+from hedgegridd.risk.settings import calls_per_10s, references, settings
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
@@ -173,6 +173,7 @@ class Daemon:
             mono_ns=self.clock.mono_ns,
             gate=watch,
             references=references(settings(config)),
+            calls_per_10s=calls_per_10s(settings(config)),
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)

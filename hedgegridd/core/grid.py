@@ -57,6 +57,8 @@ class GridMachine:
         """A closed bar; False when it decides nothing (warm-up, told before, or no bar at all)."""
         state = self.state
         if state.bar_ns is not None and bar.close_ns <= state.bar_ns:
+            if bar.close_ns == state.bar_ns and state.bar_mono is None:
+                state.bar_mono = self.ctx.mono  # a restart within one bar: the last one is still the newest
             return False
         if not ZERO < bar.low <= bar.close <= bar.high:
             return False  # no price of a sound market; `max_bar_age_s` holds entries when none follows

@@ -9,10 +9,12 @@ from hedgegridd.messages import (
     IncomeBooked,
     ReadTruth,
     VenueAccount,
+    VenueAction,
     VenueFailed,
     VenueOrder,
     VenueTruth,
 )
+from hedgegridd.model import Leg
 from hedgegridd.venue import wire
 from hedgegridd.venue.calls import NEVER_INCOME, PAGE, VenueCalls
 from hedgegridd.venue.feed import Feed
@@ -20,6 +22,7 @@ from hedgegridd.venue.inflight import InFlight
 from hedgegridd.venue.resolver import failed, fill_of
 from hedgegridd.venue.rest import VenueCallError
 from hedgegridd.venue.told import Teller
+from hedgegridd.venue.user_stream import own_kind
 
 PAGES_MAX = 10  # of trades or income in one reading; the cursor stands where it stopped, the next goes on
 ORDER_NAMES_MAX = 20_000
@@ -42,12 +45,15 @@ class TruthReader:
         teller: Teller,
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
+        waiting: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
+        """`waiting`: client order ids of orders that have not left yet."""
         self._calls = calls
         self._symbols = symbols
         self._ids = {symbol: instrument for instrument, symbol in symbols.items()}
         self._feeds = feeds
         self._inflight = inflight
+        self._waiting = waiting
         self._teller = teller
         self._wall_ns = wall_ns
         self._mono_ns = mono_ns
@@ -93,7 +99,7 @@ class TruthReader:
 
     async def _read(self, command: ReadTruth) -> VenueTruth:
         asked_ns, asked_mono_ns = self._wall_ns(), self._mono_ns()
-        in_flight = set(self._inflight.order_ids)
+        in_flight = {*self._inflight.order_ids, *self._waiting()}
         account, positions, orders = await asyncio.gather(
             self._calls.account(), self._calls.positions(), self._orders(command.instruments)
         )
@@ -107,7 +113,7 @@ class TruthReader:
                 await self._read_income(command)
         marks = {name: mark for name, feed in self._feeds.items() if (mark := feed.mark) is not None}
         # An order whose outcome came while we read may be missing in the answer: it is open to both.
-        in_flight |= set(self._inflight.order_ids)
+        in_flight |= {*self._inflight.order_ids, *self._waiting()}
         return VenueTruth(
             token=command.token,
             instruments=command.instruments,
@@ -161,7 +167,11 @@ class TruthReader:
             order = await self._calls.order(row.symbol, "", venue_order_id=str(row.orderId))
             name = order.clientOrderId
             self.named(str(row.orderId), name)
-        self._teller.tell(fill_of(row, instrument, name, None))
+        if self._teller.tell(fill_of(row, instrument, name, None)) and (kind := own_kind(name)):
+            # Nobody heard it when it happened: we were away, or the stream was.
+            detail = f"{row.side} {row.qty} @ {row.price}, order {row.orderId}, found in the history"
+            leg = Leg(row.positionSide)
+            self._teller.tell(VenueAction(kind=kind, instrument=instrument, leg=leg, detail=detail))
 
     async def _read_income(self, command: ReadTruth) -> None:
         if self._funding_ms is not None and self._rest_ms is not None:

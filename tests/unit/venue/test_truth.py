@@ -187,6 +187,27 @@ async def test_trades_since_the_cursor_are_told_with_the_id_of_their_order() -> 
         assert len([event for event in b.told if isinstance(event, m.Fill)]) == 2, "once each"
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("adl_autoclose", "ADL"),
+        ("autoclose-17", "LIQUIDATION"),
+        ("settlement_autoclose-1", "SETTLEMENT"),
+        ("mine", None),
+    ],
+)
+async def test_what_the_venue_did_to_a_leg_while_nobody_listened_is_told_once(
+    name: str, kind: str | None
+) -> None:
+    async with bench() as b:
+        b.fake.on("GET", "/fapi/v1/userTrades", answer([trade(42, order_id=9)]))
+        b.fake.on("GET", "/fapi/v1/order", answer(ORDER | {"orderId": 9, "clientOrderId": name}))
+        await b.read(trades_from={IID: 41}, income_from_ms=1, funding_from_ms=1)
+        await b.read(trades_from={IID: 41}, income_from_ms=1, funding_from_ms=1)
+        acts = [(e.kind, e.instrument, e.leg) for e in b.told if isinstance(e, m.VenueAction)]
+        assert acts == ([] if kind is None else [(kind, IID, Leg(str(trade(42)["positionSide"])))])
+
+
 async def test_many_trades_come_in_pages_and_the_pages_are_bounded() -> None:
     async with bench() as b:
         asked: list[int] = []
