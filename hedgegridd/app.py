@@ -149,19 +149,7 @@ class Daemon:
         )
         self.waiter = WaiterActor()
         recent = RecentActor()
-        services = Services(
-            bus=self.bus,
-            instruments=tuple(grid.instrument_id for grid in config.grid),
-            time_ns=self.clock.wall_ns,
-            durable=self._durable,
-            recent=recent.lines,
-            environment=config.venue.environment,
-            account=config.venue.account,
-            account_poll_s=float(config.venue.account_poll_s),
-            stopping=lambda: self._stop_reason,
-            troubles=self._troubles,
-            archive=archive,
-        )
+        services = self._services(archive, recent)
         dispatcher = Dispatcher(REGISTRY, services)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = Gateway(
@@ -200,6 +188,23 @@ class Daemon:
             self.bus,
             [*actors, DecisionsActor(actors)],
             on_incident=self._incident,
+        )
+
+    def _services(self, archive: Archive, recent: RecentActor) -> Services:
+        """What operations work with."""
+        config = self.config
+        return Services(
+            bus=self.bus,
+            instruments=tuple(grid.instrument_id for grid in config.grid),
+            time_ns=self.clock.wall_ns,
+            durable=self._durable,
+            recent=recent.lines,
+            environment=config.venue.environment,
+            account=config.venue.account,
+            account_poll_s=float(config.venue.account_poll_s),
+            stopping=lambda: self._stop_reason,
+            troubles=self._troubles,
+            archive=archive,
         )
 
     def _stages_of_stop(self) -> OrderlyStop:
