@@ -5,7 +5,7 @@ import msgspec
 from hedgegridd import messages as m
 from hedgegridd.config import Config, Grid
 from hedgegridd.core.state import Lot
-from hedgegridd.model import Leg
+from hedgegridd.model import KillState, Leg
 from hedgegridd.state import Machines
 
 BTC = "BTCUSDT-PERP.BINANCE"
@@ -69,3 +69,23 @@ def test_a_leg_whose_flatten_ended_unheard_is_verified_again():
     assert any(isinstance(each, m.ReadTruth) for each in told)
     again.desk.handle(envelope(3, m.LegFlat(flatten_id="F-7", instrument=BTC, leg=Leg.SHORT, proof=())))
     assert again.desk.being_flattened() == []
+
+
+def test_a_snapshot_amid_a_life_goes_on_as_it_was():
+    """A rearm in the records after it must end as it ended: by the state it was asked in, and by what had been heard."""
+    before = machines()
+    before.kill_switch.handle(envelope(1, m.StartChecked()))
+    before.kill_switch.handle(envelope(2, m.FeedChanged(channel="user", up=False, detail="socket closed")))
+    assert before.at_rest()
+    after = machines()
+    after.load(before.snapshot())
+    assert after.kill_switch.snapshot().state is KillState.ARMED
+    assert after.snapshot() == before.snapshot()
+    tail = [m.Kill(reason="x", action="halt", instrument=BTC), m.Rearm(reason="y", instrument=BTC)]
+    for number, message in enumerate(tail, 3):
+        told = [each.kill_switch.handle(envelope(number, message)) for each in (before, after)]
+        assert told[0] == told[1]
+    assert after.snapshot() == before.snapshot()
+    after.new_session()
+    assert after.kill_switch.snapshot().state is KillState.STARTING
+    assert after.kill_switch.snapshot().heard is None
