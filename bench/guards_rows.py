@@ -23,6 +23,7 @@ QUICK = {"clear_s": 2}
 OTHER = "XRPUSDT"
 BAR_S = 60 / SPEED  # of one bar, wall
 MARK_FOLLOWS_S = 0.7
+NEAR = Decimal("0.0008")
 
 type Deed = Callable[[Rig], None]
 type Effect = Literal["pause", "throttle", "trim", "halt", "flatten", "restop"]
@@ -197,10 +198,13 @@ def more_long(rig: Rig) -> None:
 
 
 def moved(rig: Rig, symbol: str, price: Decimal) -> None:
-    """The market goes there."""
-    mark = Decimal(rig.exchange.truth()["marks"][symbol])
-    rig.admin("/jump", {"symbol": symbol, "factor": f"{price / mark:.6f}"})
-    time.sleep(MARK_FOLLOWS_S)
+    """The market goes there, and its mark price with it: that one follows a jump a little later."""
+    for _ in range(10):
+        time.sleep(MARK_FOLLOWS_S)
+        factor = price / Decimal(rig.exchange.truth()["marks"][symbol])
+        if abs(factor - 1) < NEAR:
+            return
+        rig.admin("/jump", {"symbol": symbol, "factor": f"{factor:.6f}"})
 
 
 def stopped_out(times: int) -> Deed:
