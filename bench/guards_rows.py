@@ -207,13 +207,19 @@ def moved(rig: Rig, symbol: str, price: Decimal) -> None:
         rig.admin("/jump", {"symbol": symbol, "factor": f"{factor:.6f}"})
 
 
+def filled(rig: Rig) -> Decimal:
+    """Price goes just through the LONG entry; what the leg holds then."""
+    rig.through_entry("LONG")
+    time.sleep(MARK_FOLLOWS_S)
+    return rig.quantity("LONG")
+
+
 def stopped_out(times: int) -> Deed:
     """The LONG rung fills, is stopped out, and the market comes back, so often."""
 
     def run(rig: Rig) -> None:
         for _ in range(times):
-            rig.wait(lambda: rig.quantity("LONG") or rig.through_entry("LONG"), "an entry", 10)
-            rig.wait(lambda: rig.quantity("LONG"), "LONG filled", 10)
+            rig.wait(lambda: rig.quantity("LONG") or filled(rig), "LONG filled", 20)
             entry = Decimal(rig.exchange.truth()["legs"][f"{SYMBOL}:LONG"]["entry"])
             moved(rig, SYMBOL, entry * Decimal("0.994"))
             rig.wait(lambda: not rig.quantity("LONG"), "LONG stopped out", 10)
@@ -372,6 +378,7 @@ DRILLS: tuple[Drill, ...] = (
             venue=("--symbols", f"{SYMBOL},{OTHER}"), grid={"recenter_trigger_bps": 2_000},
             more_grids=({
                 **GRID, "instrument": f"{OTHER}-PERP", "base_qty": Decimal(1_000), "recenter_trigger_bps": 2_000,
+                "position": {"max_qty": Decimal(10_000)},
             },),
         ),
     ),
