@@ -9,6 +9,7 @@ journal closed. Exit code 0 only when the venue confirmed.
 import asyncio
 import gc
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -46,6 +47,7 @@ from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.core.reloaded import carried
 from hedgegridd.core.switches import SOURCE as SWITCHES
 from hedgegridd.errors import ActorFault
 from hedgegridd.journal import restore as journal_restore
@@ -55,6 +57,7 @@ from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.keeper import Keeper
 from hedgegridd.operations import REGISTRY
+from hedgegridd.reload import plan, read_again
 from hedgegridd.risk.machine import SOURCE as GUARDS
 from hedgegridd.risk.settings import references, settings
 from hedgegridd.runtime.actor import Actor
@@ -88,6 +91,7 @@ class Daemon:
     clock: RealClock = field(default_factory=RealClock)
     accept_broken_journal: bool = False
     config_file: Path | None = None  # goes into backups
+    reread: Callable[[], Config] | None = None  # the config file as it is now, checked
     events_secret: str = ""  # signs external events; "": they are refused
 
     def __post_init__(self) -> None:
@@ -217,6 +221,7 @@ class Daemon:
             archive=archive,
             read_only=lambda: self.machines.switches.read_only,
             publish=self._publish,
+            reload=self._reload,
         )
         self.once = Once(self.folder.path / "idempotency.jsonl", self.clock.wall_ns)
         return Dispatcher(REGISTRY, services, self.once)
@@ -246,6 +251,17 @@ class Daemon:
 
     def _publish(self, event: m.Event, actor: str) -> None:
         self.bus.publish(event, actor=actor)
+
+    def _reload(self, actor: str) -> dict[str, object]:
+        """Take up what may change at run time. Raises ConfigError, ValueError: nothing has changed."""
+        found = plan(self.config, read_again(self.reread), self.machines.risk)
+        self.control.http.use(found.config.control)
+        if found.applied:
+            self.config = found.config
+            self.keeper.use(found.config)
+            self.bus.publish(m.ConfigReloaded(config=carried(found.config)), actor=actor)
+        _log.info("reloaded", actor=actor, applied=found.applied, needs_restart=found.needs_restart)
+        return {"applied": list(found.applied), "needs_restart": list(found.needs_restart)}
 
     async def _durable(self, timeout_s: float) -> None:
         """Return when everything recorded so far is on disk. Raises JournalError."""

@@ -141,7 +141,8 @@ class Services:
     so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns` and `text`;
     `account_poll_s` is how often the account's figures are read; `stopping` says why the daemon goes down, "" while it
     does not; `troubles` are parts of the daemon that broke and are restarted or out of service, in words; `read_only`
-    says why commands are refused but safety ones, "" while they are not; `publish` puts an event on the bus for an actor.
+    says why commands are refused but safety ones, "" while they are not; `publish` puts an event on the bus for an actor;
+    `reload` reads the config again for an actor and says what counts now (raises ConfigError, ValueError: nothing has changed).
     """
 
     bus: Bus
@@ -157,6 +158,7 @@ class Services:
     archive: Archive | None = None
     read_only: Callable[[], str] = str
     publish: Callable[[Event, str], None] | None = None
+    reload: Callable[[str], dict[str, object]] | None = None
 
 
 @dataclass(slots=True)

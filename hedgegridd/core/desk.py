@@ -21,6 +21,7 @@ from hedgegridd.core.fills import book_fill
 from hedgegridd.core.grid import GridMachine
 from hedgegridd.core.operator import OperatorDesk
 from hedgegridd.core.reconcile import compare
+from hedgegridd.core.reloaded import config_in
 from hedgegridd.core.state import DeskState, GridState, HoldState, new_grid_state
 from hedgegridd.model import LEGS, KillState, Nanos, OrderStatus, Purpose
 
@@ -80,6 +81,9 @@ class Desk:
         What was in flight is UNKNOWN, nobody waits any more, monotonic times of the old process mean nothing.
         """
         state = self._state
+        self._ctx.config = (
+            self._config
+        )  # what a reload of the last process said is in the file that was read now
         # Exits do not wait for a late journal: ids that a killed process has used may be in no record.
         state.next_order += LOST_ORDERS
         state.reconciled = False
@@ -152,6 +156,10 @@ class Desk:
                 due = self._account_event(message)
             case m.HoldsChanged() | m.TripsChanged():
                 due = self._held(message)
+            case m.ConfigReloaded():
+                pretrade = config_in(message.config).pretrade
+                ctx.config = msgspec.structs.replace(ctx.config, pretrade=pretrade)
+                due = tuple(self._grids)
             case _:
                 due = self._order_event(message)
         for name in due:

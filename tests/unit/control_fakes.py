@@ -361,7 +361,7 @@ def dispatcher(
         account="acct1",
         archive=archive or FakeArchive(),
         publish=bus.publish,
-        **over,
+        **{"reload": lambda _: {"applied": [], "needs_restart": []}} | over,
     )
     return Dispatcher(REGISTRY, services, once)
 
