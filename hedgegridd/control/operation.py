@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol, cast
 
 import msgspec
 
+from hedgegridd.control.kept import Archive
 from hedgegridd.errors import AskTimeout, BusError, HedgegridError, JournalError
 from hedgegridd.messages import Answer, Command, Event, Message, Query, Refused
 
@@ -52,24 +53,6 @@ class Bus(Protocol):
             AskTimeout: no answer within `deadline_s` seconds; the work may go on.
             HedgegridError: it cannot be delivered, or its handler failed.
         """
-        ...
-
-
-class Archive(Protocol):
-    """What is kept for looking back."""
-
-    async def page(
-        self, table: str, limit: int, before: int | None, instrument: str | None
-    ) -> list[dict[str, object]]:
-        """The newest rows of a table of the history before a sequence, newest first."""
-        ...
-
-    async def records(self, limit: int) -> list[dict[str, object]]:
-        """The newest records of the journal, oldest first."""
-        ...
-
-    async def backup(self, target: str) -> dict[str, object]:
-        """Make a verified archive in a folder."""
         ...
 
 

@@ -55,6 +55,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     entry_s: float = 5.0
     stop_answer_s: float = 1.0
     look_s: float = 1.0  # an entry waits no longer for a look at panic's latch
+    taken_over_s: float = 1.0  # after a leg was latched the strategy's own closes of it are late
     waiting: int = 2_000  # orders of an instrument that wait, in each lane
     limited_s: float = (
         2.0  # nothing by the connection after a limit, until our own client knows `Retry-After`
@@ -109,7 +110,7 @@ class Orders:
         self._gate = gate
         self._interlock = interlock
         self._bounds = bounds
-        self._latched: set[tuple[str, Leg]] = set()
+        self._latched: dict[tuple[str, Leg], int] = {}  # and when
         self._kept_away = HoldState()
         self._lanes = {name: Lanes() for name in symbols}
         self._stopping = ""
@@ -125,12 +126,13 @@ class Orders:
 
     def latch(self, instrument: str, legs: tuple[Leg, ...]) -> None:
         """Refuse entries of these legs from now on, those that wait included."""
-        self._latched.update((instrument, leg) for leg in legs)
+        self._latched.update(((instrument, leg), self._mono_ns()) for leg in legs)
         self._refuse_held()
 
     def unlatch(self, instrument: str, legs: tuple[Leg, ...]) -> None:
         """Allow entries of these legs again."""
-        self._latched.difference_update((instrument, leg) for leg in legs)
+        for leg in legs:
+            self._latched.pop((instrument, leg), None)
 
     def stop_entries(self, reason: str) -> None:
         """The daemon goes down: refuse entries for good."""
@@ -180,6 +182,15 @@ class Orders:
             return f"{order.leg.value} is latched by a flatten"
         why = why_held(self._kept_away, order.instrument)
         return "; ".join(why or why_leg_held(self._kept_away, order.instrument, order.leg))
+
+    def _doubled(self, order: PlaceOrder) -> str:
+        """Why a market close may not leave beside that of the flatten which has just taken the leg over."""
+        since_ns = self._latched.get((order.instrument, order.leg))
+        if order.purpose is not Purpose.CLOSE or since_ns is None:
+            return ""
+        # The strategy decided on it before it heard of the flatten; of what it decides later the flatten is not there.
+        just_now = self._mono_ns() - since_ns < self._bounds.taken_over_s * _NS_PER_S
+        return "a flatten closes the leg" if just_now else ""
 
     def _refused_by_gate(self, order: PlaceOrder) -> str:
         """As `_held`, asked when the order leaves."""
@@ -274,7 +285,7 @@ class Orders:
     def _leave(self, order: PlaceOrder, lanes: Lanes) -> bool:
         """Send it or refuse it; True when its answer comes to us (and is told to those who wait for it)."""
         coid = order.client_order_id
-        reason = self._held(order) or self._refused_by_gate(order)
+        reason = self._held(order) or self._doubled(order) or self._refused_by_gate(order)
         if not reason and not order.purpose.reduces:
             reason = self._interlock.why(order.instrument)
         if reason:

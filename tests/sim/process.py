@@ -62,6 +62,7 @@ CALM_S = 600.0  # and while nothing is under way and nothing is wrong: it would 
 HEALTH_CALM_S = 300.0
 HEALTH_S = 5.0
 VIEW_LATE_NS = 60 * SECOND
+CLOCK_S = 60.0
 POLL_S = 1_800.0  # of account and clock, whose answers nobody waits for
 
 
@@ -162,7 +163,7 @@ class SimGateway(Gateway):
 
     async def _clock_paced(self) -> None:
         while True:
-            await asyncio.sleep(60 if self.process.world.machine.is_off else POLL_S)
+            await asyncio.sleep(CLOCK_S if self.process.world.machine.is_off else POLL_S)
             await self._sync_clock()
 
     async def _health_paced(self) -> None:
@@ -408,6 +409,7 @@ class Process:
         if isinstance(message, m.StageChanged) and message.stage == "control":
             self.bus.publish(m.StageReached(stage="ready"), actor="app")
             self.ready = True
+            self.world.oracle.disturb()  # its bounds begin when it is up
         self.world.oracle.heard(message, self)
 
     def _journal_failed(self, error: Exception) -> None:

@@ -46,6 +46,7 @@ class Settling:
             m.StartTrading(),
             m.SetThrottle(throttle=D(1)),
             m.Rearm(reason="settling"),
+            m.Rearm(reason="settling", instrument=self.world.market.instrument),
         ):
             self.world.command(command)
 
@@ -147,6 +148,9 @@ class Settling:
         )
         orders = world.venue.markets[grid.grid.symbol].orders.values()
         resting = [o for o in orders if o.opens and o.leg == str(leg)]
+        ours = [w.reason for w in state.waits.values() if "latched" in w.reason or "kill switch" in w.reason]
+        if ours and not resting:
+            world.oracle.fail("entries rest in the end", f"{leg}: {ours[0]}")
         if wanted.targets[leg] and not resting and not state.waits and not state.dropped:
             world.oracle.fail(
                 "entries rest in the end", f"{leg}: {len(wanted.targets[leg])} wanted, none rests"

@@ -208,6 +208,28 @@ async def test_a_latch_that_comes_while_an_entry_waits_for_the_journal_holds_it(
         assert [event.client_order_id for event in b.of(m.OrderRefused)] == ["E1"]
 
 
+async def test_a_close_that_waits_when_a_flatten_takes_the_leg_over_does_not_leave_beside_the_flattens() -> (
+    None
+):
+    async with bench() as b:
+        written = asyncio.Event()
+        b.journal = written.wait
+        close = {"kind": OrderKind.MARKET, "price": None}
+        b.place(order("C1", Purpose.CLOSE, **close), order("C2", Purpose.CLOSE, Leg.SHORT, **close))
+        await asyncio.sleep(0)
+        b.orders.latch(IID, (Leg.LONG,))
+        written.set()
+        await b.settle()
+        assert b.log == ["C2"]
+        assert [(event.client_order_id, event.reason) for event in b.of(m.OrderRefused)] == [
+            ("C1", "a flatten closes the leg")
+        ]
+        b.now_ns += 1_000_000_000
+        b.place(order("C3", Purpose.CLOSE, **close))  # decided on later: the leg has inventory again
+        await b.settle()
+        assert b.log == ["C2", "C3"]
+
+
 async def test_nothing_new_is_entered_while_the_daemon_stops() -> None:
     async with bench() as b:
         b.orders.stop_entries("SIGTERM")
