@@ -59,7 +59,7 @@ from hedgegridd.keeper import Keeper
 from hedgegridd.operations import REGISTRY
 from hedgegridd.reload import plan, read_again
 from hedgegridd.risk.machine import SOURCE as GUARDS
-from hedgegridd.risk.settings import references, settings
+from hedgegridd.risk.settings import calls_per_10s, references, settings
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
@@ -159,7 +159,9 @@ class Daemon:
         )
         self.waiter = WaiterActor()
         recent = RecentActor()
-        dispatcher = self._dispatcher(recent, archive)
+        services = self._services(archive, recent)
+        self.once = Once(self.folder.path / "idempotency.jsonl", self.clock.wall_ns)
+        dispatcher = Dispatcher(REGISTRY, services, self.once)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = Gateway(
             config,
@@ -170,6 +172,7 @@ class Daemon:
             mono_ns=self.clock.mono_ns,
             gate=watch,
             references=references(settings(config)),
+            calls_per_10s=calls_per_10s(settings(config)),
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(
@@ -188,7 +191,7 @@ class Daemon:
             self.waiter,
             BootActor(self.boot),
             KillSwitchActor(self.machines.kill_switch),
-            PanicActor(watch, self.folder.path, dispatcher.services.instruments, self._durable_now),
+            PanicActor(watch, self.folder.path, services.instruments, self._durable_now),
             DeskActor(self.machines.desk),
             FlattenActor(self.machines.flatten),
             DeadManActor(self.machines.dead_man),
@@ -205,9 +208,10 @@ class Daemon:
             on_incident=self._incident,
         )
 
-    def _dispatcher(self, recent: RecentActor, archive: Archive) -> Dispatcher:
+    def _services(self, archive: Archive, recent: RecentActor) -> Services:
+        """What operations work with."""
         config = self.config
-        services = Services(
+        return Services(
             bus=self.bus,
             instruments=tuple(grid.instrument_id for grid in config.grid),
             time_ns=self.clock.wall_ns,
@@ -223,8 +227,6 @@ class Daemon:
             publish=self._publish,
             reload=self._reload,
         )
-        self.once = Once(self.folder.path / "idempotency.jsonl", self.clock.wall_ns)
-        return Dispatcher(REGISTRY, services, self.once)
 
     def _stages_of_stop(self) -> OrderlyStop:
         return OrderlyStop(

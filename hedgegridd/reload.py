@@ -1,7 +1,7 @@
 """`reload`: the config file is read again, what may change while trading goes on counts at once, the rest is named.
 
 At run time count: keys, limits, hosts and origins of `[control]`; `[pretrade]`; `preset` and the `[[guard]]` tables, as
-long as no guard is turned on that wants to hear what nobody listened to so far. A file with a mistake changes nothing.
+long as they need nothing that was settled at start: events that nobody listens to, prices that nobody watches, quotas. A file with a mistake changes nothing.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import msgspec
 from hedgegridd.config import Config
 from hedgegridd.errors import ConfigError
 from hedgegridd.risk.machine import RiskMachine
-from hedgegridd.risk.settings import settings
+from hedgegridd.risk.settings import calls_per_10s, references, settings
 
 CONTROL = ("keys", "hosts", "cors_origins", "writes_per_min", "reads_per_min")
 WHOLE = ("pretrade", "preset", "guard")
@@ -29,12 +29,22 @@ def plan(now: Config, read: Config, risk: RiskMachine) -> Plan:
     """What of `read` can count while `now` runs."""
     replace = msgspec.structs.replace
     differ = _differences(now, read)
-    new_inputs = set(RiskMachine(settings(read), ()).inputs) - set(risk.inputs)
-    whole = tuple(name for name in WHOLE if name == "pretrade" or not new_inputs)
+    whole = WHOLE if _guards_can(now, read, risk) else ("pretrade",)
     control = replace(now.control, **{name: getattr(read.control, name) for name in CONTROL})
     config = replace(now, control=control, **{name: getattr(read, name) for name in whole})
     left = _differences(config, read)
     return Plan(config=config, applied=tuple(x for x in differ if x not in left), needs_restart=left)
+
+
+def _guards_can(now: Config, read: Config, risk: RiskMachine) -> bool:
+    """Whether the guards of `read` need nothing that was settled at start: what is heard, watched and held back."""
+    running, wanted = settings(now), settings(read)
+    heard = not set(RiskMachine(wanted, ()).inputs) - set(risk.inputs)
+    return (
+        heard
+        and references(running) == references(wanted)
+        and calls_per_10s(running) == calls_per_10s(wanted)
+    )
 
 
 def _differences(one: Config, other: Config) -> tuple[str, ...]:

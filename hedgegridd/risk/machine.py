@@ -17,7 +17,7 @@ from hedgegridd.core.guard import GuardTable, Now, Verdict, place
 from hedgegridd.core.scopes import BASELINE_KEY, GUARDS
 from hedgegridd.guards import Setting
 from hedgegridd.model import LEGS, ZERO, KillState, Leg, Nanos
-from hedgegridd.risk.judging import level_shown, shown, weigh
+from hedgegridd.risk.judging import is_quiet, level_shown, shown, stays_quiet, weigh
 from hedgegridd.risk.state import Acted, RiskState, ScopeState, fresh
 
 WAKE = "look"
@@ -198,6 +198,9 @@ class RiskMachine:
         state = scopes.get(key)
         if verdict.value is None and not self._baseline and (state is None or not state.told):
             return False  # nothing is known yet, and one hold says so for all
+        if state is not None and is_quiet(state, verdict):
+            stays_quiet(state)
+            return False
         if state is None:
             state = scopes[key] = fresh(guard.name, verdict.scope, verdict.unit, verdict.limit, now.time_ns)
         done = state.acted is not None and self._carried_out(state.acted.scope)

@@ -154,3 +154,8 @@ async def test_keys_of_a_reload_count_at_once_and_those_taken_out_no_more() -> N
             assert response.status == 200
         async with session.get("/status", headers=headers("operator")) as response:
             assert response.status == 401
+
+
+def test_a_quota_that_the_gateway_keeps_waits_for_a_restart() -> None:
+    read = replace(BASE, guard=({"type": "call_quota", "per_10s": 3},))
+    assert plan(BASE, read, risk()).needs_restart == ("guard",)
