@@ -29,7 +29,7 @@ SAFETY_IN_FLIGHT_MAX = 256  # their own lane: load of other kinds cannot take it
 BODY_MAX = 64 * 1024
 
 _log = structlog.get_logger("control")
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NAMED = re.compile(r"(?:field |^)`([^`]{1,64})`")
 
 
@@ -188,7 +188,7 @@ def refuse_control_characters(operation: Operation) -> None:
     """
     for name in operation.__struct_fields__:
         value = getattr(operation, name)
-        if isinstance(value, str) and any(unicodedata.category(char) in _UNSEEN for char in value):
+        if isinstance(value, str) and any(unicodedata.category(char) in UNSEEN for char in value):
             detail = f"{operation.verb}: `{name}` has a control character"
             raise Problem(422, "wrong value", detail, field=name, accepted=operation.__struct_fields__)
 

@@ -18,6 +18,7 @@ from hedgegridd.control.answers import SAFE_HEADERS, answer_response, problem_re
 from hedgegridd.control.auth import Auth
 from hedgegridd.control.bounded import BoundedServer, Handler
 from hedgegridd.control.dispatch import BODY_MAX, Dispatcher
+from hedgegridd.control.docs import Docs
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.operation import SAFETY_VERBS, Caller, Operation, Outcome, Problem, Registry, summary
 from hedgegridd.control.sse import stream_response
@@ -46,7 +47,8 @@ class HttpServer:
     ) -> None:
         self._dispatcher = dispatcher
         self._config = config
-        self._extra = extra or {}
+        docs = Docs(dispatcher.registry, dispatcher.services.instruments)
+        self._extra = {**docs.handlers(), **(extra or {})}
         self.auth = Auth(config, now_s)
         self._writes = Buckets(config.writes_per_min, now_s)
         self._reads = Buckets(config.reads_per_min, now_s)
