@@ -11,7 +11,6 @@ from hedgegridd.control.keys import fingerprint
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.operation import Caller, Operation, Problem, Role
 
-FAILURES_PER_MIN = 10  # per address
 KEY_MAX = 256
 _ACTOR_MAX = 64
 
@@ -29,7 +28,7 @@ class Auth:
         """
         self._keys = [(key.name, Role[key.role.upper()], key.sha256.lower()) for key in config.keys]
         self._behind_proxy = config.behind_proxy
-        self._failures = Buckets(FAILURES_PER_MIN, now_s)
+        self._failures = Buckets(config.wrong_keys_per_min, now_s)
         self.failures = 0
         _check(config)
 

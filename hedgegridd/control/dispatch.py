@@ -175,9 +175,16 @@ def decode_mapping(kind: type[Operation], fields: dict[str, Any], *, strict: boo
         Problem: 422 a field is wrong.
     """
     try:
-        return msgspec.convert(fields, kind, strict=strict)
+        operation = msgspec.convert(fields, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise _wrong_field(kind, error) from error
+    if not strict:  # the word "null" would count as nothing, which in a query is a field left out
+        for name in fields:
+            if getattr(operation, name, "") is None:
+                known = tuple(kind.__struct_fields__)
+                detail = f"{kind.verb}: leave `{name}` out instead of naming nothing"
+                raise Problem(422, "wrong value", detail, field=name, accepted=known)
+    return operation
 
 
 def refuse_control_characters(operation: Operation) -> None:

@@ -91,8 +91,8 @@ class HttpServer:
         try:
             self._check_origin(request)
             path = request.path
-            if request.method == "GET" and path in self._extra:
-                return await self._extra[path](request)
+            if path in self._extra:
+                return await self._apart(request)
             if request.method == "GET" and path == "/":
                 return web.Response(text=index(self._dispatcher.registry), headers=SAFE_HEADERS)
             outcome = await self._operation(request, path)
@@ -106,6 +106,17 @@ class HttpServer:
         except Exception:  # noqa: BLE001  # our bug: told in the log, not to the client
             _log.exception("http_failed", path=request.path[:200])
             return problem_response(Problem(500, "internal error", "the log has it"))
+
+    async def _apart(self, request: web.BaseRequest) -> web.StreamResponse:
+        """What answers at a path that is no operation's.
+
+        Raises:
+            Problem: 405, it takes GET only.
+        """
+        if request.method != "GET":
+            said = f"{request.path} takes GET"
+            raise Problem(405, "method not allowed", said, accepted=("GET",), headers={"Allow": "GET"})
+        return await self._extra[request.path](request)
 
     async def _operation(self, request: web.BaseRequest, path: str) -> Outcome:
         kind, in_path = self._dispatcher.registry.route(request.method, path)

@@ -14,6 +14,7 @@ from hedgegridd.control.dispatch import UNSEEN
 from hedgegridd.control.operation import Operation, Registry, Role, summary
 
 SCHEMAS = "#/components/schemas/"
+NUMBER = r"^-?[0-9]{1,15}(\.[0-9]{1,12})?$"
 PROBLEM = "application/problem+json"
 JSON = "application/json"
 
@@ -277,8 +278,10 @@ def _tell_bounds(schema: dict[str, Any], instruments: Sequence[str]) -> None:
         choices = field.get("anyOf", [field])
         for choice in choices:
             if choice.get("format") == "decimal":
+                # A JSON number is taken as it is written, and text keeps it exact on its way.
+                bounds = {key: value for key, value in choice.items() if key not in ("type", "format")}
                 choice.clear()
-                choice.update({"type": ["string", "number"]})
+                choice.update({"type": ["string", "number"], "pattern": NUMBER, **bounds})
             elif choice.get("type") == "string" and name == "instrument" and instruments:
                 choice.clear()
                 choice.update({"type": "string", "enum": sorted({*_names(instruments)})})

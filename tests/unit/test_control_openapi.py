@@ -103,3 +103,20 @@ async def test_without_the_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -
         assert response.status == 503
         body: dict[str, Any] = await response.json(content_type=None)
         assert "swagger-ui-py" in body["detail"]
+
+
+@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+async def test_another_method_is_told_which_is_taken(path: str) -> None:
+    async with served(FakeBus()) as (session, _), session.post(path) as response:
+        assert (response.status, response.headers["Allow"]) == (405, "GET")
+
+
+@pytest.mark.parametrize("word", ["null", "NULL", "None"])
+async def test_nothing_is_not_named_in_a_query(word: str) -> None:
+    """The words that a lenient reading takes for null are wrong values: a field is there or it is not."""
+    async with (
+        served(FakeBus()) as (session, _),
+        session.get("/fills", params={"before": word}, headers={"X-API-Key": "hgd_v"}) as response,
+    ):
+        assert response.status == 422
+        assert (await response.json(content_type=None))["field"] == "before"
