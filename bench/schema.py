@@ -69,7 +69,15 @@ def served(folder: Path) -> Iterator[tuple[Daemon, str]]:
         yield bot, key
 
 
-def check(bot: Daemon, key: str, per_operation: int, seed: int, timeout_s: float = TIMEOUT_S) -> Found:
+def check(
+    bot: Daemon,
+    key: str,
+    per_operation: int,
+    seed: int,
+    *,
+    phases: str = "examples,coverage,fuzzing,stateful",
+    timeout_s: float = TIMEOUT_S,
+) -> Found:
     """Run it against a daemon that is ready."""
     base = f"http://127.0.0.1:{bot.config.http_port}"
     settings = bot.config.folder / "schemathesis.toml"
@@ -78,7 +86,7 @@ def check(bot: Daemon, key: str, per_operation: int, seed: int, timeout_s: float
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(settings)),
         *("run", f"{base}/openapi.json"),
         *("--header", f"X-API-Key: {key}"),
-        *("--checks", "all", "--mode", "all", "--max-examples", str(per_operation)),
+        *("--phases", phases, "--checks", "all", "--mode", "all", "--max-examples", str(per_operation)),
         *("--seed", str(seed), "--generation-database", "none"),
         *("--request-timeout", "30", "--workers", "2", "--continue-on-failure", "--no-color"),
     ]
