@@ -1,7 +1,9 @@
-"""Two hundred clients on /stream and 50 commands a second beside 15,000 ticks a second: `python -m bench.streams`.
+"""Two hundred clients on /stream and 50 requests a second beside 15,000 ticks a second: `python -m bench.streams`.
 
-Three windows on one daemon, in turns: nobody follows; 200 read; 150 read and 50 never do. In each: how long a POST
-/throttle takes over HTTP with a key, how late the loop is (asked over the socket), ticks that arrived, CPU and memory.
+Three windows on one daemon, in turns: nobody follows; 200 read; 150 read and 50 never do. In each: how long a request
+takes over HTTP with a key, how late the loop is (asked over the socket), ticks that arrived, CPU and memory. Half of the
+requests are GET /guards, an answer of a trading actor, which is judged; half are POST /throttle, which waits for the disk
+beside (bench.journal) and is told.
 Latencies are net of waits for a core (bench.noise); an idle loop is asked beside them.
 """
 
@@ -24,7 +26,7 @@ from hedgegridd.control.keys import fingerprint
 
 KEY = "hgd_bench"  # the one that bench.control's call sends
 CLIENTS, SLOW = 200, 50
-COMMANDS_PER_S = 50
+REQUESTS_PER_S = 50
 LEVELS, STEP_BPS = 20, 24
 SECONDS = 4.0
 CONTROL_MS, LAG_MS = 0.8, 5.0
@@ -33,9 +35,10 @@ ENOUGH = 0.9
 
 
 class Window(msgspec.Struct):
-    """One window: p99 of a command, lag p99 and the idle loop's, all net in ms; ticks a second, CPU share, memory."""
+    """One window: p99 of a GET and of a POST, lag p99 and the idle loop's, all net in ms; ticks a second, CPU share, memory."""
 
     control_ms: float
+    post_ms: float
     lag_ms: float
     idle_ms: float
     ticks_per_s: float
@@ -45,24 +48,25 @@ class Window(msgspec.Struct):
 
 
 def window(bot: rig.Bot, idle: tuple[Callable[[], None], int], seconds: float) -> Window:
-    """Fifty commands a second, and looks at the loop between them."""
-    call = http_call(bot.daemon.config.http_port)
+    """Fifty requests a second, and looks at the loop between them."""
+    calls = [http_call(bot.daemon.config.http_port, get) for get in ("/guards", "")]
     lags = rig.Lags(rig.asks_daemon(bot.socket), bot.pid)
     idles = rig.Lags(*idle)
     mine, theirs = RunDelay(os.getpid()), RunDelay(bot.pid)
-    took_ms = []
+    took_ms: list[list[float]] = [[], []]
     bot.market.rate(rig.TICKS_PER_S)
     time.sleep(0.5)
     ticks = rig.value(rig.metrics(bot.url), "hedgegrid_ticks_total")
     cpu, began = rig.cpu_s(bot.pid), time.monotonic()
     due = began
     while time.monotonic() - began < seconds:
-        due += 1 / COMMANDS_PER_S
+        due += 1 / REQUESTS_PER_S
         waited = mine.ns() + theirs.ns()
         at = time.perf_counter_ns()
-        call()
+        kind = len(took_ms[0]) > len(took_ms[1])
+        calls[kind]()
         took = time.perf_counter_ns() - at
-        took_ms.append(max(0, took - (mine.ns() + theirs.ns() - waited)) / 1e6)
+        took_ms[kind].append(max(0, took - (mine.ns() + theirs.ns() - waited)) / 1e6)
         while time.monotonic() < due:
             time.sleep(rig.Lags.EVERY_S)
             lags.once()
@@ -74,7 +78,8 @@ def window(bot: rig.Bot, idle: tuple[Callable[[], None], int], seconds: float) -
     for each in (lags, idles, mine, theirs):
         each.close()
     return Window(
-        control_ms=p(took_ms, 0.99),
+        control_ms=p(took_ms[0], 0.99),
+        post_ms=p(took_ms[1], 0.99),
         lag_ms=p(lags.net_ms, 0.99),
         idle_ms=p(idles.net_ms, 0.99),
         ticks_per_s=arrived / passed,
@@ -140,10 +145,11 @@ def _row(what: str, found: list[Window], alone: list[Window]) -> Row:
     )
     return Row(
         bench="streams",
-        what=f"{what}; {COMMANDS_PER_S} commands/s, {_mid(found, 'ticks_per_s'):.0f} ticks/s",
-        measured=f"POST p99 {control:.2f} ms, lag p99 {lag:.2f} ms, CPU {_mid(found, 'cpu'):.0%}",
-        peer=f"no stream: {_mid(alone, 'control_ms'):.2f} ms, {_mid(alone, 'lag_ms'):.2f} ms, {_mid(alone, 'cpu'):.0%}",
-        target=f"POST p99 {CONTROL_MS} ms net of the idle loop ({idle:.2f}), lag p99 {LAG_MS:g} ms, every beat read",
+        what=f"{what}; {REQUESTS_PER_S} requests/s, {_mid(found, 'ticks_per_s'):.0f} ticks/s",
+        measured=f"GET p99 {control:.2f} ms (POST {_mid(found, 'post_ms'):.2f}), lag p99 {lag:.2f} ms, CPU {_mid(found, 'cpu'):.0%}",
+        peer=f"no stream: {_mid(alone, 'control_ms'):.2f} ms ({_mid(alone, 'post_ms'):.2f}), "
+        f"{_mid(alone, 'lag_ms'):.2f} ms, {_mid(alone, 'cpu'):.0%}",
+        target=f"GET p99 {CONTROL_MS} ms net of the idle loop ({idle:.2f}), lag p99 {LAG_MS:g} ms, every beat read",
         verdict=verdict(ok),
     )
 
