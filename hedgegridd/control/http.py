@@ -20,6 +20,7 @@ from hedgegridd.control.bounded import BoundedServer, Handler
 from hedgegridd.control.dispatch import BODY_MAX, Dispatcher
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.operation import SAFETY_VERBS, Caller, Operation, Outcome, Problem, Registry, summary
+from hedgegridd.control.page import Page
 from hedgegridd.control.strict_json import refuse_twice
 
 BODY_S = 5.0
@@ -46,6 +47,7 @@ class HttpServer:
         self._dispatcher = dispatcher
         self._config = config
         self._extra = extra or {}
+        self._page = Page()
         self.auth = Auth(config, now_s)
         self._writes = Buckets(config.writes_per_min, now_s)
         self._reads = Buckets(config.reads_per_min, now_s)
@@ -89,6 +91,8 @@ class HttpServer:
             path = request.path
             if request.method == "GET" and path in self._extra:
                 return await self._extra[path](request)
+            if self._page.wanted(request):
+                return await self._page.answer(request)
             if request.method == "GET" and path == "/":
                 return web.Response(text=index(self._dispatcher.registry), headers=SAFE_HEADERS)
             return answer_response(await self._operation(request, path))

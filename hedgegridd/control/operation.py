@@ -135,7 +135,7 @@ class Services:
     """What all operations share.
 
     `instruments` are the configured ids; `time_ns` the wall clock; `durable(timeout_s)` returns when everything posted
-    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns` and `text`;
+    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns`, `seq`, `cause` (a seq, 0: from outside) and `text`;
     `account_poll_s` is how often the account's figures are read; `stopping` says why the daemon goes down, "" while it
     does not; `troubles` are parts of the daemon that broke and are restarted or out of service, in words.
     """
