@@ -32,13 +32,15 @@ from hedgegridd.actors.machines import (
 )
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.panic import PanicActor
-from hedgegridd.actors.recent import RecentActor
+from hedgegridd.actors.recent import RecentActor, words
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.archive import Archive
 from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.operation import Services
+from hedgegridd.control.stream import Hub
+from hedgegridd.control.stream_actor import StreamActor
 from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
@@ -149,6 +151,7 @@ class Daemon:
         )
         self.waiter = WaiterActor()
         recent = RecentActor()
+        hub = Hub(config.control.stream_clients, first_seq=next_seq, words=words)
         services = Services(
             bus=self.bus,
             instruments=tuple(grid.instrument_id for grid in config.grid),
@@ -161,19 +164,11 @@ class Daemon:
             stopping=lambda: self._stop_reason,
             troubles=self._troubles,
             archive=archive,
+            stream=hub.open,
         )
         dispatcher = Dispatcher(REGISTRY, services)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
-        self.gateway = Gateway(
-            config,
-            self.credentials,
-            make_trading=for_config(config, self.credentials),
-            durable=self._durable_now,
-            wall_ns=self.clock.wall_ns,
-            mono_ns=self.clock.mono_ns,
-            gate=watch,
-            references=references(settings(config)),
-        )
+        self.gateway = self._gateway(watch)
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
@@ -181,6 +176,7 @@ class Daemon:
         actors: list[Actor] = [
             # The first to start is the last to stop: control and metrics answer all the while.
             self.control,
+            StreamActor(hub),
             recent,
             self.waiter,
             BootActor(self.boot),
@@ -199,6 +195,18 @@ class Daemon:
             self.bus,
             [*actors, DecisionsActor(actors)],
             on_incident=self._incident,
+        )
+
+    def _gateway(self, gate: LatchWatch) -> Gateway:
+        return Gateway(
+            self.config,
+            self.credentials,
+            make_trading=for_config(self.config, self.credentials),
+            durable=self._durable_now,
+            wall_ns=self.clock.wall_ns,
+            mono_ns=self.clock.mono_ns,
+            gate=gate,
+            references=references(settings(self.config)),
         )
 
     def _stages_of_stop(self) -> OrderlyStop:

@@ -21,6 +21,7 @@ from hedgegridd.control.dispatch import BODY_MAX, Dispatcher
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.operation import SAFETY_VERBS, Caller, Operation, Outcome, Problem, Registry, summary
 from hedgegridd.control.page import Page
+from hedgegridd.control.sse import stream_response
 from hedgegridd.control.strict_json import refuse_twice
 
 BODY_S = 5.0
@@ -67,7 +68,8 @@ class HttpServer:
         Raises:
             OSError: the address is taken or is none of ours.
         """
-        self._runner = web.ServerRunner(BoundedServer(self.handle), shutdown_timeout=SHUTDOWN_S)
+        server = BoundedServer(self.handle, streams=self._config.stream_clients)
+        self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._config.http_host, self._config.http_port)
         try:
@@ -95,7 +97,10 @@ class HttpServer:
                 return await self._page.answer(request)
             if request.method == "GET" and path == "/":
                 return web.Response(text=index(self._dispatcher.registry), headers=SAFE_HEADERS)
-            return answer_response(await self._operation(request, path))
+            outcome = await self._operation(request, path)
+            if outcome.feed is not None:
+                return await stream_response(request, outcome.feed)
+            return answer_response(outcome)
         except Problem as problem:
             return problem_response(problem)
         except (ConnectionError, ClientConnectionError):
@@ -109,7 +114,7 @@ class HttpServer:
         caller = self.auth.caller(kind, request.headers, request.remote or "")
         self._limit(kind, caller)
         if kind.method == "GET":
-            fields = {**_query(request.query_string), **in_path}
+            fields = {**_query(request.query_string), **_from_headers(kind, request), **in_path}
             return await self._dispatcher.run_mapping(kind, fields, caller, strict=False)
         raw = await _body(request)
         if in_path:
@@ -182,6 +187,12 @@ def _query(text: str) -> dict[str, str]:
     if len(fields) != len(pairs):
         raise Problem(400, "malformed", "query string: a field stands twice")
     return fields
+
+
+def _from_headers(kind: type[Operation], request: web.BaseRequest) -> dict[str, str]:
+    """The fields of an operation that came as headers."""
+    given = request.headers
+    return {field: given[name] for name, field in kind.header_fields.items() if name in given}
 
 
 async def _body(request: web.BaseRequest) -> bytes:

@@ -187,7 +187,9 @@ def test_a_full_disk_stops_entries_alone_and_trading_comes_back_by_itself(tmp_pa
                 bot.program,
             )
             assert logged(bot, "journal_failed")[0]["level"] == "critical"
-            until(lambda: not uncovered(venue.truth(), SYMBOL), "take-profits and stops stay", 10, bot.program)
+            until(
+                lambda: not uncovered(venue.truth(), SYMBOL), "take-profits and stops stay", 10, bot.program
+            )
             assert "journal" in json.dumps(bot.control.ask("status"), default=str)
             with pytest.raises(ProgramError, match="not durable"):
                 bot.control.ask("throttle", throttle=1)

@@ -1,14 +1,14 @@
 """A bus that answers from a table, and views of a desk with one instrument, for tests of the control plane."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal as D  # noqa: N817  # many literals
 from pathlib import Path
 from typing import Any
 
 from hedgegridd import messages as m
 from hedgegridd.control.dispatch import Dispatcher
-from hedgegridd.control.operation import Services
+from hedgegridd.control.operation import Feed, FeedItem, Services
 from hedgegridd.errors import AskTimeout
 from hedgegridd.model import KillState, Leg, LegMode, OrderKind, OrderStatus, Purpose, Regime, Side
 from hedgegridd.operations import REGISTRY
@@ -332,6 +332,16 @@ class FakeArchive:
         }  # fmt: skip
 
 
+class EndedFeed:
+    """A stream that has ended before it begins."""
+
+    async def next(self) -> Sequence[FeedItem]:
+        return ()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 async def on_disk(timeout_s: float) -> None:
     """A journal that has everything at once."""
 
@@ -341,6 +351,7 @@ def dispatcher(
     durable: Callable[[float], Awaitable[None]] = on_disk,
     recent: Callable[[], list[dict[str, object]]] = list,
     archive: FakeArchive | None = None,
+    stream: Callable[[int | None], Feed] | None = lambda _after: EndedFeed(),
 ) -> Dispatcher:
     services = Services(
         bus=bus,
@@ -351,6 +362,7 @@ def dispatcher(
         environment="paper",
         account="acct1",
         archive=archive or FakeArchive(),
+        stream=stream,
     )
     return Dispatcher(REGISTRY, services)
 
