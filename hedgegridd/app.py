@@ -29,6 +29,7 @@ from hedgegridd.actors.machines import (
     PausesActor,
     ReconcilerActor,
     RiskActor,
+    SwitchesActor,
 )
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.panic import PanicActor
@@ -38,13 +39,16 @@ from hedgegridd.archive import Archive
 from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
+from hedgegridd.control.once import Once
 from hedgegridd.control.operation import Services
+from hedgegridd.control.sessions import Sessions
 from hedgegridd.control.stream import Hub
 from hedgegridd.control.stream_actor import StreamActor
 from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.core.switches import SOURCE as SWITCHES
 from hedgegridd.errors import ActorFault
 from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal.folder import StateFolder
@@ -73,6 +77,7 @@ HOLD_SOURCES = (
     GUARDS,
     pauses.SOURCE,
     DEAD_MAN,
+    SWITCHES,
 )  # nothing is traded before each of them has said what it holds
 
 
@@ -85,6 +90,7 @@ class Daemon:
     clock: RealClock = field(default_factory=RealClock)
     accept_broken_journal: bool = False
     config_file: Path | None = None  # goes into backups
+    events_secret: str = ""  # signs external events; "": they are refused
 
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
@@ -152,25 +158,17 @@ class Daemon:
         self.waiter = WaiterActor()
         recent = RecentActor()
         hub = Hub(config.control.stream_clients, first_seq=next_seq, words=words)
-        services = Services(
-            bus=self.bus,
-            instruments=tuple(grid.instrument_id for grid in config.grid),
-            time_ns=self.clock.wall_ns,
-            durable=self._durable,
-            recent=recent.lines,
-            environment=config.venue.environment,
-            account=config.venue.account,
-            account_poll_s=float(config.venue.account_poll_s),
-            stopping=lambda: self._stop_reason,
-            troubles=self._troubles,
-            archive=archive,
-            stream=hub.open,
-        )
-        dispatcher = Dispatcher(REGISTRY, services)
+        dispatcher = self._dispatcher(recent, archive, hub)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = self._gateway(watch)
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
-        self.control = ControlActor(config.control, dispatcher)
+        self.control = ControlActor(
+            config.control,
+            dispatcher,
+            sessions=Sessions(self.folder.path / "sessions.json", self.clock.wall_ns),
+            events_secret=self.events_secret,
+        )
+        self.meters.auth_failures = lambda: self.control.http.auth.failures
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
         self.orderly_stop = self._stages_of_stop()
         actors: list[Actor] = [
@@ -181,7 +179,7 @@ class Daemon:
             self.waiter,
             BootActor(self.boot),
             KillSwitchActor(self.machines.kill_switch),
-            PanicActor(watch, self.folder.path, services.instruments, self._durable_now),
+            PanicActor(watch, self.folder.path, dispatcher.services.instruments, self._durable_now),
             DeskActor(self.machines.desk),
             FlattenActor(self.machines.flatten),
             DeadManActor(self.machines.dead_man),
@@ -189,6 +187,7 @@ class Daemon:
             self.metrics,
             self.gateway,
             PausesActor(self._planned_pauses()),
+            SwitchesActor(self.machines.switches),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
         self.supervisor = Supervisor(
@@ -208,6 +207,27 @@ class Daemon:
             gate=gate,
             references=references(settings(self.config)),
         )
+
+    def _dispatcher(self, recent: RecentActor, archive: Archive, hub: Hub) -> Dispatcher:
+        config = self.config
+        services = Services(
+            bus=self.bus,
+            instruments=tuple(grid.instrument_id for grid in config.grid),
+            time_ns=self.clock.wall_ns,
+            durable=self._durable,
+            recent=recent.lines,
+            environment=config.venue.environment,
+            account=config.venue.account,
+            account_poll_s=float(config.venue.account_poll_s),
+            stopping=lambda: self._stop_reason,
+            troubles=self._troubles,
+            archive=archive,
+            stream=hub.open,
+            read_only=lambda: self.machines.switches.read_only,
+            publish=self._publish,
+        )
+        self.once = Once(self.folder.path / "idempotency.jsonl", self.clock.wall_ns)
+        return Dispatcher(REGISTRY, services, self.once)
 
     def _stages_of_stop(self) -> OrderlyStop:
         return OrderlyStop(
@@ -231,6 +251,9 @@ class Daemon:
         config = self.config
         names = {grid.instrument: grid.instrument_id for grid in config.grid}
         return pauses.Pauses(config.pause, ZoneInfo(config.daemon.timezone), names)
+
+    def _publish(self, event: m.Event, actor: str) -> None:
+        self.bus.publish(event, actor=actor)
 
     async def _durable(self, timeout_s: float) -> None:
         """Return when everything recorded so far is on disk. Raises JournalError."""
@@ -290,6 +313,7 @@ class Daemon:
         try:
             return self.keeper.close()
         finally:
+            self.once.close()
             self.folder.close()
 
     def _signalled(self, name: str) -> None:

@@ -18,6 +18,7 @@ from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener, FlattenState
 from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
 from hedgegridd.core.state import DeskState
+from hedgegridd.core.switches import Switches, SwitchesState
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.record import SESSION, STATE, Record
 from hedgegridd.model import KillState
@@ -34,6 +35,7 @@ class DaemonState(msgspec.Struct, kw_only=True):
     flatten: FlattenState
     dead_man: DeadManState = msgspec.field(default_factory=DeadManState)
     risk: RiskState = msgspec.field(default_factory=RiskState)  # older snapshots have none
+    switches: SwitchesState = msgspec.field(default_factory=SwitchesState)
 
 
 class Machine(Protocol):
@@ -60,12 +62,15 @@ class Machines:
         flatten: Flattener,
         risk: RiskMachine,
         dead_man: DeadMan,
+        *,
+        switches: Switches | None = None,
     ) -> None:
         self.desk = desk
         self.kill_switch = kill_switch
         self.flatten = flatten
         self.risk = risk
         self.dead_man = dead_man
+        self.switches = switches or Switches("", ())
         self.hold_sources: tuple[str, ...] = ()
         self.by_name: dict[str, Machine] = {
             "desk": desk,
@@ -73,6 +78,7 @@ class Machines:
             "flatten": flatten,
             "dead_man": dead_man,
             "risk": risk,
+            "switches": self.switches,
         }
 
     @classmethod
@@ -88,6 +94,7 @@ class Machines:
             Flattener(symbols, epoch),
             RiskMachine(settings(config), symbols),
             DeadMan(config),
+            switches=Switches(config.venue.kind, tuple(symbols)),
         )
         made.hold_sources = hold_sources
         return made
@@ -100,6 +107,7 @@ class Machines:
             flatten=self.flatten.snapshot(),
             dead_man=self.dead_man.snapshot(),
             risk=self.risk.snapshot(),
+            switches=self.switches.snapshot(),
         )
         # Not sorted: the order of the dicts is a part of the state (the oldest goes first when a memory is full, orders
         # and lots of a leg are gone through as they came).
@@ -144,6 +152,7 @@ class Machines:
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
         self.dead_man.new_session()
+        self.switches.new_session()
 
     def load(self, state: bytes | msgspec.Raw) -> None:
         """Take up a state that `snapshot` gave."""
@@ -153,6 +162,7 @@ class Machines:
         self.flatten.restore(kept.flatten)
         self.dead_man.restore(kept.dead_man)
         self.risk.restore(kept.risk)
+        self.switches.restore(kept.switches)
 
     def _keep_up(self, record: Record) -> None:
         """What does not follow from the records before it: a process began in between, or records were lost."""

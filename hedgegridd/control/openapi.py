@@ -10,8 +10,11 @@ from typing import Any
 import msgspec
 
 from hedgegridd import __version__
+from hedgegridd.control.auth import OWN_HEADER, SIGNATURE
 from hedgegridd.control.dispatch import UNSEEN
+from hedgegridd.control.once import HEADER as ONCE
 from hedgegridd.control.operation import Operation, Registry, Role, summary
+from hedgegridd.control.sessions import COOKIE
 
 SCHEMAS = "#/components/schemas/"
 NUMBER = r"^-?[0-9]{1,15}(\.[0-9]{1,12})?$"
@@ -66,7 +69,8 @@ def document(registry: Registry, instruments: Sequence[str] = ()) -> dict[str, A
     kinds = list(registry.verbs.values())
     _, schemas = msgspec.json.schema_components(kinds, ref_template=SCHEMAS + "{name}")
     for schema in schemas.values():
-        _tell_bounds(schema, instruments)
+        for name, field in schema.get("properties", {}).items():
+            _tell_bounds(name, field, instruments)
     paths: dict[str, dict[str, Any]] = {}
     for kind in kinds:
         for number, path in enumerate(kind.paths):
@@ -93,6 +97,13 @@ def document(registry: Registry, instruments: Sequence[str] = ()) -> dict[str, A
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
                 "token": {"type": "apiKey", "in": "header", "name": "X-Ops-Token"},
                 "bearer": {"type": "http", "scheme": "bearer"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": f"of POST /login; a command needs the header {OWN_HEADER} beside it",
+                },
+                "signature": {"type": "apiKey", "in": "header", "name": SIGNATURE},
             },
         },
     }
@@ -115,17 +126,27 @@ def _operation(kind: type[Operation], path: str, number: int, schemas: dict[str,
         "responses": _responses(kind),
     }
     if kind.role is not Role.NONE:
-        found["security"] = [{"key": []}, {"token": []}, {"bearer": []}]
+        schemes = ("key", "token", "bearer", "session", *(("signature",) if kind.signed else ()))
+        found["security"] = [{name: []} for name in schemes]
     in_path = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     if parameters := _parameters(kind, in_path, schemas):
         found["parameters"] = parameters
     if kind.method != "GET":
         needs = any(item.required and item.name not in in_path for item in msgspec.structs.fields(kind))
         body: dict[str, Any] = {"schema": {"$ref": SCHEMAS + kind.__name__}}
+        if in_path:
+            body["schema"] = _without(schemas[kind.__name__], in_path)
         if (example := example_of(kind)) is not None:
-            body["example"] = example
+            body["example"] = {name: value for name, value in example.items() if name not in in_path}
         found["requestBody"] = {"required": needs, "content": {JSON: body}}
     return found
+
+
+def _without(schema: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The body of an operation some of whose fields stand in the path."""
+    properties = {name: field for name, field in schema["properties"].items() if name not in names}
+    required = [name for name in schema["required"] if name not in names]
+    return {**schema, "properties": properties, "required": required}
 
 
 def _parameters(
@@ -154,6 +175,8 @@ def _parameters(
         found.append(told)
         if name in headers:
             found.append({**told, "name": headers[name], "in": "header"})
+    if kind.method != "GET":
+        found.append(_ONCE)
     return found
 
 
@@ -176,7 +199,7 @@ def _responses(kind: type[Operation]) -> dict[str, Any]:
         statuses += [409, 413, 415]
     if not kind.safety or kind.role is not Role.NONE:
         statuses.append(429)
-    found: dict[str, Any] = {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
+    found = _refs(*statuses)
     found["200"] = _done(kind)
     if kind.method != "GET":
         found["202"] = {**_done(kind), "description": "the deadline has passed, and the work goes on"}
@@ -203,6 +226,14 @@ def _done(kind: type[Operation]) -> dict[str, Any]:
 def _problem(text: str) -> dict[str, Any]:
     return {"description": text, "content": {PROBLEM: {"schema": {"$ref": SCHEMAS + "Problem"}}}}
 
+
+_ONCE: dict[str, Any] = {
+    "name": ONCE,
+    "in": "header",
+    "required": False,
+    "description": "the same key and body within 24 h give the first answer, another body 409",
+    "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,198}[!-~])?$"},
+}
 
 _PROBLEM: dict[str, Any] = {
     "title": "Problem",
@@ -236,16 +267,67 @@ _PROBLEM: dict[str, Any] = {
 
 def _own_paths() -> dict[str, Any]:
     """What is no operation: this document and its page."""
-    refused = {str(status): {"$ref": f"#/components/responses/{status}"} for status in (400, 403)}
+    refused = _refs(400, 403)
 
     def got(summary_: str, content: dict[str, Any], more: dict[str, Any] | None = None) -> dict[str, Any]:
         answers = {"200": {"description": "as it is", "content": content}, **refused, **(more or {})}
         return {"get": {"summary": summary_, "tags": ["none"], "x-role": "none", "responses": answers}}
 
-    missing = {"503": {"$ref": "#/components/responses/503"}}
+    missing = _refs(503)
     return {
+        "/": got(
+            "The web page; without HTML asked for, the operations as text.",
+            {"text/plain": {}, "text/html": {}},
+        ),
+        "/login": {"post": _login()},
+        "/logout": {"post": _logout()},
         "/openapi.json": got("This document.", {JSON: {"schema": {"type": "object"}}}),
         "/docs": got("This document as a page (Swagger UI).", {"text/html": {}}, missing),
+    }
+
+
+def _refs(*statuses: int) -> dict[str, Any]:
+    return {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
+
+
+def _login() -> dict[str, Any]:
+    body = {
+        "type": "object",
+        "properties": {"key": {"type": "string"}},
+        "required": ["key"],
+        "additionalProperties": False,
+    }
+    facts = {
+        "type": "object",
+        "properties": {
+            "name": {"type": "string"},
+            "role": {"enum": ["viewer", "operator", "admin"]},
+            "expires_s": {"type": "number"},
+        },
+        "required": ["name", "role", "expires_s"],
+    }
+    return {
+        "summary": "Show a key once; a cookie stands for it from then on (the web page).",
+        "tags": ["none"],
+        "x-role": "none",
+        "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
+        "responses": {
+            "200": {"description": "the cookie is set", "content": {JSON: {"schema": facts}}},
+            **_refs(400, 401, 403, 413, 415, 422, 429, 503),
+        },
+    }
+
+
+def _logout() -> dict[str, Any]:
+    facts = {"type": "object", "properties": {"ended": {"type": "boolean"}}, "required": ["ended"]}
+    return {
+        "summary": "End the session of the cookie.",
+        "tags": ["none"],
+        "x-role": "none",
+        "responses": {
+            "200": {"description": "whether there was one", "content": {JSON: {"schema": facts}}},
+            **_refs(400, 403, 503),
+        },
     }
 
 
@@ -273,20 +355,25 @@ def _seen() -> str:
     return "^[^" + "".join(parts) + "]*$"
 
 
-def _tell_bounds(schema: dict[str, Any], instruments: Sequence[str]) -> None:
-    for name, field in schema.get("properties", {}).items():
-        choices = field.get("anyOf", [field])
-        for choice in choices:
-            if choice.get("format") == "decimal":
-                # A JSON number is taken as it is written, and text keeps it exact on its way.
-                bounds = {key: value for key, value in choice.items() if key not in ("type", "format")}
-                choice.clear()
-                choice.update({"type": ["string", "number"], "pattern": NUMBER, **bounds})
-            elif choice.get("type") == "string" and name == "instrument" and instruments:
-                choice.clear()
-                choice.update({"type": "string", "enum": sorted({*_names(instruments)})})
-            elif choice.get("type") == "string" and "enum" not in choice:
-                choice["pattern"] = _seen()
+def _tell_bounds(name: str, field: dict[str, Any], instruments: Sequence[str]) -> None:
+    for choice in field.get("anyOf", [field]):
+        if isinstance(choice.get("additionalProperties"), dict):
+            _tell_bounds("", choice["additionalProperties"], instruments)
+        elif choice.get("format") == "decimal":
+            # A JSON number is taken as it is written, and text keeps it exact on its way.
+            bounds = {key: value for key, value in choice.items() if key not in ("type", "format")}
+            choice.clear()
+            choice.update({"type": ["string", "number"], "pattern": NUMBER, **bounds})
+        elif choice.get("type") == "string" and name == "instrument" and instruments:
+            choice.clear()
+            choice.update({"type": "string", "enum": sorted({*_names(instruments)})})
+        elif choice.get("type") == "string" and "enum" not in choice:
+            choice.setdefault("pattern", _seen())
+
+
+def _table(word: str) -> dict[str, str]:
+    """`BTCUSDT=2,ETHUSDT=1`, as the command line takes a table."""
+    return dict(pair.split("=", 1) for pair in word.split(","))
 
 
 def _names(instruments: Sequence[str]) -> Iterable[str]:
@@ -302,12 +389,12 @@ def example_of(kind: type[Operation]) -> dict[str, Any] | None:
     words = shlex.split(line)[2:]
     if not words:
         return None
-    given: dict[str, str] = {}
+    given: dict[str, Any] = {}
     places = list(kind.positional)
     while words:
         word = words.pop(0)
         if not word.startswith("--"):
-            given[places.pop(0)] = word
+            given[places.pop(0)] = _table(word) if "=" in word else word
         elif (name := word[2:].replace("-", "_")) in kind.__struct_fields__:
             given[name] = words.pop(0)
     if not given:

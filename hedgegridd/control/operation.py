@@ -15,7 +15,7 @@ from typing import ClassVar, Protocol, cast
 import msgspec
 
 from hedgegridd.errors import AskTimeout, BusError, HedgegridError, JournalError
-from hedgegridd.messages import Answer, Command, Message, Query, Refused
+from hedgegridd.messages import Answer, Command, Event, Message, Query, Refused
 
 QUERY_S = 2.0  # a question to an actor in the same process; longer means that the actor hangs
 DURABLE_S = 2.0
@@ -85,7 +85,8 @@ class Caller:
 class Problem(HedgegridError):  # noqa: N818  # named after its media type
     """A request that changed nothing: becomes `application/problem+json` (RFC 9457) or a socket's `problem`.
 
-    `status` is the HTTP status; `field` the field at fault; `accepted` what would be accepted now.
+    `status` is the HTTP status; `field` the field at fault; `accepted` what would be accepted now. Not `begun`: it was
+    turned away before anything was asked of the daemon, so that the same request may be tried again under its key.
     """
 
     def __init__(
@@ -97,8 +98,10 @@ class Problem(HedgegridError):  # noqa: N818  # named after its media type
         field: str | None = None,
         accepted: Iterable[str] = (),
         headers: dict[str, str] | None = None,
+        begun: bool = True,
     ) -> None:
         super().__init__(f"{status} {title}: {detail}")
+        self.begun = begun
         self.status = status
         self.title = title
         self.detail = detail
@@ -163,10 +166,11 @@ class Services:
     """What all operations share.
 
     `instruments` are the configured ids; `time_ns` the wall clock; `durable(timeout_s)` returns when everything posted
-    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns` and `text`;
+    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns`, `seq`, `cause` (a seq, 0: from outside) and `text`;
     `account_poll_s` is how often the account's figures are read; `stopping` says why the daemon goes down, "" while it
-    does not; `troubles` are parts of the daemon that broke and are restarted or out of service, in words; `stream` gives
-    a place in it after the event of that sequence, or from now on.
+    does not; `troubles` are parts of the daemon that broke and are restarted or out of service, in words; `read_only`
+    says why commands are refused but safety ones, "" while they are not; `publish` puts an event on the bus for an
+    actor; `stream` gives a place in it after the event of that sequence, or from now on.
     """
 
     bus: Bus
@@ -181,6 +185,8 @@ class Services:
     troubles: Callable[[], tuple[str, ...]] = tuple
     archive: Archive | None = None
     stream: Callable[[int | None], Feed] | None = None
+    read_only: Callable[[], str] = str
+    publish: Callable[[Event, str], None] | None = None
 
 
 @dataclass(slots=True)
@@ -233,7 +239,7 @@ class Context:
                 f"{type(command).__name__} is not confirmed after {deadline_s:g} s; the work goes on"
             ) from error
         except BusError as error:
-            raise Problem(503, "unavailable", f"nothing was done: {error}") from error
+            raise Problem(503, "unavailable", f"nothing was done: {error}", begun=False) from error
         except HedgegridError as error:
             raise Problem(503, "failed", f"{type(command).__name__} failed: {error}") from error
         if isinstance(answer, Refused):
@@ -361,6 +367,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     streams: ClassVar[bool] = False  # answers with a feed instead of a body
     header_fields: ClassVar[dict[str, str]] = {}  # fields that may come in an HTTP header, by its name
     positional: ClassVar[tuple[str, ...]] = ()  # fields that the command line takes by place
+    signed: ClassVar[bool] = False  # over HTTP a signature of the body may take the place of a key
+    in_read_only: ClassVar[bool] = False  # taken while the switch `read_only` is on, though no safety command
+
+    def safe(self) -> bool:
+        """Whether what is asked for here is a safety command."""
+        return self.safety
 
     def asks(self) -> bool:
         """Whether the command line has the instrument's name typed before it sends this."""

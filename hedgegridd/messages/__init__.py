@@ -34,6 +34,14 @@ from hedgegridd.messages.commands import (
     StartTrading,
     StopTrading,
 )
+from hedgegridd.messages.control import (
+    AuthFailed,
+    GetSwitches,
+    SetSwitch,
+    SetWeights,
+    SwitchesAnswer,
+    SwitchView,
+)
 from hedgegridd.messages.keeping import SessionBegan, StateKept
 from hedgegridd.messages.lifecycle import (
     DeskAnswered,
@@ -159,6 +167,7 @@ __all__ = [
     "AccountRead",
     "Answer",
     "AskOrder",
+    "AuthFailed",
     "BarClosed",
     "BaselineRead",
     "BookDepth",
@@ -197,6 +206,7 @@ __all__ = [
     "GetOrders",
     "GetPositions",
     "GetStatus",
+    "GetSwitches",
     "GetVenue",
     "GuardChanged",
     "GuardVerdict",
@@ -257,7 +267,9 @@ __all__ = [
     "SetCountdown",
     "SetLimits",
     "SetMode",
+    "SetSwitch",
     "SetThrottle",
+    "SetWeights",
     "StageChanged",
     "StageReached",
     "StartChecked",
@@ -267,6 +279,8 @@ __all__ = [
     "StopTrading",
     "Stopping",
     "SweepEntries",
+    "SwitchView",
+    "SwitchesAnswer",
     "TrimLeg",
     "Trip",
     "TripsChanged",

@@ -15,7 +15,13 @@ from tests.unit.control_fakes import BTC, FakeBus
 from tests.unit.test_control_http import served
 
 DOCUMENT = document(REGISTRY, (BTC,))
-OWN = {("get", "/openapi.json"), ("get", "/docs")}
+OWN = {
+    ("get", "/"),
+    ("get", "/openapi.json"),
+    ("get", "/docs"),
+    ("post", "/login"),
+    ("post", "/logout"),
+}
 
 
 def test_the_document_is_valid() -> None:
@@ -43,6 +49,7 @@ def test_an_operation_has_its_role_its_answers_and_its_fields(verb: str) -> None
         assert {"202", "409", "413", "415"} <= set(told["responses"])
         schema = DOCUMENT["components"]["schemas"][kind.__name__]
         assert set(schema["properties"]) == set(kind.__struct_fields__)
+        assert "Idempotency-Key" in {each["name"] for each in told["parameters"]}
 
 
 @pytest.mark.parametrize("verb", sorted(REGISTRY.verbs))
@@ -52,7 +59,10 @@ def test_an_example_is_the_one_of_the_help_and_is_taken(verb: str) -> None:
     if example is not None:
         assert msgspec.convert(example, kind)
         help_line = (kind.__doc__ or "").partition("Example:")[2]
-        assert all(str(value) in help_line for value in example.values())
+        texts = [
+            text for value in example.values() for text in (value if isinstance(value, dict) else [value])
+        ]
+        assert all(str(text).lower() in help_line.lower() for text in texts)
 
 
 def test_the_texts_pattern_is_what_is_taken() -> None:
