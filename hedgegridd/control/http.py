@@ -124,7 +124,7 @@ class HttpServer:
             origin = self._check_origin(request)
             if request.method == "OPTIONS" and origin:
                 return allowed(preflight(self._dispatcher.registry, request), origin)
-            response = await self._answer(request)
+            response = await self._answer(request, origin)
         except Problem as problem:
             response = problem_response(problem)
         except (ConnectionError, ClientConnectionError):
@@ -134,14 +134,15 @@ class HttpServer:
             response = problem_response(Problem(500, "internal error", "the log has it"))
         return allowed(response, origin)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, origin: str) -> web.StreamResponse:
         path = request.path
         if path in self._extra:
             _takes(request, "GET")
             return await self._extra[path](request)
         if self._page.wanted(request):
             return await self._page.answer(request)
-        if request.method == "GET" and path == "/":
+        if path == "/":
+            _takes(request, "GET")
             return web.Response(text=index(self._dispatcher.registry), headers=SAFE_HEADERS)
         if path == LOGIN:
             _takes(request, "POST")
@@ -151,7 +152,7 @@ class HttpServer:
             return await log_out(self.auth, request)
         outcome = await self._operation(request, path)
         if outcome.feed is not None:
-            return await stream_response(request, outcome.feed)
+            return await stream_response(request, outcome.feed, origin)
         return answer_response(outcome)
 
     async def _operation(self, request: web.BaseRequest, path: str) -> Outcome:

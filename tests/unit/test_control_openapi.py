@@ -115,7 +115,7 @@ async def test_without_the_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -
         assert "swagger-ui-py" in body["detail"]
 
 
-@pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json"])
 async def test_another_method_is_told_which_is_taken(path: str) -> None:
     async with served(FakeBus()) as (session, _), session.post(path) as response:
         assert (response.status, response.headers["Allow"]) == (405, "GET")
