@@ -1,6 +1,6 @@
 // The page's life: log in, read, listen, and never let old figures look new.
 import { begin, showActions } from "./actions.js";
-import { forgetCharts, showCharts } from "./charts.js";
+import { forgetCharts, showCharts, takeHistory, takeStatus } from "./charts.js";
 import { showLadder } from "./ladder.js";
 import { Refused, Stream, read, send } from "./net.js";
 import { Journal, showFills, showGuards, showLegs, showMoney, showOrders } from "./panels.js";
@@ -10,8 +10,9 @@ import { age, byId, clock, el, say, short } from "./words.js";
 const OLD_S = 5; // figures dim
 const GONE_S = 15; // nothing about the state is known any more
 const BACK_S = 30; // how long it stands that contact is back
-const EVENT_MS = 150; // events that come together cause one reading
-const EVERY_MS = { status: 1_000, ladders: 2_000, positions: 2_000, guards: 2_000, orders: 3_000, fills: 4_000, equity: 10_000 };
+const CHART_MS = 3_000;
+const EVENT_MS = 60; // events that come together cause one reading
+const EVERY_MS = { status: 1_000, ladders: 2_000, positions: 2_000, guards: 2_000, orders: 3_000, fills: 4_000, equity: 60_000 };
 const PATHS = { fills: "/fills?limit=30", equity: "/equity?limit=1000" };
 const HURRIED = ["status", "guards"]; // read at once when something has happened
 const WHO = "hedgegridd-who"; // name and role, to show the right buttons; the server decides by the session
@@ -26,15 +27,21 @@ let back = null; // { at, text } after contact came back
 let readySince = null;
 let asking = false; // the log-in dialog is open
 let hurry = null;
+let chartAt = 0;
 const reading = {};
+const again = {};
 const nextAt = {};
 
 const stream = new Stream(heard, streamLost);
 
 // ---------------------------------------------------------------------------------------------- reading
 
-async function refresh(name) {
-  if (reading[name] || asking) return;
+async function refresh(name, news = false) {
+  if (asking) return;
+  if (reading[name]) {
+    again[name] ||= news; // what is under way may have been asked before it happened
+    return;
+  }
   reading[name] = true;
   nextAt[name] = performance.now() + EVERY_MS[name];
   try {
@@ -48,6 +55,10 @@ async function refresh(name) {
     else if (name === "status") lost(error.status === 403 ? `${error.body.title}: ${error.message}` : error.message);
   } finally {
     reading[name] = false;
+    if (again[name]) {
+      again[name] = false;
+      refresh(name);
+    }
   }
 }
 
@@ -68,6 +79,7 @@ function gotStatus(status) {
     readySince = since;
   }
   statusAt = began;
+  takeStatus(status);
   (status.recent || []).forEach((line) => journal.add(line));
 }
 
@@ -82,7 +94,7 @@ function lost(why) {
 function soon() {
   hurry ??= setTimeout(() => {
     hurry = null;
-    HURRIED.forEach(refresh);
+    HURRIED.forEach((name) => refresh(name, true));
   }, EVENT_MS);
 }
 
@@ -126,7 +138,7 @@ function draw(name) {
   if (name === "guards") showGuards(got.guards);
   if (name === "orders") showOrders(got.orders, status);
   if (name === "fills") showFills(got.fills, status);
-  if (name === "equity") showCharts(got.equity.equity);
+  if (name === "equity") takeHistory(got.equity.equity);
   if (["ladders", "positions", "fills"].includes(name)) drawLadder();
   contact();
 }
@@ -246,7 +258,7 @@ function showTheme(theme) {
   else document.documentElement.dataset.theme = theme;
   say(byId("theme"), `Theme: ${theme}`);
   forgetCharts();
-  if (got.equity) showCharts(got.equity.equity);
+  if (got.equity) showCharts();
 }
 
 byId("theme").addEventListener("click", () => {
@@ -269,8 +281,12 @@ function tick() {
   contact();
   if (document.hidden || asking) return;
   const at = performance.now();
-  Object.keys(EVERY_MS).filter((name) => at >= (nextAt[name] ?? 0) && (name === "status" || got.status)).forEach(refresh);
+  Object.keys(EVERY_MS).filter((name) => at >= (nextAt[name] ?? 0) && (name === "status" || got.status)).forEach((name) => refresh(name));
   journal.show();
+  if (got.equity && at >= chartAt) {
+    chartAt = at + CHART_MS;
+    showCharts();
+  }
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -280,7 +296,7 @@ document.addEventListener("visibilitychange", () => {
   } else if (!asking) start();
 });
 
-begin(() => ({ status: got.status || {}, ageS: statusAt === null ? null : (performance.now() - statusAt) / 1000 }), () => HURRIED.concat("orders", "ladders").forEach(refresh));
+begin(() => ({ status: got.status || {}, ageS: statusAt === null ? null : (performance.now() - statusAt) / 1000 }), () => HURRIED.concat("orders", "ladders").forEach((name) => refresh(name, true)));
 showTheme(THEMES.includes(localStorage.getItem("hedgegridd-theme")) ? localStorage.getItem("hedgegridd-theme") : "system");
 showWho();
 start();
