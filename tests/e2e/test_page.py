@@ -239,6 +239,8 @@ def test_a_phone_needs_no_scrolling_sideways(trading: Rig, chromium: Browser) ->
             expect(seen.page.locator("#orders table, #orders p").first).to_be_attached()
             width, inner = seen.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
             assert width <= inner
+            boxes = [panel.bounding_box() for panel in seen.page.locator(".state, .panel").all()]
+            assert all(box and box["width"] > 0.9 * size[0] for box in boxes), "one panel below the other"
             for button in ("#act-pause", "#act-flatten", "#more"):
                 box = seen.page.locator(button).bounding_box()
                 assert box is not None
