@@ -2,7 +2,7 @@
 import { LEG_MARK, byId, decimal, el, places, say, short, table } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const LABEL = 104; // room left of the bars for prices and the mark
+const LABEL = 116; // room left of the bars for prices and the mark
 const EDGE = 22;
 
 function svg(tag, attributes = {}, text = null) {
