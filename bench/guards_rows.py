@@ -13,6 +13,7 @@ import msgspec
 
 from bench.chaos_rig import SYMBOL, Rig, Setup
 from bench.chaos_rows import CUT_USER, LISTEN_KEY, ORDER, said
+from bench.outages import LIMITS
 from tests.support.programs import ProgramError
 
 SMALL = ("--deposit", "5000")
@@ -65,6 +66,13 @@ def transfer(amount: int) -> Deed:
         rig.admin("/transfer", {"amount": str(amount)})
 
     return run
+
+
+def most_of_it(rig: Rig) -> None:
+    """What may be withdrawn, but for a little; 600 USDT stay, so that no floor is reached."""
+    truth = rig.exchange.truth()
+    may_go = min(Decimal(truth["available"]), Decimal(truth["wallet"]) - 600)
+    rig.admin("/transfer", {"amount": str(-int(may_go * Decimal("0.97")))})
 
 
 def faults(*rules: dict[str, Any]) -> Deed:
@@ -220,7 +228,7 @@ DRILLS: tuple[Drill, ...] = (
     ),
     Drill(
         guard="liquidation_distance", what="margin leaves the account", effect="flatten",
-        prepare=both(more_long, more_long), make=transfer(-4_200), end=transfer(4_200),
+        prepare=both(more_long, more_long), make=most_of_it, end=transfer(4_000),
         table={"trip_pct": 98, "pause_pct": 99, "warn_pct": 100}, setup=Setup(venue=SMALL, grid={"base_qty": Decimal("0.008"), "levels_short": 1}),
     ),
     Drill(
@@ -282,6 +290,7 @@ DRILLS: tuple[Drill, ...] = (
     ),
     Drill(
         guard="rate_budget", brief=True, what="the request weight is used up", effect="pause", make=weight_used, end=nothing,
+        setup=Setup(venue=(LIMITS,)),
         acts_s=90, clears_s=90,
     ),
     Drill(

@@ -5,7 +5,6 @@ told of the restart, which settles what that means to it (an open trip is finish
 """
 
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Protocol
 
 import msgspec
@@ -17,6 +16,7 @@ from hedgegridd.core.dead_man_state import DeadManState
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener, FlattenState
 from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
+from hedgegridd.core.reloaded import config_in
 from hedgegridd.core.state import DeskState
 from hedgegridd.core.switches import Switches, SwitchesState
 from hedgegridd.errors import JournalBroken
@@ -46,9 +46,6 @@ class Machine(Protocol):
         ...
 
 
-# Guards' tables are not typed: numbers must come back as the numbers that the file had, exactly.
-_configs = msgspec.json.Encoder(decimal_format="number")
-_kept_configs = msgspec.json.Decoder(Config, float_hook=Decimal)
 _messages = msgspec.json.Decoder(m.Journaled)
 
 
@@ -92,7 +89,7 @@ class Machines:
             Desk(config, epoch, hold_sources=hold_sources),
             KillSwitch(config.kill_switch, hold_sources, tuple(symbols)),
             Flattener(symbols, epoch),
-            RiskMachine(settings(config), symbols),
+            RiskMachine(settings(config), symbols, lambda raw: settings(config_in(raw))),
             DeadMan(config),
             switches=Switches(config.venue.kind, tuple(symbols)),
         )
@@ -171,12 +168,6 @@ class Machines:
             self.load(message.state)
 
 
-def config_for_replay(config: Config) -> msgspec.Raw:
-    """The config as the journal keeps it, without the hashes of keys."""
-    bare = msgspec.structs.replace(config, control=msgspec.structs.replace(config.control, keys=()))
-    return msgspec.Raw(_configs.encode(bare))
-
-
 def config_of(kept: msgspec.Raw) -> Config:
     """The config of a session.
 
@@ -184,7 +175,7 @@ def config_of(kept: msgspec.Raw) -> Config:
         JournalBroken: it is not of this version's vocabulary.
     """
     try:
-        return _kept_configs.decode(kept)
+        return config_in(kept)
     except msgspec.DecodeError as error:
         raise JournalBroken(f"the session's config is not of this version's vocabulary: {error}") from error
 

@@ -36,6 +36,7 @@ from hedgegridd.messages.commands import (
 )
 from hedgegridd.messages.control import (
     AuthFailed,
+    ConfigReloaded,
     GetSwitches,
     SetSwitch,
     SetWeights,
@@ -178,6 +179,7 @@ __all__ = [
     "CancelRejected",
     "CloseRaw",
     "Command",
+    "ConfigReloaded",
     "CountdownView",
     "DeadManAnswer",
     "DeadManChanged",

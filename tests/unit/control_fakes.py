@@ -374,7 +374,7 @@ def dispatcher(
         archive=archive or FakeArchive(),
         stream=stream,
         publish=bus.publish,
-        **over,
+        **{"reload": lambda _: {"applied": [], "needs_restart": []}} | over,
     )
     return Dispatcher(REGISTRY, services, once)
 
