@@ -20,6 +20,7 @@ from hedgegridd.control.auth import SIGNATURE, Auth
 from hedgegridd.control.bounded import BoundedServer, Handler
 from hedgegridd.control.cors import allowed, preflight
 from hedgegridd.control.dispatch import BODY_MAX, Dispatcher
+from hedgegridd.control.docs import Docs
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.login import LOGIN, LOGOUT, log_in, log_out
 from hedgegridd.control.once import HEADER as ONCE
@@ -55,7 +56,8 @@ class HttpServer:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._dispatcher = dispatcher
-        self._extra = extra or {}
+        docs = Docs(dispatcher.registry, dispatcher.services.instruments)
+        self._extra = {**docs.handlers(), **(extra or {})}
         self._page = Page()
         self._now_s = now_s
         self.auth = Auth(
@@ -122,7 +124,7 @@ class HttpServer:
             origin = self._check_origin(request)
             if request.method == "OPTIONS" and origin:
                 return allowed(preflight(self._dispatcher.registry, request), origin)
-            response = await self._answer(request)
+            response = await self._answer(request, origin)
         except Problem as problem:
             response = problem_response(problem)
         except (ConnectionError, ClientConnectionError):
@@ -132,21 +134,25 @@ class HttpServer:
             response = problem_response(Problem(500, "internal error", "the log has it"))
         return allowed(response, origin)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, origin: str) -> web.StreamResponse:
         path = request.path
-        if request.method == "GET" and path in self._extra:
+        if path in self._extra:
+            _takes(request, "GET")
             return await self._extra[path](request)
         if self._page.wanted(request):
             return await self._page.answer(request)
-        if request.method == "GET" and path == "/":
+        if path == "/":
+            _takes(request, "GET")
             return web.Response(text=index(self._dispatcher.registry), headers=SAFE_HEADERS)
-        if request.method == "POST" and path == LOGIN:
+        if path == LOGIN:
+            _takes(request, "POST")
             return await log_in(self.auth, request, await _body(request), secure=self._config.behind_proxy)
-        if request.method == "POST" and path == LOGOUT:
+        if path == LOGOUT:
+            _takes(request, "POST")
             return await log_out(self.auth, request)
         outcome = await self._operation(request, path)
         if outcome.feed is not None:
-            return await stream_response(request, outcome.feed)
+            return await stream_response(request, outcome.feed, origin)
         return answer_response(outcome)
 
     async def _operation(self, request: web.BaseRequest, path: str) -> Outcome:
@@ -227,6 +233,17 @@ def index(registry: Registry) -> str:
         for kind in registry.verbs.values()
     ]
     return "\n".join(lines) + "\n"
+
+
+def _takes(request: web.BaseRequest, method: str) -> None:
+    """Refuse other methods at a path that is no operation's.
+
+    Raises:
+        Problem: 405, naming the one that is taken.
+    """
+    if request.method != method:
+        said = f"{request.path} takes {method}"
+        raise Problem(405, "method not allowed", said, accepted=(method,), headers={"Allow": method})
 
 
 def _same(origin: str, host: str) -> bool:

@@ -1,15 +1,18 @@
 """Server-sent events: the stream as an HTTP answer that ends with the client, with the daemon, or by a slow reader."""
 
 import asyncio
+import socket
 from contextlib import closing
 
 import structlog
 from aiohttp import ClientConnectionError, web
 
 from hedgegridd.control.answers import SAFE_HEADERS
+from hedgegridd.control.cors import allowed
 from hedgegridd.control.operation import Feed
 
 RETRY_MS = 2_000  # a browser waits so long before it comes back
+KERNEL_BYTES = 128 * 1024
 WRITE_S = 10.0  # a client that takes nothing for so long is cut off; it may come back with its Last-Event-ID
 
 _HEADERS = {
@@ -21,14 +24,15 @@ _log = structlog.get_logger("control.stream")
 
 
 async def stream_response(
-    request: web.BaseRequest, feed: Feed, write_s: float = WRITE_S
+    request: web.BaseRequest, feed: Feed, origin: str = "", write_s: float = WRITE_S
 ) -> web.StreamResponse:
-    """Write until either side ends it.
+    """Write until either side ends it; `origin` is another one whose page may read it, "" our own.
 
     Raises:
         ConnectionError: the client has gone, or did not read for `write_s` seconds.
     """
-    response = web.StreamResponse(headers=_HEADERS)
+    response = allowed(web.StreamResponse(headers=_HEADERS), origin)
+    _bound(request)
     with closing(feed):
         try:
             async with asyncio.timeout(write_s):
@@ -48,6 +52,13 @@ async def stream_response(
             _log.exception("stream_failed", remote=request.remote)
             raise _cut(request) from error
     return response
+
+
+def _bound(request: web.BaseRequest) -> None:
+    """Let the kernel hold no megabytes for a client that does not read."""
+    made = request.transport.get_extra_info("socket") if request.transport is not None else None
+    if made is not None:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
 
 
 def _cut(request: web.BaseRequest) -> ConnectionError:

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
+from aiohttp import web
 
 from hedgegridd import messages as m
 from hedgegridd.config import Control
@@ -16,6 +19,7 @@ from hedgegridd.control import stream as stream_module
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.http import HttpServer
 from hedgegridd.control.operation import Problem, Role
+from hedgegridd.control.sse import stream_response
 from hedgegridd.control.stream import BATCH, Hub, Subscriber
 from hedgegridd.control.stream_actor import StreamActor, streamed
 from hedgegridd.control.unix import UnixServer
@@ -344,6 +348,50 @@ async def test_a_client_that_goes_frees_its_place() -> None:
                 seq += 1
                 hub.put(event(seq))
                 await asyncio.sleep(0.01)
+
+
+async def test_a_listed_origin_may_read_it() -> None:
+    config = msgspec.structs.replace(CONFIG, cors_origins=("https://desk.example",))
+    async with over_http(filled(0), config) as (session, _):
+        given = headers("viewer") | {"Origin": "https://desk.example"}
+        async with session.get("/stream", headers=given) as response:
+            assert response.status == 200
+            assert response.headers["Access-Control-Allow-Origin"] == "https://desk.example"
+
+
+async def test_who_does_not_read_is_cut_off_and_the_others_go_on() -> None:
+    hub = Hub(4, words=lambda _message: "x" * 60_000)
+
+    async def impatient(request: web.BaseRequest) -> web.StreamResponse:
+        return await stream_response(request, hub.open(None), write_s=0.2)
+
+    server = HttpServer(dispatcher(FakeBus(), stream=hub.open), CONFIG, extra={"/impatient": impatient})
+    await server.start()
+    base = f"http://127.0.0.1:{server.port}"
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    deaf.connect(("127.0.0.1", server.port))
+    deaf.sendall(b"GET /impatient HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    try:
+        async with (
+            pumped(hub),
+            aiohttp.ClientSession(base) as session,
+            session.get("/stream", headers=headers("viewer")) as response,
+        ):
+            await frames(response, 1)
+            async with asyncio.timeout(DEADLINE_S):
+                seq, heard, both = 0, 0, False
+                while hub.clients == 2 or not both:
+                    both = both or hub.clients == 2
+                    seq += 1
+                    hub.put(event(seq))
+                    for told in await frames(response, 1):
+                        heard += told[0] == f"id: {seq}"
+            assert heard == seq, "who reads misses nothing"
+            hub.close()
+    finally:
+        deaf.close()
+        await server.stop()
 
 
 async def test_without_a_stream_it_says_so() -> None:

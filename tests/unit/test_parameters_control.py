@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
 from hedgegridd.app import Daemon
@@ -108,3 +109,14 @@ def test_so_many_may_follow_the_stream_as_the_config_says(tmp_path: Path, client
     finally:
         made.journal.close()
         made.folder.close()
+
+
+@pytest.mark.parametrize("allowed", [1, 3])
+async def test_so_many_wrong_keys_are_answered_401_as_the_config_says(allowed: int) -> None:
+    control = msgspec.structs.replace(CONFIG, wrong_keys_per_min=allowed)
+    async with served(FakeBus(), control) as (session, _):
+        seen = []
+        for _ in range(allowed + 1):
+            async with session.get("/status", headers={"X-API-Key": "hgd_wrong"}) as response:
+                seen.append(response.status)
+    assert seen == [*[401] * allowed, 429]
