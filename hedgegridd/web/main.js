@@ -12,6 +12,10 @@ const GONE_S = 15; // nothing about the state is known any more
 const BACK_S = 30; // how long it stands that contact is back
 const CHART_MS = 3_000;
 const EVENT_MS = 60; // events that come together cause one reading
+const HURRY_MS = 500; // between two such readings: a busy market must not use up the key's reads a minute
+const URGENT = ["KillStateChanged", "TripsChanged"]; // read without waiting for what may come with them
+const QUIET = ["Fill", "Recentred", "IncomeBooked", "RegimeChanged"]; // the next regular reading shows them
+const SLOWER = 3; // times, for a minute after the daemon has said that we ask too often
 const EVERY_MS = { status: 1_000, ladders: 2_000, positions: 2_000, guards: 2_000, orders: 3_000, fills: 4_000, equity: 60_000 };
 const PATHS = { fills: "/fills?limit=30", equity: "/equity?limit=1000" };
 const HURRIED = ["status", "guards"]; // read at once when something has happened
@@ -28,6 +32,8 @@ let readySince = null;
 let asking = false; // the log-in dialog is open
 let hurry = null;
 let chartAt = 0;
+let hurriedAt = -Infinity;
+let slowUntil = 0;
 const reading = {};
 const again = {};
 const nextAt = {};
@@ -43,7 +49,8 @@ async function refresh(name, news = false) {
     return;
   }
   reading[name] = true;
-  nextAt[name] = performance.now() + EVERY_MS[name];
+  const at = performance.now();
+  nextAt[name] = at + EVERY_MS[name] * (at < slowUntil ? SLOWER : 1);
   try {
     const body = await read(PATHS[name] || `/${name}`);
     got[name] = body;
@@ -52,6 +59,7 @@ async function refresh(name, news = false) {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 401) logIn("");
+    else if (error.status === 429) slowUntil = performance.now() + 60_000; // old figures say so by their age
     else if (name === "status") lost(error.status === 403 ? `${error.body.title}: ${error.message}` : error.message);
   } finally {
     reading[name] = false;
@@ -94,8 +102,9 @@ function lost(why) {
 function soon() {
   hurry ??= setTimeout(() => {
     hurry = null;
+    hurriedAt = performance.now();
     HURRIED.forEach((name) => refresh(name, true));
-  }, EVENT_MS);
+  }, Math.max(EVENT_MS, hurriedAt + HURRY_MS - performance.now()));
 }
 
 function heard(event, data) {
@@ -109,7 +118,8 @@ function heard(event, data) {
   }
   if (!data.words) return;
   journal.add({ seq: data.seq, time_ns: data.time_ns, cause: data.cause, text: data.words });
-  soon();
+  if (URGENT.includes(event)) HURRIED.forEach((name) => refresh(name, true));
+  else if (!QUIET.includes(event)) soon();
 }
 
 function streamLost(error) {
