@@ -1,16 +1,23 @@
 """Line JSON over the control socket, blocking: one request, one answer, a deadline on each."""
 
 import socket
+import struct
 from typing import Any
 
 import msgspec
 
 ANSWER_MAX = 16 * 1024 * 1024
 CONNECT_S = 2.0
+_UCRED = struct.Struct("3i")  # pid, uid, gid
 
 
 class NoDaemon(Exception):  # noqa: N818  # reads as the state it is
     """Nobody answers on the socket; nothing was sent."""
+
+
+def absence(path: str, error: NoDaemon) -> str:
+    """That nobody answers, in one sentence."""
+    return f"hedgegridd is not running (no answer on {path}: {error}); positions unknown."
 
 
 class NoAnswer(Exception):  # noqa: N818  # reads as the state it is
@@ -64,6 +71,15 @@ class Client:
             self.close()
             raise NoAnswer("the answer belongs to another request", timed_out=False)
         return reply
+
+    @property
+    def peer_pid(self) -> int | None:
+        """The process that listens on the socket, as the kernel says; None without a connection."""
+        if self._socket is None:
+            return None
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        pid: int = _UCRED.unpack(credentials)[0]
+        return pid or None
 
     def close(self) -> None:
         """Close the connection."""

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hedgegridd import messages as m
+from hedgegridd.config import Kpi
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.operation import Services
+from hedgegridd.core.kpi import thresholds
 from hedgegridd.errors import AskTimeout
 from hedgegridd.model import KillState, Leg, LegMode, OrderKind, OrderStatus, Purpose, Regime, Side
 from hedgegridd.operations import REGISTRY
@@ -262,6 +264,13 @@ class FakeBus:
             m.GetOrders: m.OrdersAnswer(to=0, orders=(ORDER,)),
             m.Flatten: FLAT,
             m.GetGuards: GUARDS,
+            m.GetKpi: m.KpiAnswer(
+                to=0,
+                requests_per_minute=120,
+                error_rate_pct=D("1.25"),
+                healthy_pct=D(100),
+                thresholds=thresholds(Kpi()),
+            ),
         }
 
     @property
