@@ -1,5 +1,6 @@
 """What `hedgegridctl top` shows: ladder left; legs, profit, guards as bars and last events right; 80 x 24 is enough."""
 
+import textwrap
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +23,7 @@ GUARDS_MIN, EVENTS_MIN = 4, 3
 LEVEL_STYLES = {"WARN": "yellow", "CRITICAL": "bold red", "BLOCK": "bold red"}
 KEYS = "p pause  F flatten  x explain  Tab instrument  ? help  q quit"
 HELP = (
-    "p    pause: no new entries, exits and stops stay; no question",
+    "p    pause all: no new entries, exits and stops stay; no question",
     "F    flatten both legs of this instrument: asks for its name",
     "x    explain what holds, latches or trips it",
     "Tab  the next instrument",
@@ -165,7 +166,8 @@ def _right(seen: Seen, rows: int, width: int) -> list[Text]:
     lines = [] if item is None else [_leg(item, leg) for leg in item["legs"].values()]
     lines += [*_pnl(status), Text()]
     left = rows - len(lines)
-    below = [Text(line) for line in seen.note] if seen.note else _events(status)
+    note = [Text(line) for text in seen.note for line in textwrap.wrap(text, width, subsequent_indent="  ")]
+    below = note or _events(status)
     wanted = len(below) + 1 if seen.note else EVENTS_MIN + 1
     guards = _guards(seen.guards, max(GUARDS_MIN, left - wanted), width)
     return [*lines, *guards, Text(), *below][: max(rows, 0)]
