@@ -233,6 +233,24 @@ def guards(body: Body, paint: Paint) -> list[str]:
     return [*lines, f"{calm} of {len(rows)} OK; off: {', '.join(body['off']) or 'none'}"]
 
 
+def kpi(body: Body, paint: Paint) -> list[str]:
+    """Each figure with its thresholds and verdict."""
+    rows = [
+        [
+            item["name"],
+            f"{measure(item['value'])} {item['unit']}".rstrip(),
+            measure(item["warn"]),
+            measure(item["critical"]),
+            item["status"],
+            item["message"],
+        ]
+        for item in body["kpis"]
+    ]
+    title, *table = columns(("figure", "value", "warn", "critical", "verdict", ""), rows)
+    levels = [item["status"] for item in body["kpis"]]
+    return [title, *(paint(text, LEVEL_COLOURS.get(at)) for text, at in zip(table, levels, strict=True))]
+
+
 def positions(body: Body, _paint: Paint) -> list[str]:
     """Legs and their lots."""
     lines: list[str] = []
@@ -352,6 +370,7 @@ TABLES: dict[str, Callable[[Body, Paint], list[str]]] = {
     "ladders": ladders,
     "orders": orders,
     "guards": guards,
+    "kpi": kpi,
     "positions": positions,
     "flatten": flatten,
     "throttle": throttle,

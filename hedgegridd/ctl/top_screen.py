@@ -219,15 +219,22 @@ def guard_bar(item: Body, width: int) -> Text:
     if item["value"] is None:
         bar, figures = "▒" * room, "NO DATA"
     else:
-        cells = 0 if item["used"] is None else round(max(0.0, min(1.0, item["used"])) * room)
+        cells = (
+            0 if item["used"] is None else int(max(0.0, min(1.0, item["used"])) * room)
+        )  # full is at the limit
         bar, figures = (
             "█" * cells + "░" * (room - cells),
-            f"{measure(item['value'])}/{measure(item['limit'])}",
+            f"{_brief(item['value'])}/{_brief(item['limit'])}",
         )
     space = max(8, width - room - FIGURES - 8)
     line = Text(f"{item['guard'][:space]:{space}} ")
     line.append(bar, style=style or None).append(f" {figures[:FIGURES]:>{FIGURES}} ")
     return line.append(item["level"], style=style or None)
+
+
+def _brief(value: str | None) -> str:
+    """A figure of five characters or so: no decimals from a hundred on."""
+    return measure(value if value is None or abs(float(value)) < 100 else f"{float(value):.0f}")
 
 
 def _events(status: Body) -> list[Text]:

@@ -116,7 +116,7 @@ async def test_guards_are_bars_towards_their_limit_the_worst_first() -> None:
     assert "132/100" in spread
     assert spread.rstrip().endswith("BLOCK")
     (margin,) = [line for line in text if "margin_ratio" in line]
-    assert "██░░░░" in margin
+    assert "█░░░░░" in margin
     assert "0.21/0.8" in margin
     (leverage,) = [line for line in text if "leverage" in line]
     assert "▒▒▒▒▒▒ " in leverage
