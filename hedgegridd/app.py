@@ -53,7 +53,7 @@ from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.keeper import Keeper
 from hedgegridd.operations import REGISTRY
 from hedgegridd.risk.machine import SOURCE as GUARDS
-from hedgegridd.risk.settings import references, settings
+from hedgegridd.risk.settings import calls_per_10s, references, settings
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
@@ -150,19 +150,7 @@ class Daemon:
         )
         self.waiter = WaiterActor()
         recent = RecentActor()
-        services = Services(
-            bus=self.bus,
-            instruments=tuple(grid.instrument_id for grid in config.grid),
-            time_ns=self.clock.wall_ns,
-            durable=self._durable,
-            recent=recent.lines,
-            environment=config.venue.environment,
-            account=config.venue.account,
-            account_poll_s=float(config.venue.account_poll_s),
-            stopping=lambda: self._stop_reason,
-            troubles=self._troubles,
-            archive=archive,
-        )
+        services = self._services(archive, recent)
         dispatcher = Dispatcher(REGISTRY, services)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = Gateway(
@@ -174,6 +162,7 @@ class Daemon:
             mono_ns=self.clock.mono_ns,
             gate=watch,
             references=references(settings(config)),
+            calls_per_10s=calls_per_10s(settings(config)),
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(config.control, dispatcher)
@@ -198,6 +187,23 @@ class Daemon:
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
         self.supervisor = Supervisor(self.bus, [*actors, DecisionsActor(actors)], on_incident=self._incident)
+
+    def _services(self, archive: Archive, recent: RecentActor) -> Services:
+        """What operations work with."""
+        config = self.config
+        return Services(
+            bus=self.bus,
+            instruments=tuple(grid.instrument_id for grid in config.grid),
+            time_ns=self.clock.wall_ns,
+            durable=self._durable,
+            recent=recent.lines,
+            environment=config.venue.environment,
+            account=config.venue.account,
+            account_poll_s=float(config.venue.account_poll_s),
+            stopping=lambda: self._stop_reason,
+            troubles=self._troubles,
+            archive=archive,
+        )
 
     def _stages_of_stop(self) -> OrderlyStop:
         return OrderlyStop(

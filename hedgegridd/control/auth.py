@@ -51,7 +51,7 @@ class Auth:
         if found is None:
             raise self._wrong_key(address)
         said = headers.get("X-Ops-Actor", "")[:_ACTOR_MAX]
-        actor = f"http:{found[0]}" + (f"/{_printable(said)}" if said else "")
+        actor = f"http:{found[0]}" + (f"/{_printable(said)}" if said else "") + f"@{address}"
         return Caller(actor=actor, role=found[1], client=f"key:{found[0]}")
 
     def _without_key(self, kind: type[Operation], address: str) -> Caller:

@@ -347,6 +347,8 @@ class Desk:
         if outcome.recheck:
             ctx.want_truth("trades came late", after_ns=TRUTH_RETRY_NS)
         state.reconciled = True
+        if first:
+            self._take_up_flattens()
         market_ns = max((grid.state.market_ns for grid in self._grids.values()), default=0)
         if market_ns:
             ctx.ledger.tick(
@@ -385,6 +387,17 @@ class Desk:
         for waiter in waiting:
             ctx.say(m.Done(to=waiter.to, detail=detail))
         return tuple(self._grids)
+
+    def _take_up_flattens(self) -> None:
+        """A leg that a flatten owned when the last process ended: it may have been told flat, and nobody has heard it.
+
+        So it is flattened (again): what still runs is joined, what is done is verified once more and told.
+        """
+        for name, grid in self._grids.items():
+            for leg, each in grid.state.legs.items():
+                if each.owned and not each.flat_told:
+                    why = f"{each.flatten_id} goes on after a restart"
+                    self._ctx.say(m.Flatten(legs=(leg,), instrument=name, reason=why, origin=each.trip_id))
 
     def _truth_failed(self, failure: m.VenueFailed) -> None:
         truth = self._state.truth

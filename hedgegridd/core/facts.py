@@ -92,6 +92,7 @@ class View:
         }
         self._instruments: dict[str, Fact[m.InstrumentFigures]] = {}
         self._margin_mono: int | None = None
+        self.moved_on = False  # the last figures came of a newer price, or of a newer report of the margins
         self._held: Mapping[str, Held] = {}
         self._stale: dict[Decimal, list[str]] = {}  # of one moment, by the age asked for
         self._stale_mono = -1
@@ -122,11 +123,13 @@ class View:
     def _figures(self, figures: m.RiskFigures, env: m.Envelope) -> None:
         before = self._last.get(m.RiskFigures, {}).get("")
         old = None if before is None else cast(m.RiskFigures, before.message)
-        if old is None or figures.margin_ns != old.margin_ns:
+        self.moved_on = old is None or figures.margin_ns != old.margin_ns
+        if self.moved_on:
             self._margin_mono = None if figures.margin_ns is None else env.mono_ns
         for each in figures.instruments:
             known = self._instruments.get(each.instrument)
             moved = known is None or each.market_ns != known.message.market_ns
+            self.moved_on = self.moved_on or moved
             mono = env.mono_ns if moved or known is None else known.mono_ns
             self._instruments[each.instrument] = Fact(message=each, mono_ns=mono, time_ns=env.time_ns)
 

@@ -161,8 +161,11 @@ class KillSwitch:
         return state.trip_id, [*self._move(KillState.TRIPPED, env), *self._act()]
 
     def _start_checked(self, env: m.Envelope) -> list[m.Message]:
-        """Arm; a latch from before the restart stays, and is told to whoever has not heard of it."""
-        known = [trips.told(self._state.trips)] if self._state.trips else []
+        """Arm; a latch from before the restart stays, and is told to whoever has not heard of it.
+
+        That none is left is told as well: the rearm may have been the last that the journal knows of.
+        """
+        known = [trips.told(self._state.trips)]
         if self._state.state is KillState.STARTING:
             return [*known, *self._move(KillState.ARMED, env)]
         return [*known, *self._move(self._state.state, env, keep_since=True)]

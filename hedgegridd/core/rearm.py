@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from hedgegridd import messages as m
+from hedgegridd.core.scopes import BASELINE_KEY, GUARDS
 from hedgegridd.core.trips import SECOND_NS, overlap
 from hedgegridd.model import Nanos
 
@@ -41,6 +42,7 @@ class Watch:
         self._sources = sources
         self._silent = set(sources)
         self._feeds_down: dict[str, str] = {}  # channel -> why
+        self._unread = ""  # what the guards still lack to judge by at all
         self._guards: dict[str, m.GuardVerdict] = {}  # those that are not OK, by guard and scope
 
     def forget(self) -> None:
@@ -48,6 +50,7 @@ class Watch:
         self._silent = set(self._sources)
         self._feeds_down.clear()
         self._guards.clear()
+        self._unread = ""
 
     def hear(self, message: m.FeedChanged | m.GuardChanged | m.HoldsChanged) -> None:
         """Keep what counts."""
@@ -58,6 +61,9 @@ class Watch:
                 self._feeds_down[message.channel] = message.detail
             case m.HoldsChanged():
                 self._silent.discard(message.source)
+                if message.source == GUARDS:
+                    causes = (hold.cause for hold in message.holds if hold.key == BASELINE_KEY)
+                    self._unread = next(causes, "")
             case m.GuardChanged():
                 verdict = message.verdict
                 key = f"{verdict.guard} {verdict.scope.instrument} {verdict.scope.leg}"
@@ -87,6 +93,8 @@ class Watch:
             return f"feeds are down: {', '.join(sorted(self._feeds_down))}"
         if self._silent:
             return f"{', '.join(sorted(self._silent))} have not said yet what they hold"
+        if self._unread:
+            return f"nothing has been judged yet: {self._unread}"
         bad = self.guards(latch.scope for latch in latches)
         return f"guards are not OK: {'; '.join(bad)}" if bad else ""
 

@@ -104,7 +104,7 @@ def _config(rng: random.Random) -> Config:
         daemon=Daemon(on_stop=rng.choice(("keep", "flatten"))),
         grid=(grid,),
         venue=VenueConfig(
-            environment="testnet", reconcile_interval_s=D(rng.choice((120, 600, 600))), account_poll_s=D(60)
+            environment="testnet", reconcile_interval_s=D(rng.choice((300, 600, 600))), account_poll_s=D(60)
         ),
         dead_man=_dead_man(rng),
         guard=_guards(rng),
