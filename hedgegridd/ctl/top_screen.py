@@ -227,7 +227,8 @@ def guard_bar(item: Body, width: int) -> Text:
             f"{_brief(item['value'])}/{_brief(item['limit'])}",
         )
     space = max(8, width - room - FIGURES - 8)
-    line = Text(f"{item['guard'][:space]:{space}} ")
+    of = " ".join(each for each in (short(item["instrument"] or ""), item["leg"]) if each)
+    line = Text(f"{f'{item["guard"]} {of}'[:space]:{space}} ")
     line.append(bar, style=style or None).append(f" {figures[:FIGURES]:>{FIGURES}} ")
     return line.append(item["level"], style=style or None)
 

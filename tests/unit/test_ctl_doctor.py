@@ -75,7 +75,11 @@ def targets(*found: dict[str, str]) -> dict[str, str]:
     ("target", "level", "said"),
     [
         (
-            {"scrapeUrl": "http://127.0.0.1:9090/metrics", "health": "up", "lastScrape": "now"},
+            {
+                "scrapeUrl": "http://127.0.0.1:9090/metrics",
+                "health": "up",
+                "lastScrape": "2026-11-20T12:58:10.1Z",
+            },
             "ok",
             "scrapes us",
         ),

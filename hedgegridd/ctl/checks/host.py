@@ -36,7 +36,7 @@ def disk(config: Config) -> Finding:
         space, files = shutil.disk_usage(folder), os.statvfs(folder)
     except OSError as error:
         return Finding("FAIL", "disk", f"{folder}: {error.strerror or error}", fix)
-    inodes = f", {files.f_favail:,} of {files.f_files:,} inodes" if files.f_files else ""
+    inodes = f", {files.f_favail * 100 // files.f_files} % of inodes" if files.f_files else ""
     text = f"{space.free / GB:.1f} of {space.total / GB:.1f} GB free{inodes} at {folder}"
     if space.free < FREE_MIN or (files.f_files and files.f_favail < INODES_MIN):
         return Finding("FAIL", "disk", text, fix)

@@ -60,7 +60,7 @@ def prometheus(url: str | None, host: str, port: int) -> Finding:
     if not up:
         said = str(own[0].get("lastError") or own[0].get("health"))
         return Finding("FAIL", "prometheus", f"{url} does not reach us: {said}", "look at its Targets page")
-    return Finding("ok", "prometheus", f"{url} scrapes us, last {up[0].get('lastScrape')}")
+    return Finding("ok", "prometheus", f"{url} scrapes us, last at {str(up[0].get('lastScrape'))[:19]} UTC")
 
 
 def alerts() -> list[Finding]:
