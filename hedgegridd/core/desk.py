@@ -14,13 +14,14 @@ import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.config import Config
-from hedgegridd.core import figures, views
+from hedgegridd.core import figures, views, weights
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.exits import backoff_key
 from hedgegridd.core.fills import book_fill
 from hedgegridd.core.grid import GridMachine
-from hedgegridd.core.operator import OperatorDesk, weight_share
+from hedgegridd.core.operator import OperatorDesk
 from hedgegridd.core.reconcile import compare
+from hedgegridd.core.reloaded import config_in
 from hedgegridd.core.state import DeskState, GridState, HoldState, new_grid_state
 from hedgegridd.model import LEGS, KillState, Nanos, OrderStatus, Purpose
 
@@ -55,10 +56,10 @@ class Desk:
                 state.grids[grid.instrument_id] = new_grid_state()
         self._state = state
         self._ctx = Context(self._config, self._epoch, state, self._zone)
-        weights = tuple(grid.weight for grid in self._config.grid if grid.enabled)
+        shares = weights.shares(self._config.grid, state.weights)
         self._grids = {
             grid.instrument_id: GridMachine(
-                grid, weight_share(grid.weight, weights), state.grids[grid.instrument_id], self._ctx
+                grid, shares[grid.instrument_id], state.grids[grid.instrument_id], self._ctx
             )
             for grid in self._config.grid
         }
@@ -80,6 +81,9 @@ class Desk:
         What was in flight is UNKNOWN, nobody waits any more, monotonic times of the old process mean nothing.
         """
         state = self._state
+        self._ctx.config = (
+            self._config
+        )  # what a reload of the last process said is in the file that was read now
         # Exits do not wait for a late journal: ids that a killed process has used may be in no record.
         state.next_order += LOST_ORDERS
         state.reconciled = False
@@ -123,6 +127,7 @@ class Desk:
                 | m.SetMode()
                 | m.TrimLeg()
                 | m.SetLimits()
+                | m.SetWeights()
             ):
                 due = tuple(self._grids) if self._operator.handle(env.seq, message) else ()
             case m.Reconcile():
@@ -151,6 +156,10 @@ class Desk:
                 due = self._account_event(message)
             case m.HoldsChanged() | m.TripsChanged():
                 due = self._held(message)
+            case m.ConfigReloaded():
+                pretrade = config_in(message.config).pretrade
+                ctx.config = msgspec.structs.replace(ctx.config, pretrade=pretrade)
+                due = tuple(self._grids)
             case _:
                 due = self._order_event(message)
         for name in due:

@@ -34,6 +34,15 @@ from hedgegridd.messages.commands import (
     StartTrading,
     StopTrading,
 )
+from hedgegridd.messages.control import (
+    AuthFailed,
+    ConfigReloaded,
+    GetSwitches,
+    SetSwitch,
+    SetWeights,
+    SwitchesAnswer,
+    SwitchView,
+)
 from hedgegridd.messages.keeping import SessionBegan, StateKept
 from hedgegridd.messages.lifecycle import (
     DeskAnswered,
@@ -161,6 +170,7 @@ __all__ = [
     "AccountRead",
     "Answer",
     "AskOrder",
+    "AuthFailed",
     "BarClosed",
     "BaselineRead",
     "BookDepth",
@@ -171,6 +181,7 @@ __all__ = [
     "CancelRejected",
     "CloseRaw",
     "Command",
+    "ConfigReloaded",
     "CountdownView",
     "DeadManAnswer",
     "DeadManChanged",
@@ -200,6 +211,7 @@ __all__ = [
     "GetOrders",
     "GetPositions",
     "GetStatus",
+    "GetSwitches",
     "GetVenue",
     "GuardChanged",
     "GuardVerdict",
@@ -261,7 +273,9 @@ __all__ = [
     "SetCountdown",
     "SetLimits",
     "SetMode",
+    "SetSwitch",
     "SetThrottle",
+    "SetWeights",
     "StageChanged",
     "StageReached",
     "StartChecked",
@@ -271,6 +285,8 @@ __all__ = [
     "StopTrading",
     "Stopping",
     "SweepEntries",
+    "SwitchView",
+    "SwitchesAnswer",
     "TrimLeg",
     "Trip",
     "TripsChanged",

@@ -106,16 +106,22 @@ def test_it_starts_in_time(tmp_path: Path) -> None:
     assert cpu_s(*status, code=ctl.NO_DAEMON) < START_RATIO * cpu_s("-c", BARE, code=0)
 
 
+def typed(value: object) -> str:
+    if isinstance(value, dict):
+        return ",".join(f"{name}={number}" for name, number in value.items())
+    return str(value)
+
+
 @pytest.mark.parametrize("verb", sorted(REGISTRY.verbs))
 def test_every_operation_has_its_command(
     daemon: Daemon, verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kind = REGISTRY.verbs[verb]
     good = GOOD.get(verb, {})
-    argv = [str(good[name]) for name in kind.positional if name in good]
+    argv = [typed(good[name]) for name in kind.positional if name in good]
     for name, value in good.items():
         if name not in kind.positional:
-            argv += [f"--{name}", str(value)]
+            argv += [f"--{name}", typed(value)]
     assert run(daemon, verb, *argv, "--yes") == ctl.DONE
     assert capsys.readouterr().out.strip()
     assert run(daemon, verb, *argv, "--yes", "--json") == ctl.DONE
