@@ -22,6 +22,7 @@ from anyio.abc import TaskStatus
 from hedgegridd import messages as m
 from hedgegridd.actors.dead_man import DeadManActor
 from hedgegridd.actors.decisions import DecisionsActor
+from hedgegridd.actors.kpi import KpiActor
 from hedgegridd.actors.machines import (
     BootActor,
     DeskActor,
@@ -191,16 +192,13 @@ class Daemon:
             DeadManActor(self.machines.dead_man),
             RiskActor(self.machines.risk),
             self.metrics,
+            KpiActor(config.kpi),
             self.gateway,
             PausesActor(self._planned_pauses()),
             SwitchesActor(self.machines.switches),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
-        self.supervisor = Supervisor(
-            self.bus,
-            [*actors, DecisionsActor(actors)],
-            on_incident=self._incident,
-        )
+        self.supervisor = Supervisor(self.bus, [*actors, DecisionsActor(actors)], on_incident=self._incident)
 
     def _gateway(self, gate: LatchWatch) -> Gateway:
         return Gateway(
