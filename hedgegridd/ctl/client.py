@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -81,6 +82,32 @@ class Client:
         pid: int = _UCRED.unpack(credentials)[0]
         return pid or None
 
+    def follow(self, verb: str, args: dict[str, Any], silence_s: float) -> Iterator[dict[str, Any] | Reply]:
+        """Ask for a stream: each event as it comes, then the daemon's answer, which is the last.
+
+        Raises:
+            NoDaemon: nobody answers on the socket.
+            NoAnswer: the connection ended, or nothing came for `silence_s` seconds.
+        """
+        self._next_id += 1
+        connection = self._connect()
+        connection.settimeout(silence_s)
+        try:
+            connection.sendall(msgspec.json.encode({"id": self._next_id, "verb": verb, "args": args}) + b"\n")
+            while True:
+                line = self._read_line(connection)
+                event = msgspec.json.decode(line, type=dict[str, Any])
+                if "event" not in event:
+                    yield msgspec.convert(event, Reply)
+                    return
+                yield event
+        except TimeoutError as error:
+            self.close()
+            raise NoAnswer(f"nothing came for {silence_s:g} s", timed_out=True) from error
+        except (OSError, msgspec.DecodeError) as error:
+            self.close()
+            raise NoAnswer(f"the connection ended: {error}", timed_out=False) from error
+
     def close(self) -> None:
         """Close the connection."""
         if self._socket is not None:
@@ -102,6 +129,9 @@ class Client:
         return connection
 
     def _read_line(self, connection: socket.socket) -> bytes:
+        if b"\n" in self._rest:
+            line, _, self._rest = self._rest.partition(b"\n")
+            return line
         chunks = [self._rest]
         size = len(self._rest)
         while b"\n" not in chunks[-1]:

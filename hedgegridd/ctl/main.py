@@ -98,6 +98,10 @@ def _operation(client: Client, parsed: argparse.Namespace) -> int:
 
         print(f"hedgegridctl {kind.verb}: {plain(str(error))[1]}", file=sys.stderr)
         return USAGE
+    if kind.streams:
+        from hedgegridd.ctl.stream import follow  # noqa: PLC0415  # only this command needs it
+
+        return follow(client, kind.verb, fields, as_json=parsed.json)
     if operation.asks() and not parsed.yes and not confirmed(client, kind.verb, fields):
         print("not confirmed; nothing was sent", file=sys.stderr)
         return REFUSED

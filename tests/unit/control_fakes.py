@@ -1,7 +1,7 @@
 """A bus that answers from a table, and views of a desk with one instrument, for tests of the control plane."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal as D  # noqa: N817  # many literals
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from hedgegridd import messages as m
 from hedgegridd.config import Kpi
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.once import Once
-from hedgegridd.control.operation import Services
+from hedgegridd.control.operation import Feed, FeedItem, Services
 from hedgegridd.core.kpi import thresholds
 from hedgegridd.core.switches import Switches
 from hedgegridd.errors import AskTimeout
@@ -348,6 +348,16 @@ class FakeArchive:
         }  # fmt: skip
 
 
+class EndedFeed:
+    """A stream that has ended before it begins."""
+
+    async def next(self) -> Sequence[FeedItem]:
+        return ()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 async def on_disk(timeout_s: float) -> None:
     """A journal that has everything at once."""
 
@@ -357,6 +367,8 @@ def dispatcher(
     durable: Callable[[float], Awaitable[None]] = on_disk,
     recent: Callable[[], list[dict[str, object]]] = list,
     archive: FakeArchive | None = None,
+    *,
+    stream: Callable[[int | None], Feed] | None = lambda _after: EndedFeed(),
     once: Once | None = None,
     **over: Any,
 ) -> Dispatcher:
@@ -369,6 +381,7 @@ def dispatcher(
         environment="paper",
         account="acct1",
         archive=archive or FakeArchive(),
+        stream=stream,
         publish=bus.publish,
         **{"reload": lambda _: {"applied": [], "needs_restart": []}} | over,
     )
