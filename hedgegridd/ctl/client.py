@@ -73,6 +73,15 @@ class Client:
             raise NoAnswer("the answer belongs to another request", timed_out=False)
         return reply
 
+    @property
+    def peer_pid(self) -> int | None:
+        """The process that listens on the socket, as the kernel says; None without a connection."""
+        if self._socket is None:
+            return None
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        pid: int = _UCRED.unpack(credentials)[0]
+        return pid or None
+
     def follow(self, verb: str, args: dict[str, Any], silence_s: float) -> Iterator[dict[str, Any] | Reply]:
         """Ask for a stream: each event as it comes, then the daemon's answer, which is the last.
 
@@ -98,15 +107,6 @@ class Client:
         except (OSError, msgspec.DecodeError) as error:
             self.close()
             raise NoAnswer(f"the connection ended: {error}", timed_out=False) from error
-
-    @property
-    def peer_pid(self) -> int | None:
-        """The process that listens on the socket, as the kernel says; None without a connection."""
-        if self._socket is None:
-            return None
-        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-        pid: int = _UCRED.unpack(credentials)[0]
-        return pid or None
 
     def close(self) -> None:
         """Close the connection."""
