@@ -21,7 +21,6 @@ from hedgegridd.core.state import DeskState
 from hedgegridd.core.switches import Switches, SwitchesState
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.record import SESSION, STATE, Record
-from hedgegridd.model import KillState
 from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.risk.settings import settings
 from hedgegridd.risk.state import RiskState
@@ -112,8 +111,7 @@ class Machines:
 
     def at_rest(self) -> bool:
         """Whether nobody is in the middle of a removal or a rearm: a state kept then restores without doing it again."""
-        busy = self.kill_switch.snapshot().state in (KillState.TRIPPED, KillState.REARMING)
-        return not busy and not self.flatten.snapshot().running
+        return self.kill_switch.at_rest and not self.flatten.snapshot().running
 
     def books_are_empty(self) -> bool:
         """Whether we know of no order and no inventory of ours."""
@@ -148,6 +146,8 @@ class Machines:
         self.risk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
+        # A crash between the end of a flatten and the desk's hearing of it: nobody would tell the desk any more.
+        self.flatten.take_up(self.desk.being_flattened())
         self.dead_man.new_session()
         self.switches.new_session()
 
@@ -155,7 +155,7 @@ class Machines:
         """Take up a state that `snapshot` gave."""
         kept = msgspec.json.decode(state, type=DaemonState)
         self.desk.restore(kept.desk)
-        self.kill_switch.restore(kept.kill_switch)
+        self.kill_switch.load(kept.kill_switch)
         self.flatten.restore(kept.flatten)
         self.dead_man.restore(kept.dead_man)
         self.risk.restore(kept.risk)

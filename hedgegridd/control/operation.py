@@ -152,9 +152,9 @@ class Services:
     so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns`, `seq`, `cause` (a seq, 0: from outside) and `text`;
     `account_poll_s` is how often the account's figures are read; `stopping` says why the daemon goes down, "" while it
     does not; `troubles` are parts of the daemon that broke and are restarted or out of service, in words; `read_only`
-    says why commands are refused but safety ones, "" while they are not; `publish` puts an event on the bus for an actor;
-    `reload` reads the config again for an actor and says what counts now (raises ConfigError, ValueError: nothing has changed);
-    `stream` gives a place in it after the event of that sequence, or from now on.
+    says why commands are refused but safety ones, "" while they are not; `publish` puts an event on the bus for an
+    actor; `reload` reads the config again for an actor and says what counts now (raises ConfigError, ValueError: nothing
+    has changed); `stream` gives a place in it after the event of that sequence, or from now on.
     """
 
     bus: Bus

@@ -23,7 +23,7 @@ from hedgegridd.core.operator import OperatorDesk
 from hedgegridd.core.reconcile import compare
 from hedgegridd.core.reloaded import config_in
 from hedgegridd.core.state import DeskState, GridState, HoldState, new_grid_state
-from hedgegridd.model import LEGS, KillState, Nanos, OrderStatus, Purpose
+from hedgegridd.model import LEGS, KillState, Leg, Nanos, OrderStatus, Purpose
 
 WAKE_VIEW = "view"
 WAKE_TRUTH = "truth"
@@ -104,6 +104,15 @@ class Desk:
         for grid in state.grids.values():
             _forget_times(grid)
 
+    def being_flattened(self) -> list[tuple[str, str, tuple[Leg, ...], str]]:
+        """Legs that a flatten has, as far as we have heard: its id, the instrument, the legs, who asked for it."""
+        found: dict[tuple[str, str, str], list[Leg]] = {}
+        for name, grid in self._state.grids.items():
+            for leg, state in grid.legs.items():
+                if state.owned:
+                    found.setdefault((state.flatten_id, name, state.trip_id), []).append(leg)
+        return [(flatten_id, name, tuple(legs), origin) for (flatten_id, name, origin), legs in found.items()]
+
     # ------------------------------------------------------------------------------------------------- messages
 
     def handle(self, env: m.Envelope) -> list[m.Message]:
@@ -111,7 +120,11 @@ class Desk:
         ctx = self._ctx
         ctx.begin(env)
         message = env.message
-        match message:
+        match message:  # what comes most often first
+            case m.MarkPrice() | m.Woke() | m.BarClosed() | m.PriceCrossed() | m.InstrumentReady():
+                due = self._woke(message.token) if isinstance(message, m.Woke) else self._market(message)
+            case m.VenueTruth():
+                due = self._truth(message)
             case m.GetStatus() | m.GetPositions():
                 return [m.StatusAnswer(to=env.seq, view=views.desk_view(ctx, self._grids))]
             case m.GetLadders():
@@ -133,12 +146,6 @@ class Desk:
             case m.Reconcile():
                 self._reconcile(env.seq, message.cause)
                 due = ()
-            case m.BarClosed() | m.MarkPrice() | m.PriceCrossed() | m.InstrumentReady():
-                due = self._market(message)
-            case m.Woke():
-                due = self._woke(message.token)
-            case m.VenueTruth():
-                due = self._truth(message)
             case m.VenueFailed():
                 self._truth_failed(message)
                 due = ()

@@ -275,6 +275,8 @@ class View:
 
 def scope_key(scope: m.Scope) -> str:
     """A scope as text, such as `BTCUSDT-PERP.BINANCE:LONG`; the account is empty."""
+    if scope.instrument is None and scope.leg is None:
+        return ""
     return f"{scope.instrument or ''}{'' if scope.leg is None else f':{scope.leg.value}'}"
 
 

@@ -167,7 +167,9 @@ class RiskMachine:
     def _evaluate(self, index: int, now: Now) -> bool:
         """Ask one guard and do what follows; True when it has tripped the kill switch."""
         guard, params = self._running[index].guard, self._running[index].params
-        scopes = self._state.scopes.setdefault(guard.name, {})
+        scopes = self._state.scopes.get(guard.name)
+        if scopes is None:
+            scopes = self._state.scopes[guard.name] = {}
         self._view.hold(scopes)
         # What it looks at may grow old without another event.
         self._due[index] = now.mono_ns + self._ages[index]
@@ -176,7 +178,11 @@ class RiskMachine:
         for verdict in guard.check(self._view, now, params):
             key = scope_key(verdict.scope)
             last[key] = verdict
-            tripped |= self._judge(scopes, key, verdict, index, now)
+            state = scopes.get(key)
+            if state is not None and is_quiet(state, verdict):
+                stays_quiet(state)
+            else:
+                tripped |= self._judge(scopes, key, verdict, index, now)
         if len(scopes) != len(last) or not self._baseline:
             self._gone(scopes, last, index, now)
         self._last[guard.name] = last
@@ -198,9 +204,6 @@ class RiskMachine:
         state = scopes.get(key)
         if verdict.value is None and not self._baseline and (state is None or not state.told):
             return False  # nothing is known yet, and one hold says so for all
-        if state is not None and is_quiet(state, verdict):
-            stays_quiet(state)
-            return False
         if state is None:
             state = scopes[key] = fresh(guard.name, verdict.scope, verdict.unit, verdict.limit, now.time_ns)
         done = state.acted is not None and self._carried_out(state.acted.scope)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-ENTRY_SHARE_PCT = 70  # of the 10 s quota; what is above is for questions, exits and safety, which never wait
+ENTRY_SHARE_PCT = 60  # of the 10 s quota; what is above is for questions, exits and safety, which never wait
 LOOK_S = 0.1
 WAIT_S = 30.0  # of one entry; three windows without room: others use it all
 

@@ -82,3 +82,15 @@ async def test_an_order_refused_because_nothing_trades_has_the_status_read_at_on
         assert (said.kind, said.detail) == ("STATUS", "TRADING -> TRADING_HALT")
         await b.post("/status", symbol="BTCUSDT", status="TRADING")
         await b.venue.ear.until(m.VenueAction, lambda e: e.detail == "TRADING_HALT -> TRADING")
+
+
+async def test_a_start_on_an_instrument_that_does_not_trade_finds_when_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching, "RULES_AGAIN_S", 0.2)  # ten seconds
+    async with bench(connect=False) as b:
+        await b.post("/status", symbol="BTCUSDT", status="TRADING_HALT")
+        await b.venue.gateway.connect()
+        await b.venue.ear.until(m.InstrumentReady, lambda e: e.instrument.status == "TRADING_HALT")
+        await b.post("/status", symbol="BTCUSDT", status="TRADING")
+        await b.venue.ear.until(m.VenueAction, lambda e: e.detail == "TRADING_HALT -> TRADING")

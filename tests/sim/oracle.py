@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from hedgegridd import messages as m
+from hedgegridd.core.flatten_worker import OTHERS_CLOSE_NS
 from hedgegridd.journal.record import decode_record
 from hedgegridd.model import KillState, Leg, Purpose, parse_client_order_id
 from tests.sim.loop import SECOND
@@ -140,11 +141,14 @@ class Oracle:
             self.fail("a flatten is durable before its first cancel", str(known))
 
     def _close_sent(self, coid: str, symbol: str, leg: str, qty: Decimal, process: Process) -> None:
+        # A flatten waits for a close of the desk, but not for ever: it must not hang on one whose fate nobody tells.
         inflight, now = process.gateway._inflight, self.world.time.now
         others = [
             x
             for x, (where, processed, at) in self.closes.items()
-            if where == (symbol, leg) and (inflight.order(x) is not None if processed else now - at < ARRIVES)
+            if where == (symbol, leg)
+            and (("900C" in x) == ("900C" in coid) or now - at < OTHERS_CLOSE_NS)
+            and (inflight.order(x) is not None if processed else now - at < ARRIVES)
         ]
         if others:
             self.fail("one close in flight per leg", f"{coid} while {others}")

@@ -135,7 +135,11 @@ def _dead_man(rng: random.Random) -> DeadMan:
     kind = rng.random()
     if kind < 0.2:
         return DeadMan(enabled=False)
-    return DeadMan() if kind < 0.25 else DeadMan(countdown_s=D(600), renew_s=D(200))
+    return (
+        DeadMan(countdown_s=D(120), renew_s=D(30))
+        if kind < 0.25
+        else DeadMan(countdown_s=D(600), renew_s=D(200))
+    )
 
 
 def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:

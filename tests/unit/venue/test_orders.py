@@ -679,4 +679,4 @@ async def test_entries_wait_for_room_in_our_quota_and_what_reduces_does_not() ->
 async def test_an_entry_is_refused_when_our_quota_has_no_room_for_long() -> None:
     assert not await Pace(1, lambda: 1).room(0.0)
     assert await Pace(None, lambda: 10**9).room(0.0)
-    assert (of_quota(None), of_quota(100), of_quota(1)) == (None, 70, 1)
+    assert (of_quota(None), of_quota(100), of_quota(1)) == (None, 60, 1)
