@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import msgspec
@@ -177,8 +177,8 @@ class Asked(threading.Thread):
         try:
             self.answer = self._socket.ask("flatten", side="both", reason="chaos", deadline_s=ASKED_S)
             if self.answer.get("verified"):
-                truth = JsonHttp(self._admin_url, timeout_s=5).ask("GET", "/truth")
-                books = exchange_books(truth, SYMBOL)
+                with closing(JsonHttp(self._admin_url, timeout_s=5)) as admin:
+                    books = exchange_books(admin.ask("GET", "/truth"), SYMBOL)
                 self.left = [f"{name} {leg.qty}" for name, leg in books.legs.items() if leg.qty]
                 self.left += sorted(books.orders)
         except (ProgramError, OSError, http.client.HTTPException, ValueError) as error:
@@ -314,7 +314,7 @@ def starting(rig: Rig, row: Row, cell: Cell) -> None:
     if fresh := rig.watch.new_entries(began_s, compared_s):
         cell.find(f"entries before the books were compared: {fresh[:3]}")
     back(rig, row, cell, ended_s)
-    judge(rig, row, cell, began_s, ended_s)
+    judge(rig, row, cell, born_s, ended_s)
 
 
 def _starts(rig: Rig, row: Row, cell: Cell) -> bool:

@@ -132,13 +132,20 @@ class Watcher(threading.Thread):
         while not self._ending.wait(LOOK_S):
             try:
                 url = self._venue.now.admin_url
-                if connection is None or url != asked:
+                if connection is not None and url != asked:
+                    connection.close()
+                    connection = None
+                if connection is None:
                     connection, asked = JsonHttp(url, timeout_s=5), url
                 truth = dict(connection.ask("GET", "/truth"))
             except (OSError, http.client.HTTPException, ProgramError, ValueError):
+                if connection is not None:
+                    connection.close()
                 connection = None
                 continue
             self._look(truth, time.monotonic())
+        if connection is not None:
+            connection.close()
 
     def _look(self, truth: dict[str, Any], now_s: float) -> None:
         self.naked.see(naked(truth), now_s)

@@ -33,6 +33,7 @@ from tests.support.truth import daemon_books, differences, entries_at, exchange_
 SYMBOL = "BTCUSDT"
 BACK_S = 90.0  # for everything to be right again; the connection's own retries are up to 30 s apart
 SAID_S = 15.0
+LIMITS = "(rate limits)"
 NOTICED_S = 3.0  # an exchange that is away for longer must be missed while it is away
 
 
@@ -40,11 +41,12 @@ class Venue:
     """An exchange on fixed ports whose state is kept, so that it can be killed and started again."""
 
     def __init__(self, folder: Path, seed: int, speed: int, more: Sequence[str] = ()) -> None:
-        """`more` arguments of `hedgegridd exchange` beside those."""
+        """`more` arguments of `hedgegridd exchange` beside those; `LIMITS` among them: rate limits are enforced."""
         self._folder = folder
         self._count = 0
         self._arguments = ["--state", str(folder / "exchange.db"), "--seed", str(seed), "--speed", str(speed)]
-        self._arguments += ["--tick-rate", "0.5", "--no-rate-limits"]
+        self._arguments += ["--tick-rate", "0.5", *([] if LIMITS in more else ["--no-rate-limits"])]
+        more = [argument for argument in more if argument != LIMITS]
         self._arguments += ["--port", str(free_port()), "--admin-port", str(free_port()), *more]
         self.now: Exchange = self._start()
 

@@ -20,7 +20,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import uvloop
 
@@ -49,6 +49,7 @@ WARM = 20
 IDLE_MS, BURST_MS = 0.25, 1.0
 EXCHANGE_MS = 5.0
 PER_RUN = 4  # breaches of a run at the exchange
+BEFORE_NS = 20_000_000  # of ticks at their rate
 SPREAD = 37  # moments within a burst at which breaches come
 BURST_EVERY_MS = 60
 LOADS = ("idle", f"{rig.TICKS_PER_S:,} ticks/s", f"bursts of {TICKS:,}")
@@ -179,29 +180,41 @@ class BareLoop:
         return await turn
 
 
-async def until(due_ns: int) -> None:
-    """Let the loop turn until then."""
-    while time.perf_counter_ns() < due_ns:  # noqa: ASYNC110  # timers of the loop are too coarse
-        await asyncio.sleep(0)
+class Due(NamedTuple):
+    """When a breach is due, and how much of the time since then the process has waited for a core."""
+
+    at_ns: int
+    excused_ns: int = 0
 
 
-async def under(load: str, desk: Desk | BareLoop, number: int) -> int:
+class Turns:
+    """Lets the loop turn until a moment, and knows what of its being late the process has waited for a core."""
+
+    def __init__(self, delay: RunDelay) -> None:
+        self._delay = delay
+        self._in_time_ns = delay.ns()  # waits until the last turn that was in time
+
+    async def until(self, due_ns: int) -> Due:
+        while (now_ns := time.perf_counter_ns()) < due_ns:
+            self._in_time_ns = self._delay.ns()
+            await asyncio.sleep(0)  # timers of the loop are too coarse
+        return Due(due_ns, min(now_ns - due_ns, self._delay.ns() - self._in_time_ns))
+
+
+async def under(load: str, desk: Desk | BareLoop, number: int, turns: Turns) -> Due:
     """When the breach is due, with the ticks of the load before and behind it."""
     now_ns = time.perf_counter_ns()
     if load == LOADS[0]:
-        return now_ns
+        return Due(now_ns)
     if load == LOADS[1]:
-        due_ns = now_ns + 20_000_000
-        for n in range(20_000_000 * rig.TICKS_PER_S // 1_000_000_000):
-            await until(now_ns + n * 1_000_000_000 // rig.TICKS_PER_S)
+        for n in range(BEFORE_NS * rig.TICKS_PER_S // 1_000_000_000):
+            await turns.until(now_ns + n * 1_000_000_000 // rig.TICKS_PER_S)
             desk.bus.publish(Quote(n=n))
-        await until(due_ns)
-        return due_ns
+        return await turns.until(now_ns + BEFORE_NS)
     for n in range(TICKS):
         desk.bus.publish(Quote(n=n))
-    due_ns = time.perf_counter_ns() + TICKS * TICK_COST_NS * (number % SPREAD) // SPREAD
-    await until(due_ns)
-    return due_ns
+    into_ns = TICKS * TICK_COST_NS * (number % SPREAD) // SPREAD
+    return await turns.until(time.perf_counter_ns() + into_ns)
 
 
 async def reactions(load: str, make: Callable[[], Desk | BareLoop], count: int) -> list[float]:
@@ -212,10 +225,10 @@ async def reactions(load: str, make: Callable[[], Desk | BareLoop], count: int) 
     for number in range(count):
         desk = make()
         await desk.armed()
-        due_ns = await under(load, desk, number)
+        due = await under(load, desk, number, Turns(delay))
         waited = delay.ns()
-        took_ns = await desk.react() - due_ns
-        times.append(max(0, took_ns - (delay.ns() - waited)) / 1e6)
+        took_ns = await desk.react() - due.at_ns
+        times.append(max(0, took_ns - due.excused_ns - (delay.ns() - waited)) / 1e6)
         desk.bus.stop()
     delay.close()
     return times

@@ -9,6 +9,7 @@ journal closed. Exit code 0 only when the venue confirmed.
 import asyncio
 import gc
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +22,7 @@ from anyio.abc import TaskStatus
 from hedgegridd import messages as m
 from hedgegridd.actors.dead_man import DeadManActor
 from hedgegridd.actors.decisions import DecisionsActor
+from hedgegridd.actors.kpi import KpiActor
 from hedgegridd.actors.machines import (
     BootActor,
     DeskActor,
@@ -48,6 +50,7 @@ from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.core.reloaded import carried
 from hedgegridd.core.switches import SOURCE as SWITCHES
 from hedgegridd.errors import ActorFault
 from hedgegridd.journal import restore as journal_restore
@@ -57,8 +60,9 @@ from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.keeper import Keeper
 from hedgegridd.operations import REGISTRY
+from hedgegridd.reload import plan, read_again
 from hedgegridd.risk.machine import SOURCE as GUARDS
-from hedgegridd.risk.settings import references, settings
+from hedgegridd.risk.settings import calls_per_10s, references, settings
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
@@ -90,6 +94,7 @@ class Daemon:
     clock: RealClock = field(default_factory=RealClock)
     accept_broken_journal: bool = False
     config_file: Path | None = None  # goes into backups
+    reread: Callable[[], Config] | None = None  # the config file as it is now, checked
     events_secret: str = ""  # signs external events; "": they are refused
 
     def __post_init__(self) -> None:
@@ -158,7 +163,9 @@ class Daemon:
         self.waiter = WaiterActor()
         recent = RecentActor()
         hub = Hub(config.control.stream_clients, first_seq=next_seq, words=words)
-        dispatcher = self._dispatcher(recent, archive, hub)
+        services = self._services(archive, recent, hub)
+        self.once = Once(self.folder.path / "idempotency.jsonl", self.clock.wall_ns)
+        dispatcher = Dispatcher(REGISTRY, services, self.once)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = self._gateway(watch)
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
@@ -179,22 +186,19 @@ class Daemon:
             self.waiter,
             BootActor(self.boot),
             KillSwitchActor(self.machines.kill_switch),
-            PanicActor(watch, self.folder.path, dispatcher.services.instruments, self._durable_now),
+            PanicActor(watch, self.folder.path, services.instruments, self._durable_now),
             DeskActor(self.machines.desk),
             FlattenActor(self.machines.flatten),
             DeadManActor(self.machines.dead_man),
             RiskActor(self.machines.risk),
             self.metrics,
+            KpiActor(config.kpi),
             self.gateway,
             PausesActor(self._planned_pauses()),
             SwitchesActor(self.machines.switches),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
-        self.supervisor = Supervisor(
-            self.bus,
-            [*actors, DecisionsActor(actors)],
-            on_incident=self._incident,
-        )
+        self.supervisor = Supervisor(self.bus, [*actors, DecisionsActor(actors)], on_incident=self._incident)
 
     def _gateway(self, gate: LatchWatch) -> Gateway:
         return Gateway(
@@ -206,11 +210,13 @@ class Daemon:
             mono_ns=self.clock.mono_ns,
             gate=gate,
             references=references(settings(self.config)),
+            calls_per_10s=calls_per_10s(settings(self.config)),
         )
 
-    def _dispatcher(self, recent: RecentActor, archive: Archive, hub: Hub) -> Dispatcher:
+    def _services(self, archive: Archive, recent: RecentActor, hub: Hub) -> Services:
+        """What operations work with."""
         config = self.config
-        services = Services(
+        return Services(
             bus=self.bus,
             instruments=tuple(grid.instrument_id for grid in config.grid),
             time_ns=self.clock.wall_ns,
@@ -225,9 +231,8 @@ class Daemon:
             stream=hub.open,
             read_only=lambda: self.machines.switches.read_only,
             publish=self._publish,
+            reload=self._reload,
         )
-        self.once = Once(self.folder.path / "idempotency.jsonl", self.clock.wall_ns)
-        return Dispatcher(REGISTRY, services, self.once)
 
     def _stages_of_stop(self) -> OrderlyStop:
         return OrderlyStop(
@@ -254,6 +259,17 @@ class Daemon:
 
     def _publish(self, event: m.Event, actor: str) -> None:
         self.bus.publish(event, actor=actor)
+
+    def _reload(self, actor: str) -> dict[str, object]:
+        """Take up what may change at run time. Raises ConfigError, ValueError: nothing has changed."""
+        found = plan(self.config, read_again(self.reread), self.machines.risk)
+        self.control.http.use(found.config.control)
+        if found.applied:
+            self.config = found.config
+            self.keeper.use(found.config)
+            self.bus.publish(m.ConfigReloaded(config=carried(found.config)), actor=actor)
+        _log.info("reloaded", actor=actor, applied=found.applied, needs_restart=found.needs_restart)
+        return {"applied": list(found.applied), "needs_restart": list(found.needs_restart)}
 
     async def _durable(self, timeout_s: float) -> None:
         """Return when everything recorded so far is on disk. Raises JournalError."""

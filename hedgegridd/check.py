@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         *settings.find_problems(loaded.config),
     ]
     if not any(problem.severity == "error" for problem in problems):
-        problems += settings.quota_problems(loaded.config)
+        problems += (*settings.quota_problems(loaded.config), *settings.bar_problems(loaded.config))
     if problems:
         _say(render_all(problems, loaded.name, loaded.places))
     for line in _meaning(loaded.config, prices):
@@ -79,7 +79,7 @@ def refuse_contradictions(loaded: Loaded) -> tuple[str, ...]:
     errors = tuple(problem for problem in problems if problem.severity == "error")
     if errors:
         raise ConfigError(render_all(errors, loaded.name, loaded.places), errors)
-    problems += settings.quota_problems(loaded.config)
+    problems += (*settings.quota_problems(loaded.config), *settings.bar_problems(loaded.config))
     return tuple(f"{problem.table} {problem.field}: {problem.text}" for problem in problems)
 
 

@@ -217,6 +217,20 @@ class Metrics(Table, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, between("0", "65535")] = 9090
+    prometheus_url: str | None = None  # where `hedgegridctl doctor` asks whether Prometheus scrapes us
+
+
+class Kpi(Table, frozen=True, kw_only=True):
+    """`[kpi]`: thresholds of the key figures of operations; above them, for healthy venues below them."""
+
+    requests_per_min_warn: Annotated[Decimal, between("0", "100000")] = Decimal(100)
+    requests_per_min_critical: Annotated[Decimal, between("0", "100000")] = Decimal(200)
+    error_rate_warn_pct: Annotated[Decimal, between("0", "100")] = Decimal(5)
+    error_rate_critical_pct: Annotated[Decimal, between("0", "100")] = Decimal(15)
+    open_breakers_warn: Annotated[Decimal, between("0", "100")] = Decimal(0)
+    open_breakers_critical: Annotated[Decimal, between("0", "100")] = Decimal(2)
+    healthy_venues_warn_pct: Annotated[Decimal, between("0", "100")] = Decimal(80)
+    healthy_venues_critical_pct: Annotated[Decimal, between("0", "100")] = Decimal(50)
 
 
 class DeadMan(Table, frozen=True, kw_only=True):
@@ -263,6 +277,7 @@ class Config(Table, frozen=True, kw_only=True):
     pause: tuple[Pause, ...] = ()
     control: Control = Control()
     metrics: Metrics = Metrics()
+    kpi: Kpi = Kpi()
     journal: Journal = Journal()
     panic: Panic = Panic()
     backup: Backup = Backup()

@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -38,6 +38,7 @@ def _run(
     accept_broken_journal: bool,
     config_file: Path | None = None,
     events_secret: str = "",
+    reread: Callable[[], Config] | None = None,
 ) -> int:
     daemon = Daemon(
         config,
@@ -45,6 +46,7 @@ def _run(
         accept_broken_journal=accept_broken_journal,
         config_file=config_file,
         events_secret=events_secret,
+        reread=reread,
     )
 
     async def live() -> int:
@@ -108,6 +110,14 @@ def _events_secret(config: Config) -> str:
     return "" if name is None else load_secret(name, os.environ, os.environ.get("CREDENTIALS_DIRECTORY"))
 
 
+def _read_again(args: argparse.Namespace) -> Config:
+    """The file as it is now, with the same flags. Raises ConfigError, OSError."""
+    loaded = load_file(args.config)
+    for warning in refuse_contradictions(loaded):
+        _log.warning("config", warning=warning)
+    return with_flags(loaded.config, args)
+
+
 def main(argv: Sequence[str]) -> int:
     """`hedgegridd run -c FILE`; 0 only when the venue confirmed that no entry is left."""
     line = argparse.ArgumentParser(prog="hedgegridd run", description="The daemon.")
@@ -145,4 +155,5 @@ def main(argv: Sequence[str]) -> int:
         accept_broken_journal=args.accept_broken_journal,
         config_file=args.config,
         events_secret=events_secret,
+        reread=lambda: _read_again(args),
     )

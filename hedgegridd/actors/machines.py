@@ -81,6 +81,7 @@ class DeskActor(MachineActor):
         m.HaltEntries,
         m.HoldsChanged,
         m.TripsChanged,
+        m.ConfigReloaded,
         m.Stopping,
     )
 

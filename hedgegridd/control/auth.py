@@ -84,7 +84,7 @@ class Auth:
             found = self._known(fingerprint(given))
             if found is None:
                 raise self.failed(address, "key")
-            return _caller(found, headers)
+            return _caller(found, headers, address)
         found = self._of_session(headers)
         if found is None:
             return self._without_key(kind, address)
@@ -95,7 +95,7 @@ class Auth:
                 f"a command by cookie needs the header {OWN_HEADER}: it shows that our own page sends it",
                 field=OWN_HEADER,
             )
-        return _caller(found, headers)
+        return _caller(found, headers, address)
 
     def signed(self, headers: Mapping[str, str], raw: bytes, peer: str) -> Caller:
         """The sender of a signed event: `X-Events-Signature: sha256=<hex HMAC-SHA256 of the body>`.
@@ -128,7 +128,7 @@ class Auth:
         if self.sessions is None:
             raise Problem(503, "unavailable", "no sessions are kept here")
         try:
-            return await self.sessions.open(digest), _caller(found, headers)
+            return await self.sessions.open(digest), _caller(found, headers, address)
         except OSError as error:
             raise Problem(503, "not durable", f"the session cannot be kept: {error}") from error
 
@@ -241,10 +241,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _caller(found: tuple[str, Role], headers: Mapping[str, str]) -> Caller:
+def _caller(found: tuple[str, Role], headers: Mapping[str, str], address: str) -> Caller:
     name, role = found
     said = _printable(headers.get("X-Ops-Actor", "")[:_ACTOR_MAX])
-    return Caller(actor=f"http:{name}" + (f"/{said}" if said else ""), role=role, client=f"key:{name}")
+    actor = f"http:{name}" + (f"/{said}" if said else "") + f"@{address}"
+    return Caller(actor=actor, role=role, client=f"key:{name}")
 
 
 def _given_key(headers: Mapping[str, str]) -> str | None:

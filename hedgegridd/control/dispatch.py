@@ -247,7 +247,7 @@ def refuse_control_characters(operation: Operation) -> None:
 def _wrong_field(kind: type[Operation], error: msgspec.ValidationError) -> Problem:
     text = str(error)
     known = tuple(kind.__struct_fields__)
-    if text.startswith("Expected `object`"):
+    if text.startswith("Expected `object`") and "`$." not in text:  # the body itself, no field of it
         return Problem(400, "malformed", f"the body must be a JSON object: {text}", accepted=known)
     name, said = plain(text)
     if name is None and (found := _NAMED.search(text)):

@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol, cast
 
 import msgspec
 
+from hedgegridd.control.kept import Archive
 from hedgegridd.errors import AskTimeout, BusError, HedgegridError, JournalError
 from hedgegridd.messages import Answer, Command, Event, Message, Query, Refused
 
@@ -52,24 +53,6 @@ class Bus(Protocol):
             AskTimeout: no answer within `deadline_s` seconds; the work may go on.
             HedgegridError: it cannot be delivered, or its handler failed.
         """
-        ...
-
-
-class Archive(Protocol):
-    """What is kept for looking back."""
-
-    async def page(
-        self, table: str, limit: int, before: int | None, instrument: str | None
-    ) -> list[dict[str, object]]:
-        """The newest rows of a table of the history before a sequence, newest first."""
-        ...
-
-    async def records(self, limit: int) -> list[dict[str, object]]:
-        """The newest records of the journal, oldest first."""
-        ...
-
-    async def backup(self, target: str) -> dict[str, object]:
-        """Make a verified archive in a folder."""
         ...
 
 
@@ -170,7 +153,8 @@ class Services:
     `account_poll_s` is how often the account's figures are read; `stopping` says why the daemon goes down, "" while it
     does not; `troubles` are parts of the daemon that broke and are restarted or out of service, in words; `read_only`
     says why commands are refused but safety ones, "" while they are not; `publish` puts an event on the bus for an
-    actor; `stream` gives a place in it after the event of that sequence, or from now on.
+    actor; `reload` reads the config again for an actor and says what counts now (raises ConfigError, ValueError: nothing
+    has changed); `stream` gives a place in it after the event of that sequence, or from now on.
     """
 
     bus: Bus
@@ -187,6 +171,7 @@ class Services:
     stream: Callable[[int | None], Feed] | None = None
     read_only: Callable[[], str] = str
     publish: Callable[[Event, str], None] | None = None
+    reload: Callable[[str], dict[str, object]] | None = None
 
 
 @dataclass(slots=True)

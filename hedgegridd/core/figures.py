@@ -95,20 +95,26 @@ def instrument_figures(grid: GridMachine, ctx: Context) -> m.InstrumentFigures:
 
 
 def _estimate(grid: GridMachine, ctx: Context) -> Decimal | None:
-    """Our own liquidation price: the venue's is of the last comparison, and the legs may have grown since."""
+    """Our own liquidation price: the venue's is of the last comparison, and the legs may have grown since.
+
+    The mark itself when it has jumped past that price: from there on a distance would grow the worse it gets.
+    """
     rules, mark, equity = grid.state.instrument, grid.state.mark, ctx.ledger.equity
     if rules is None or mark is None or equity is None:
         return None
     long_qty, short_qty = (ctx.ledger.leg(grid.id, leg).qty for leg in LEGS)
     held = (long_qty + short_qty) * mark * rules.maint_margin_rate
     account = ctx.state.truth.account
+    other = ZERO if account is None else max(ZERO, account.maint_margin_usdt - held)
+    if equity <= held + other:
+        return mark
     return liquidation_price(
         equity_usdt=equity,
         mark=mark,
         long_qty=long_qty,
         short_qty=short_qty,
         maint_margin_rate=rules.maint_margin_rate,
-        other_maint_usdt=ZERO if account is None else max(ZERO, account.maint_margin_usdt - held),
+        other_maint_usdt=other,
     )
 
 

@@ -34,7 +34,13 @@ def book_fill(fill: m.Fill, grid: GridMachine, ctx: Context) -> bool:
             # A hand bought on our leg. What that means is `manual_position`; the comparison applies it.
             ctx.want_truth(f"{fill.leg} grew by a trade that is not ours", urgent=True)
     else:
-        lot_book.take(state.lots, fill.leg, fill.qty, first="" if order is None else order.lot)
+        taken = fill.qty
+        if order is None and parse_client_order_id(fill.client_order_id) is None:
+            # A hand sells what a hand has bought, before it sells ours.
+            held = ctx.ledger.leg(grid.id, fill.leg).qty + fill.qty
+            taken -= min(taken, max(ZERO, held - lot_book.total(state.lots)))
+        if taken > ZERO:
+            lot_book.take(state.lots, fill.leg, taken, first="" if order is None else order.lot)
         if over:
             ctx.want_truth(f"{fill.leg} was closed by {over} more than our books held", urgent=True)
         if ctx.ledger.leg(grid.id, fill.leg).qty == ZERO:

@@ -11,13 +11,22 @@ from decimal import Decimal
 import msgspec
 
 from hedgegridd import messages as m
-from hedgegridd.model import ZERO, Instrument, Leg, OrderTag, Purpose, client_order_id
+from hedgegridd.model import (
+    ZERO,
+    Instrument,
+    Leg,
+    OrderTag,
+    Purpose,
+    client_order_id,
+    parse_client_order_id,
+)
 
 FLATTEN_LEVEL = 900  # in client order ids: a close of the flatten, not of the strategy
 VERIFY_GAP_NS = 500_000_000
 ROUND_NS = 1_000_000_000  # an unanswered cancel does not hold up the next look at the truth for longer
 BACKOFF_NS = (100_000_000, 250_000_000, 500_000_000, 1_000_000_000, 2_000_000_000, 5_000_000_000)
 QUICK_ROUNDS = 6  # looks that follow each other at once; then they back off
+OTHERS_CLOSE_NS = 10_000_000_000  # longer than it takes to learn what became of an order without an answer
 CANCEL_CHUNK = 10  # as many as the venue's batch cancel takes
 ALREADY_GONE = frozenset({-2011, -2013})
 
@@ -35,6 +44,7 @@ class LegWork(msgspec.Struct, kw_only=True):
     close_id: str = ""
     asking: bool = False  # its answer was lost: its fate is being asked for
     missing: int = 0  # times the venue said that it does not know the close
+    others_mono_ns: int | None = None  # since when a close of the strategy's is seen under way
     held: Decimal = ZERO  # what the last truth that showed inventory said
     streamed: Decimal = ZERO  # fills the user stream brought since then
     zero_mono_ns: int | None = None  # when the first truth with nothing on the leg was asked
@@ -178,6 +188,8 @@ class Worker(msgspec.Struct, kw_only=True):
             work.held = work.qty
             work.streamed = ZERO
             work.stream_proof = ""
+            if self._closed_by_another(work, flying, env):
+                return out
             return [*out, *self._close(work, env, rules)]
         if plain or flying or work.close_token:
             work.zero_mono_ns = None
@@ -187,6 +199,19 @@ class Worker(msgspec.Struct, kw_only=True):
             out.append(self._say(env, work.leg, f"{work.leg.value} flat, removing {len(stops)} stops"))
             return [*out, *self._cancel([x.client_order_id for x in stops], env, algo=True)]
         return [*out, *self._verify(work, truth, env)]
+
+    def _closed_by_another(self, work: LegWork, flying: list[str], env: m.Envelope) -> bool:
+        """Whether a close that the strategy sent before the latch may still shrink the leg: one at a time.
+
+        It is waited for until its fate is known; not for ever, since a leg must not stay open for a fault of our books.
+        """
+        tags = [parse_client_order_id(name) for name in flying]
+        if not any(tag and tag.purpose is Purpose.CLOSE and tag.level != FLATTEN_LEVEL for tag in tags):
+            work.others_mono_ns = None
+            return False
+        if work.others_mono_ns is None:
+            work.others_mono_ns = env.mono_ns
+        return env.mono_ns - work.others_mono_ns < OTHERS_CLOSE_NS
 
     def _verify(self, work: LegWork, truth: m.VenueTruth, env: m.Envelope) -> list[m.Message]:
         query = f"{_utc(truth.answered_ns)} query {work.leg.value} 0, orders 0, algo 0"

@@ -62,6 +62,8 @@ class GridMachine:
         """A closed bar; False when it decides nothing (warm-up, told before, or no bar at all)."""
         state = self.state
         if state.bar_ns is not None and bar.close_ns <= state.bar_ns:
+            if bar.close_ns == state.bar_ns and state.bar_mono is None:
+                state.bar_mono = self.ctx.mono  # a restart within one bar: the last one is still the newest
             return False
         if not ZERO < bar.low <= bar.close <= bar.high:
             return False  # no price of a sound market; `max_bar_age_s` holds entries when none follows
@@ -277,7 +279,7 @@ class GridMachine:
             self.placer.cancel(order)
         for exit_order in plan.places:
             self.placer.place_exit(leg, exit_order)
-        entries = list(self.book.live(leg, Purpose.ENTRY))
+        entries = self.book.live(leg, Purpose.ENTRY)
         change = diff(
             [_live_entry(order) for order in entries],
             targets,
@@ -314,7 +316,7 @@ class GridMachine:
 
     def _leave_to_hand(self, leg: Leg, wakes: list[int]) -> None:
         """Hands off inventory and exits; an entry left resting would fill with nobody to cover it."""
-        for order in list(self.book.live(leg, Purpose.ENTRY)):
+        for order in self.book.live(leg, Purpose.ENTRY):
             if order.status is OrderStatus.WORKING:
                 self._withdraw(order, wakes)
 

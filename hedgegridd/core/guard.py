@@ -32,7 +32,7 @@ NOTIFY = Action("notify")
 class GuardTable(Table, frozen=True, kw_only=True):
     """A `[[guard]]` table: what every guard has. A guard's own `Table` adds its levels and sets its defaults.
 
-    A breach acts when it was seen in `confirm` evaluations in a row and for `confirm_s` seconds. `scope` is the
+    A breach acts when it was seen in `confirm` samples in a row and for `confirm_s` seconds. `scope` is the
     narrowest that an action may have: "account" widens what the guard says of a leg or an instrument.
     """
 

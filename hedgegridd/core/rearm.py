@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from hedgegridd import messages as m
+from hedgegridd.core.scopes import BASELINE_KEY, GUARDS
 from hedgegridd.core.trips import SECOND_NS, overlap
 from hedgegridd.model import Nanos
 
@@ -34,6 +35,15 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     latches: tuple[Latch, ...]
 
 
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What was heard of feeds and guards, as a snapshot has it; see `Watch`."""
+
+    silent: tuple[str, ...]
+    feeds_down: dict[str, str]
+    unread: str
+    guards: dict[str, m.GuardVerdict]
+
+
 class Watch:
     """What the kill switch hears of feeds and guards. `sources`: who must have spoken in this process (holds)."""
 
@@ -41,6 +51,7 @@ class Watch:
         self._sources = sources
         self._silent = set(sources)
         self._feeds_down: dict[str, str] = {}  # channel -> why
+        self._unread = ""  # what the guards still lack to judge by at all
         self._guards: dict[str, m.GuardVerdict] = {}  # those that are not OK, by guard and scope
 
     def forget(self) -> None:
@@ -48,6 +59,27 @@ class Watch:
         self._silent = set(self._sources)
         self._feeds_down.clear()
         self._guards.clear()
+        self._unread = ""
+
+    def snapshot(self) -> Heard | None:
+        """What was heard; None: nothing yet."""
+        heard = Heard(
+            silent=tuple(source for source in self._sources if source in self._silent),
+            feeds_down=dict(self._feeds_down),
+            unread=self._unread,
+            guards=dict(self._guards),
+        )
+        nothing = Heard(silent=self._sources, feeds_down={}, unread="", guards={})
+        return None if heard == nothing else heard
+
+    def restore(self, heard: Heard | None) -> None:
+        """Go on with what was heard."""
+        self.forget()
+        if heard is not None:
+            self._silent = set(heard.silent)
+            self._feeds_down.update(heard.feeds_down)
+            self._unread = heard.unread
+            self._guards.update(heard.guards)
 
     def hear(self, message: m.FeedChanged | m.GuardChanged | m.HoldsChanged) -> None:
         """Keep what counts."""
@@ -58,6 +90,9 @@ class Watch:
                 self._feeds_down[message.channel] = message.detail
             case m.HoldsChanged():
                 self._silent.discard(message.source)
+                if message.source == GUARDS:
+                    causes = (hold.cause for hold in message.holds if hold.key == BASELINE_KEY)
+                    self._unread = next(causes, "")
             case m.GuardChanged():
                 verdict = message.verdict
                 key = f"{verdict.guard} {verdict.scope.instrument} {verdict.scope.leg}"
@@ -87,6 +122,8 @@ class Watch:
             return f"feeds are down: {', '.join(sorted(self._feeds_down))}"
         if self._silent:
             return f"{', '.join(sorted(self._silent))} have not said yet what they hold"
+        if self._unread:
+            return f"nothing has been judged yet: {self._unread}"
         bad = self.guards(latch.scope for latch in latches)
         return f"guards are not OK: {'; '.join(bad)}" if bad else ""
 

@@ -4,6 +4,8 @@ from hedgegridd.messages import Hold, Scope
 from hedgegridd.model import ZERO, Leg
 
 PAUSE_KEY = "pause:"  # what the keys of planned pauses begin with, and the origins of their flattens
+GUARDS = "guards"  # the source of the guards' holds
+BASELINE_KEY = "guard:baseline"  # of the hold that stands for all guards until they have what they judge by
 DISABLED = "enabled = false in the config"
 
 

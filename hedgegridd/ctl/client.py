@@ -1,6 +1,7 @@
 """Line JSON over the control socket, blocking: one request, one answer, a deadline on each."""
 
 import socket
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,10 +9,16 @@ import msgspec
 
 ANSWER_MAX = 16 * 1024 * 1024
 CONNECT_S = 2.0
+_UCRED = struct.Struct("3i")  # pid, uid, gid
 
 
 class NoDaemon(Exception):  # noqa: N818  # reads as the state it is
     """Nobody answers on the socket; nothing was sent."""
+
+
+def absence(path: str, error: NoDaemon) -> str:
+    """That nobody answers, in one sentence."""
+    return f"hedgegridd is not running (no answer on {path}: {error}); positions unknown."
 
 
 class NoAnswer(Exception):  # noqa: N818  # reads as the state it is
@@ -91,6 +98,15 @@ class Client:
         except (OSError, msgspec.DecodeError) as error:
             self.close()
             raise NoAnswer(f"the connection ended: {error}", timed_out=False) from error
+
+    @property
+    def peer_pid(self) -> int | None:
+        """The process that listens on the socket, as the kernel says; None without a connection."""
+        if self._socket is None:
+            return None
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+        pid: int = _UCRED.unpack(credentials)[0]
+        return pid or None
 
     def close(self) -> None:
         """Close the connection."""

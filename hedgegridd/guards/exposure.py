@@ -5,7 +5,7 @@ from typing import Annotated
 
 from hedgegridd.config import above
 from hedgegridd.core.facts import View, gross_usdt
-from hedgegridd.core.guard import GuardTable, Now, Verdict, at_or_above, missing, warn_level
+from hedgegridd.core.guard import GuardTable, Now, Verdict, at_or_above, missing, short, warn_level
 from hedgegridd.messages import RiskFigures, Scope
 from hedgegridd.model import ZERO
 
@@ -35,7 +35,10 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
         worth = gross_usdt(view, name)
         total += worth
         verdicts.append(_judge(params, worth, params.trip_usdt, scope))
-    if not stale:
+    if stale:  # a total without one of its parts would be too small
+        what = f"mark price of {', '.join(short(name) for name in stale)} is missing or old"
+        verdicts.append(missing(params, what, limit=params.trip_total_usdt, unit="USDT"))
+    else:
         verdicts.append(_judge(params, total, params.trip_total_usdt, Scope()))
     return tuple(verdicts)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from hedgegridd.config import above, between
 from hedgegridd.core.facts import View
-from hedgegridd.core.guard import SECOND_NS, GuardTable, Keep, Now, Verdict, judge, missing, shown, warn_level
+from hedgegridd.core.guard import GuardTable, Keep, Now, Verdict, judge, missing, shown, warn_level
 from hedgegridd.messages import FeedChanged, Reconciled, VenueHealth
 
 TYPE = "stale_account"
@@ -77,5 +77,6 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
 
 def _agreed_s(view: View, now: Now, params: Table) -> Decimal | None:
     """Seconds since books and venue last agreed, None: not within `trip_silent_s`."""
-    agreed = [fact.time_ns for fact in view.recent(Reconciled, now, params.trip_silent_s) if fact.message.ok]
-    return Decimal(now.time_ns - agreed[-1]) / SECOND_NS if agreed else None
+    agreed = [fact for fact in view.recent(Reconciled, now, params.trip_silent_s) if fact.message.ok]
+    # By arrival: after a step back of the wall clock the last one would lie in the future, and be fresh for as long.
+    return agreed[-1].age_s(now) if agreed else None

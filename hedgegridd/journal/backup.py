@@ -37,7 +37,9 @@ _MEMBER = re.compile(
     r"^(epoch|config\.toml|trades\.db|journal/retired\.json|journal/journal-\d{12}\.jsonl(\.gz)?|"
     r"snapshots/snapshot-\d{12}\.json)$"
 )
-_HASH_LINE = re.compile(r"^(\s*sha256\s*=).*$", re.MULTILINE)
+_HASH = re.compile(  # also in an inline table, and in every kind of quotes
+    r"""(\bsha256["']?\s*=\s*)(\"{3}[\s\S]*?\"{3}|'{3}[\s\S]*?'{3}|"[^"\n]*"|'[^'\n]*')"""
+)
 
 
 class File(msgspec.Struct, frozen=True):
@@ -161,7 +163,7 @@ def _copy(state: Path, staging: Path, config: Path | None) -> None:
     if (state / DATABASE).exists():
         history.copy(state / DATABASE, staging / DATABASE)
     if config is not None:
-        text = _HASH_LINE.sub(r'\1 ""  # left out of the backup', config.read_text("utf-8"))
+        text = _HASH.sub(r'\1""', config.read_text("utf-8"))  # whoever restores it gives the keys anew
         (staging / CONFIG).write_text(text, "utf-8")
 
 

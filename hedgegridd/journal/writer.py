@@ -266,11 +266,11 @@ class Journal:
 
     def _recover(self) -> None:
         """Leave `failed` when the disk has taken what waited; in the loop's thread."""
-        left = self._position - self._durable
-        if self._state is not JournalState.FAILED or self._refusing or self._broken or left > _BATCH_MAX:
+        if self._state is not JournalState.FAILED or self._refusing or self._broken:
             return
-        if self._dropped and left:
-            return  # nothing more comes in: all of it is on disk in a moment
+        # There must be room for what is written down first.
+        if self._position - self._durable > min(_BATCH_MAX, self._queue_max // 2):
+            return
         lost, self._dropped = self._dropped, 0
         self._state, self._error = JournalState.OPEN, None
         if lost:

@@ -48,6 +48,15 @@ class SetWeights(Command, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class ConfigReloaded(Event, frozen=True, kw_only=True):
+    """The config file was read again: what of it counts at run time counts from here on.
+
+    `config` is the whole of what is in force now, as `SessionBegan` has it.
+    """
+
+    config: msgspec.Raw
+
+
 class AuthFailed(Event, frozen=True, kw_only=True):
     """Somebody was turned away: a wrong key, signature or login from `address`, `count` in all since start.
 

@@ -1,6 +1,7 @@
 """From a verdict to what is done: confirm, act, clear, cool down; for one guard in one scope.
 
-A breach acts once it was seen in `confirm` evaluations in a row and for `confirm_s`; missing data acts at once (waiting
+A breach acts once it was seen in `confirm` samples in a row and for `confirm_s`; what is looked at again without news of
+the market is no sample: one bad print crosses many levels, and each of them is told. Missing data acts at once (waiting
 was `max_age_s`). A stronger action replaces a weaker one. A hold ends after `clear_s` of OK and not before `cooldown_s`;
 a trip stays until rearm.
 """
@@ -34,10 +35,38 @@ def widened(scope: m.Scope, params: GuardTable) -> m.Scope:
     return m.Scope(instrument=scope.instrument) if params.scope == "instrument" else scope
 
 
+def is_quiet(state: ScopeState, verdict: Verdict) -> bool:
+    """Whether all was well in this scope, and is: `weigh` would change nothing but what `stays_quiet` does."""
+    return (
+        state.acted is None
+        and verdict.level == "OK"
+        and state.verdict.level == "OK"
+        and not verdict.held
+        and verdict.again_s is None
+        and verdict.value is not None
+    )
+
+
+def stays_quiet(state: ScopeState) -> None:
+    """As `weigh` leaves a scope in which all is well."""
+    state.held_mono = None
+    state.streaks.clear()
+    state.told = True
+
+
 def weigh(
-    state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, *, carried_out: bool = False
+    state: ScopeState,
+    verdict: Verdict,
+    params: GuardTable,
+    now: Now,
+    *,
+    carried_out: bool = False,
+    sample: bool = True,
 ) -> Outcome:
-    """Take a verdict into the state of its scope. `carried_out`: all that its trip removes is gone."""
+    """Take a verdict into the state of its scope.
+
+    `carried_out`: all that its trip removes is gone. `sample`: it was made of news.
+    """
     out = Outcome()
     held = verdict.level != "OK" if verdict.held is None else verdict.held
     state.held_mono = (state.held_mono or now.mono_ns) if held else None
@@ -50,10 +79,10 @@ def weigh(
         # What it did is more than the breach of now asks for: that clears as any hold, then the weaker one follows.
         _calm(state, verdict, params, now, out, carried_out=False)
         if out.ended is not None:
-            _breach(state, verdict, params, now, out)
+            _breach(state, verdict, params, now, out, sample=sample)
     else:
         state.ok_mono = None
-        _breach(state, verdict, params, now, out)
+        _breach(state, verdict, params, now, out, sample=sample)
     if verdict.value is not None:
         state.told = True
     return out
@@ -63,9 +92,13 @@ def _weaker(verdict: Verdict, params: GuardTable, acted: Acted) -> bool:
     return (verdict.action or params.act).strength < acted.action.strength
 
 
-def _breach(state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, out: Outcome) -> None:
+def _breach(
+    state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, out: Outcome, *, sample: bool
+) -> None:
     wanted = verdict.action or params.act
-    confirmed = wanted if verdict.value is None else _confirmed(state, wanted, params, now, out)
+    confirmed: Action | None = wanted
+    if verdict.value is not None:
+        confirmed = _confirmed(state, wanted, params, now, out, sample=sample)
     if confirmed is None:
         return
     if state.acted is not None and confirmed.strength <= state.acted.action.strength:
@@ -83,7 +116,7 @@ def _breach(state: ScopeState, verdict: Verdict, params: GuardTable, now: Now, o
 
 
 def _confirmed(
-    state: ScopeState, action: Action, params: GuardTable, now: Now, out: Outcome
+    state: ScopeState, action: Action, params: GuardTable, now: Now, out: Outcome, *, sample: bool
 ) -> Action | None:
     """The strongest action that enough breaches have asked for; a stronger wish confirms a weaker one as well."""
     state.streaks = {
@@ -93,7 +126,7 @@ def _confirmed(
         state.streaks[str(action)] = Streak(action=action, count=0, since_mono=now.mono_ns)
     found: Action | None = None
     for streak in state.streaks.values():
-        streak.count += 1
+        streak.count += sample or not streak.count
         ready_mono = streak.since_mono + ns(params.confirm_s)
         if streak.count < params.confirm:
             continue
@@ -153,7 +186,6 @@ def shown(
     """The confirmed verdict in full."""
     before = state.verdict
     level = level_shown(state, verdict, params, carried_out=carried_out)
-    action = verdict.action or params.act if state.acted is None else state.acted.action
     return m.GuardVerdict(
         guard=before.guard,
         scope=before.scope,
@@ -164,8 +196,16 @@ def shown(
         unit=verdict.unit,
         message="" if level == "OK" else _words(state.acted, verdict, params, carried_out=carried_out),
         since_ns=before.since_ns if level == before.level else now.time_ns,
-        action=str(action),
+        action=str(_does(state.acted, verdict, params)),
     )
+
+
+def _does(acted: Acted | None, verdict: Verdict, params: GuardTable) -> Action:
+    """The strongest of what is in force and what the breach asks for: rearm goes by it."""
+    wanted = verdict.action or params.act
+    if acted is None:
+        return wanted
+    return max(acted.action, wanted, key=lambda each: each.strength) if verdict.breach else acted.action
 
 
 def _words(acted: Acted | None, verdict: Verdict, params: GuardTable, *, carried_out: bool) -> str:

@@ -6,7 +6,7 @@ Nothing trades from a baseline that was not read: until equity, positions and ma
 whatever guards are on. A guard never sees another; the machine adds up what they want, the strongest wins downstream.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -14,33 +14,32 @@ from hedgegridd import messages as m
 from hedgegridd.core.actions import Action
 from hedgegridd.core.facts import View, leg_of, scope_key
 from hedgegridd.core.guard import GuardTable, Now, Verdict, place
+from hedgegridd.core.scopes import BASELINE_KEY, GUARDS
 from hedgegridd.guards import Setting
 from hedgegridd.model import LEGS, ZERO, KillState, Leg, Nanos
-from hedgegridd.risk.judging import level_shown, shown, weigh
+from hedgegridd.risk.judging import is_quiet, level_shown, shown, stays_quiet, weigh
 from hedgegridd.risk.state import Acted, RiskState, ScopeState, fresh
 
 WAKE = "look"
 SOONEST_NS = 1_000_000  # between two looks that nothing but time asks for
-SOURCE = "guards"
-BASELINE = "baseline"
+SOURCE = GUARDS
 OWN_EVENTS: tuple[type[m.Event], ...] = (m.RiskFigures, m.KillStateChanged, m.TripsChanged)
 
 
 class RiskMachine:
     """The machine; `instruments` are those that are traded here."""
 
-    def __init__(self, settings: Sequence[Setting], instruments: Iterable[str]) -> None:
-        self._all = tuple(settings)
-        self._running = tuple(each for each in settings if not each.off)
-        self._moved_by: dict[type[m.Message], list[int]] = {}
-        # Those that act hardest are asked first: a trip does not wait for guards that only tell.
-        hardest = sorted(range(len(self._running)), key=lambda at: self._running[at].params.act.strength)
-        for index in reversed(hardest):
-            for kind in self._running[index].guard.inputs:
-                self._moved_by.setdefault(kind, []).append(index)
-        keeps = [keep for each in self._running for keep in each.guard.history(each.params)]
-        self._ages = [int(each.params.max_age_s * 1_000_000_000) + 1 for each in self._running]
-        self._view = View(instruments, keeps)
+    def __init__(
+        self,
+        settings: Sequence[Setting],
+        instruments: Iterable[str],
+        remake: Callable[[msgspec.Raw], Sequence[Setting]] | None = None,
+    ) -> None:
+        """`remake` gives the settings of a config that was read anew; None: there is none."""
+        self._configured = tuple(settings)
+        self._remake = remake
+        self._view = View(instruments)
+        self._use(self._configured)
         self._state = RiskState()
         self._holds_moved = True
         self._begun = False  # every guard has been asked once since start
@@ -53,12 +52,42 @@ class RiskMachine:
         self._told: tuple[tuple[object, ...], ...] | None = None
         self._said: set[tuple[str, str]] = set()  # guards and scopes whose verdict this process has told
         self._baseline_since: Nanos = 0
+        self._sample = True  # what is handled now has news of the market, or is no figure of it
         self._out: list[m.Message] = []
+
+    def _use(self, settings: Sequence[Setting]) -> None:
+        """Run these guards; what is known of those that ran before stays."""
+        self._all = tuple(settings)
+        self._running = tuple(each for each in settings if not each.off)
+        self._moved_by: dict[type[m.Message], list[int]] = {}
+        # Those that act hardest are asked first: a trip does not wait for guards that only tell.
+        hardest = sorted(range(len(self._running)), key=lambda at: self._running[at].params.act.strength)
+        for index in reversed(hardest):
+            for kind in self._running[index].guard.inputs:
+                self._moved_by.setdefault(kind, []).append(index)
+        self._view.keep(keep for each in self._running for keep in each.guard.history(each.params))
+        self._ages = [int(each.params.max_age_s * 1_000_000_000) + 1 for each in self._running]
+
+    def _reload(self, config: msgspec.Raw, now: Now) -> None:
+        """Other tables: every guard is asked anew, and what one that is off now has held is over."""
+        if self._remake is None:
+            return
+        self._use(self._remake(config))
+        running = {each.guard.name for each in self._running}
+        gone = {name for name in self._state.scopes if name not in running}
+        for name in gone:
+            del self._state.scopes[name]
+            self._last.pop(name, None)
+        self._holds_moved = self._holds_moved or bool(gone)
+        self._due.clear()
+        self._ask(range(len(self._running)), now)
 
     @property
     def inputs(self) -> tuple[type[m.Event], ...]:
         """The events it wants: its own and those of the guards that run."""
-        kinds = [*OWN_EVENTS, *(kind for each in self._running for kind in each.guard.inputs)]
+        kinds: list[type[m.Event]] = [m.ConfigReloaded, *OWN_EVENTS]
+        for each in self._running:
+            kinds += each.guard.inputs
         return tuple(dict.fromkeys(kinds))
 
     # ---------------------------------------------------------------------------------------------- persistence
@@ -77,6 +106,7 @@ class RiskMachine:
 
     def new_session(self) -> None:
         """A new process: windows over the past, holds and their cool-downs go on; all else must be read anew."""
+        self._use(self._configured)  # what a reload of the last process said is in the file that was read now
         self._view.forget()
         self._begun = self._baseline = False
         self._kill = KillState.STARTING
@@ -102,11 +132,14 @@ class RiskMachine:
         now = Now(env.mono_ns, env.time_ns)
         moved: Iterable[int]
         if isinstance(env.message, m.Woke):
-            self._wake_mono = None
+            self._wake_mono, self._sample = None, True
             moved = [index for index, at in self._due.items() if at <= env.mono_ns]
         else:
             self._view.take(env)
+            self._sample = self._view.moved_on or not isinstance(env.message, m.RiskFigures)
             moved = self._moved_by.get(type(env.message), ())
+        if isinstance(env.message, m.ConfigReloaded):
+            self._reload(env.message.config, now)
         if again := self._latches(env.message):
             moved = dict.fromkeys((*moved, *again))
         if not self._begun:
@@ -117,6 +150,7 @@ class RiskMachine:
         if not self._baseline and not self._view.baseline:
             self._baseline = self._holds_moved = True
             self._out.append(m.BaselineRead())
+            self._sample = False
             self._ask(range(len(self._running)), now)  # every guard must have its data now as well
         if self._holds_moved:
             self._tell_holds()
@@ -133,7 +167,9 @@ class RiskMachine:
     def _evaluate(self, index: int, now: Now) -> bool:
         """Ask one guard and do what follows; True when it has tripped the kill switch."""
         guard, params = self._running[index].guard, self._running[index].params
-        scopes = self._state.scopes.setdefault(guard.name, {})
+        scopes = self._state.scopes.get(guard.name)
+        if scopes is None:
+            scopes = self._state.scopes[guard.name] = {}
         self._view.hold(scopes)
         # What it looks at may grow old without another event.
         self._due[index] = now.mono_ns + self._ages[index]
@@ -142,7 +178,11 @@ class RiskMachine:
         for verdict in guard.check(self._view, now, params):
             key = scope_key(verdict.scope)
             last[key] = verdict
-            tripped |= self._judge(scopes, key, verdict, index, now)
+            state = scopes.get(key)
+            if state is not None and is_quiet(state, verdict):
+                stays_quiet(state)
+            else:
+                tripped |= self._judge(scopes, key, verdict, index, now)
         if len(scopes) != len(last) or not self._baseline:
             self._gone(scopes, last, index, now)
         self._last[guard.name] = last
@@ -154,7 +194,7 @@ class RiskMachine:
             was = scopes[key].verdict
             over = Verdict(level="OK", value=ZERO, scope=was.scope, limit=was.limit, unit=was.unit)
             self._judge(scopes, key, over, index, now)
-            if scopes[key].acted is None:
+            if scopes[key].acted is None and not scopes[key].once:  # a settlement that was trimmed stays so
                 del scopes[key]
             else:
                 last[key] = over
@@ -167,11 +207,13 @@ class RiskMachine:
         if state is None:
             state = scopes[key] = fresh(guard.name, verdict.scope, verdict.unit, verdict.limit, now.time_ns)
         done = state.acted is not None and self._carried_out(state.acted.scope)
-        outcome = weigh(state, verdict, params, now, carried_out=done)
+        outcome = weigh(state, verdict, params, now, carried_out=done, sample=self._sample)
         did = ""
         if outcome.began is not None or outcome.ended is not None:
             self._holds_moved = True
             did = "" if outcome.ended is None else f"{outcome.ended.action} ended"
+        if outcome.ended is not None and outcome.ended.action.kind == "restop":
+            state.once = ""  # the next time begins with its own first try
         if outcome.began is not None:
             did = self._act(outcome.began, guard.name, params)
         if state.acted is not None:
@@ -248,13 +290,16 @@ class RiskMachine:
         """Follow the kill switch; the guards that have tripped and must be asked again.
 
         Once what a trip removes is gone, it ends when its breach is over (a guard that is not OK keeps rearm away). After
-        rearm it is over in any case: what still breaches trips again.
+        rearm it is over in any case: what still breaches trips again. So it does after a crash between a guard's decision
+        and the kill switch's: what we take for tripped, and the kill switch does not know of at start, was never done.
         """
         if isinstance(message, m.KillStateChanged):
             self._kill = message.state
-            if message.state in (KillState.STARTING, KillState.TRIPPED):
-                return []  # nothing is carried out yet
             left = [scope_key(m.Scope())] if message.state is KillState.ARMED else []
+            if _tells_of_start(message):  # trips of legs and instruments that are latched were told before it
+                left += [key for key in self._tripped_scopes() if key not in self._trips]
+            if message.state in (KillState.STARTING, KillState.TRIPPED) and not left:
+                return []  # nothing is carried out yet
         elif isinstance(message, m.TripsChanged):
             known = {scope_key(trip.scope): trip.state for trip in message.trips}
             left = [key for key in self._trips if key not in known]
@@ -272,6 +317,12 @@ class RiskMachine:
                         state.streaks.clear()
         return again
 
+    def _tripped_scopes(self) -> set[str]:
+        """Legs and instruments of which a guard says that it has tripped them."""
+        states = (state for scopes in self._state.scopes.values() for state in scopes.values())
+        scopes = (each.acted.scope for each in states if each.acted is not None and each.acted.action.trips)
+        return {scope_key(scope) for scope in scopes if scope != m.Scope()}
+
     def _carried_out(self, scope: m.Scope) -> bool:
         """Whether all that a trip of this scope removes is gone, as the venue has confirmed."""
         if scope == m.Scope():
@@ -285,7 +336,7 @@ class RiskMachine:
         if not self._baseline and (why := self._view.baseline):
             holds.append(
                 m.Hold(
-                    key=f"guard:{BASELINE}",
+                    key=BASELINE_KEY,
                     action="pause",
                     cause=f"guards: {why}",
                     since_ns=self._baseline_since,
@@ -331,6 +382,12 @@ class RiskMachine:
                 done = state.acted is not None and self._carried_out(state.acted.scope)
                 now = Now(0, state.verdict.since_ns)
                 yield shown(state, verdict, each.params, now, carried_out=done)
+
+
+def _tells_of_start(change: m.KillStateChanged) -> bool:
+    """Whether it is the kill switch's word after the checks of a start: armed, or latched as before."""
+    started = change.previous is KillState.STARTING and change.state is KillState.ARMED
+    return started or change.previous is change.state
 
 
 def _hold(key: str, acted: Acted) -> m.Hold:

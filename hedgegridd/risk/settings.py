@@ -9,6 +9,7 @@ import msgspec
 from hedgegridd.config import Config
 from hedgegridd.config_load import mistakes_in_table
 from hedgegridd.core.actions import EXPECTED, parse
+from hedgegridd.core.check_grid import BAR_SECONDS
 from hedgegridd.core.guard import GuardTable
 from hedgegridd.core.polling import calls_per_hour
 from hedgegridd.errors import ConfigError
@@ -50,6 +51,12 @@ def settings(config: Config, guards: Mapping[str, Guard] = GUARDS) -> tuple[Sett
     return tuple(
         Setting(guard, _params(guard, config.preset, given.get(name, {}))) for name, guard in guards.items()
     )
+
+
+def calls_per_10s(chosen: Iterable[Setting]) -> int | None:
+    """The quota of calls in 10 s that `call_quota` judges by; None when it is off."""
+    on = (each.params for each in chosen if each.guard.name == "call_quota" and not each.off)
+    return next((getattr(params, "per_10s") for params in on), None)  # noqa: B009  # of a table that this module does not know
 
 
 def references(chosen: Iterable[Setting]) -> tuple[str, ...]:
@@ -108,6 +115,32 @@ def find_problems(config: Config, guards: Mapping[str, Guard] = GUARDS) -> Itera
         yield from mistakes
         if not mistakes:
             yield from _sense(_params(guard, config.preset, table), table, path)
+
+
+def bar_problems(config: Config, guards: Mapping[str, Guard] = GUARDS) -> Iterator[Problem]:
+    """A limit for closed bars that is over before the next bar closes: entries would be paused by a sound market.
+
+    `config` has no mistakes.
+    """
+    chosen = settings(config, guards)
+    params = next(
+        (each.params for each in chosen if each.guard.name == "stale_market" and not each.off), None
+    )
+    if params is None:
+        return
+    trip = Decimal(getattr(params, "trip_bar_s"))  # noqa: B009  # of a table that this module does not know
+    at = next((i for i, table in enumerate(config.guard) if table.get("type") == "stale_market"), None)
+    for index, grid in enumerate(config.grid):
+        length = BAR_SECONDS[grid.bar]
+        if length < trip or not grid.enabled:
+            continue
+        yield Problem(
+            severity="warning",
+            path=("grid", index, "bar") if at is None else ("guard", at, "trip_bar_s"),
+            text=f"the guard stale_market pauses entries after {trip:f} s without a closed bar, and {grid.instrument} "
+            f"closes one in {length} s",
+            help=f'[[guard]] type = "stale_market", trip_bar_s = {length * 2}',
+        )
 
 
 def quota_problems(config: Config, guards: Mapping[str, Guard] = GUARDS) -> Iterator[Problem]:

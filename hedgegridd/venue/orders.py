@@ -29,13 +29,20 @@ from hedgegridd.messages import (
     PlaceOrder,
     Trip,
 )
-from hedgegridd.model import ZERO, KillState, Leg, OrderKind, Purpose
+from hedgegridd.model import NOT_TRADING_CODES, ZERO, KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
-from hedgegridd.venue.failures import CANCEL_REJECTED, CLOCK_SKEW, TOO_MANY_ORDERS, Failure, Kind
+from hedgegridd.venue.failures import (
+    CANCEL_REJECTED,
+    CLOCK_SKEW,
+    TOO_MANY_ORDERS,
+    Failure,
+    Kind,
+)
 from hedgegridd.venue.inflight import Flying, InFlight, TooManyInFlight
 from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.lanes import Lanes, stops_answered
 from hedgegridd.venue.on_disk import durable_within
+from hedgegridd.venue.pace import Pace
 from hedgegridd.venue.port import Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import VenueCallError
@@ -55,6 +62,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     entry_s: float = 5.0
     stop_answer_s: float = 1.0
     look_s: float = 1.0  # an entry waits no longer for a look at panic's latch
+    taken_over_s: float = 1.0  # after a leg was latched the strategy's own closes of it are late
     waiting: int = 2_000  # orders of an instrument that wait, in each lane
     limited_s: float = (
         2.0  # nothing by the connection after a limit, until our own client knows `Retry-After`
@@ -94,6 +102,7 @@ class Orders:
         spawn: Spawn,
         interlock: Interlock,
         gate: Gate | None = None,
+        pace: Pace | None = None,
         bounds: Bounds = BOUNDS,
     ) -> None:
         self._calls = calls
@@ -107,9 +116,10 @@ class Orders:
         self._mono_ns = mono_ns
         self._spawn = spawn
         self._gate = gate
+        self._pace = pace
         self._interlock = interlock
         self._bounds = bounds
-        self._latched: set[tuple[str, Leg]] = set()
+        self._latched: dict[tuple[str, Leg], int] = {}  # and when
         self._kept_away = HoldState()
         self._lanes = {name: Lanes() for name in symbols}
         self._stopping = ""
@@ -119,18 +129,20 @@ class Orders:
             False: 0,
         }  # until when no new order (True), no cancel (False) by the connection
         self.on_clock_skew: Callable[[], None] | None = None
+        self.on_not_trading: Callable[[], None] | None = None
         self.on_sent: Callable[[PlaceOrder], None] | None = None
 
     # --- latches ------------------------------------------------------------------------------
 
     def latch(self, instrument: str, legs: tuple[Leg, ...]) -> None:
         """Refuse entries of these legs from now on, those that wait included."""
-        self._latched.update((instrument, leg) for leg in legs)
+        self._latched.update(((instrument, leg), self._mono_ns()) for leg in legs)
         self._refuse_held()
 
     def unlatch(self, instrument: str, legs: tuple[Leg, ...]) -> None:
         """Allow entries of these legs again."""
-        self._latched.difference_update((instrument, leg) for leg in legs)
+        for leg in legs:
+            self._latched.pop((instrument, leg), None)
 
     def stop_entries(self, reason: str) -> None:
         """The daemon goes down: refuse entries for good."""
@@ -181,6 +193,15 @@ class Orders:
         why = why_held(self._kept_away, order.instrument)
         return "; ".join(why or why_leg_held(self._kept_away, order.instrument, order.leg))
 
+    def _doubled(self, order: PlaceOrder) -> str:
+        """Why a market close may not leave beside that of the flatten which has just taken the leg over."""
+        since_ns = self._latched.get((order.instrument, order.leg))
+        if order.purpose is not Purpose.CLOSE or since_ns is None:
+            return ""
+        # The strategy decided on it before it heard of the flatten; of what it decides later the flatten is not there.
+        just_now = self._mono_ns() - since_ns < self._bounds.taken_over_s * _NS_PER_S
+        return "a flatten closes the leg" if just_now else ""
+
     def _refused_by_gate(self, order: PlaceOrder) -> str:
         """As `_held`, asked when the order leaves."""
         if order.purpose.reduces or self._gate is None:
@@ -223,6 +244,11 @@ class Orders:
             lane.draining = True
             self._spawn(self._reduce(lanes) if lane is lanes.reducing else self._enter(lanes))
 
+    def waiting(self) -> tuple[str, ...]:
+        """Client order ids of the orders that have not left yet."""
+        lanes = (lane for each in self._lanes.values() for lane in (each.reducing, each.entries))
+        return tuple(coid for lane in lanes for coid in lane.waiting)
+
     async def _reduce(self, lanes: Lanes) -> None:
         """Send what reduces: each order waits for the journal `reducing_s` at most, since it was taken."""
         lane = lanes.reducing
@@ -247,12 +273,13 @@ class Orders:
         lane = lanes.entries
         try:
             while lane.waiting:
-                batch = tuple(lane.waiting.values())
+                batch, crowded = tuple(lane.waiting.values()), False
                 problem = await durable_within(self._durable, self._bounds.entry_s)
                 if self._interlock.why(batch[0].order.instrument):
                     await self._interlock.opened(batch[0].order.instrument, self._bounds.entry_s)
                 for waiting in batch:
                     if not problem and waiting.order.client_order_id in lane.waiting:
+                        crowded = self._pace is not None and not await self._pace.room()
                         await stops_answered(waiting, self._bounds.stop_answer_s)
                         if self._gate is not None:
                             await self._gate.looked(waiting.order.instrument, self._bounds.look_s)
@@ -261,6 +288,8 @@ class Orders:
                         continue  # cancelled or refused meanwhile
                     if problem:
                         self._refuse(order, f"the journal is {problem}")
+                    elif crowded:
+                        self._refuse(order, "our own quota of calls has no room")
                     else:
                         self._send(order, lanes)
         finally:
@@ -274,7 +303,7 @@ class Orders:
     def _leave(self, order: PlaceOrder, lanes: Lanes) -> bool:
         """Send it or refuse it; True when its answer comes to us (and is told to those who wait for it)."""
         coid = order.client_order_id
-        reason = self._held(order) or self._refused_by_gate(order)
+        reason = self._held(order) or self._doubled(order) or self._refused_by_gate(order)
         if not reason and not order.purpose.reduces:
             reason = self._interlock.why(order.instrument)
         if reason:
@@ -340,6 +369,8 @@ class Orders:
         """The answer to an order was a failure, from whichever way it went."""
         if failure.code == CLOCK_SKEW and self.on_clock_skew is not None:
             self.on_clock_skew()
+        if failure.code in NOT_TRADING_CODES and self.on_not_trading is not None:
+            self.on_not_trading()
         if failure.kind is not Kind.AMBIGUOUS:
             reason = failure.reason or failure.kind.value
             self._teller.tell(

@@ -1,8 +1,12 @@
-// Equity and profit over time, from the account's own history; drawn by Chart.js, which nothing about safety needs.
+// Equity and profit over time: the account's history, then what this page has seen; drawn by Chart.js, which nothing about
+// safety needs.
 import { byId, decimal, say } from "./words.js";
 
-const POINTS = 1000;
+const POINTS = 1000; // of the history, and as many seen here, one each two seconds
+const SEEN_MS = 2_000;
 let loading = null;
+let kept = []; // rows of the history, oldest first
+const seen = []; // what the status said while this page was open
 const charts = {};
 
 /** The library once, when it is needed first; rejects when the package is not installed. */
@@ -50,9 +54,26 @@ function draw(Chart, id, datasets) {
   charts[id] = new Chart(byId(id), { type: "line", data: { datasets }, options: options() });
 }
 
-/** Draw the rows of `/equity` (newest first). */
-export async function showCharts(rows) {
-  if (rows.length < 2) {
+/** Take the rows of `/equity` (newest first), which begin the curves. */
+export function takeHistory(rows) {
+  kept = rows.slice(0, POINTS).reverse().map((row) => ({ x: row.time_ns / 1e6, equity: Number(row.equity_usdt), wallet: Number(row.wallet_usdt), unrealised: Number(row.unrealized_usdt) }));
+}
+
+/** Take the figures of a status, which go on with them. */
+export function takeStatus(status) {
+  const x = Date.parse(status.time);
+  const pnl = status.pnl;
+  if (!pnl || pnl.equity_usdt === null || pnl.ledger_wallet_usdt === null || pnl.unrealized_usdt === null) return;
+  if (seen.length && x - seen.at(-1).x < SEEN_MS) return;
+  seen.push({ x, equity: Number(pnl.equity_usdt), wallet: Number(pnl.ledger_wallet_usdt), unrealised: Number(pnl.unrealized_usdt) });
+  if (seen.length > POINTS) seen.shift();
+}
+
+/** Draw both curves; a gap in which nothing was seen is a straight step. */
+export async function showCharts() {
+  const from = seen.length ? seen[0].x : Infinity;
+  const points = [...kept.filter((point) => point.x < from), ...seen];
+  if (points.length < 2) {
     say(byId("chart-note"), "The curves begin with the second reading of the account.");
     return;
   }
@@ -63,20 +84,19 @@ export async function showCharts(rows) {
     say(byId("chart-note"), error.message);
     return;
   }
-  const points = rows.slice(0, POINTS).reverse();
   const first = points[0];
-  const series = (pick) => points.map((row) => ({ x: row.time_ns / 1e6, y: pick(row) }));
+  const series = (pick) => points.map((point) => ({ x: point.x, y: pick(point) }));
   draw(Chart, "equity", [
-    line("equity", series((row) => Number(row.equity_usdt)), { colour: "--text", width: 2, dash: [] }),
-    line("wallet", series((row) => Number(row.wallet_usdt)), { colour: "--muted", width: 1.5, dash: [6, 4] }),
+    line("equity", series((point) => point.equity), { colour: "--text", width: 2, dash: [] }),
+    line("wallet", series((point) => point.wallet), { colour: "--muted", width: 1.5, dash: [6, 4] }),
   ]);
   draw(Chart, "pnl", [
-    line("change of equity", series((row) => row.equity_usdt - first.equity_usdt), { colour: "--text", width: 2, dash: [] }),
-    line("of the wallet (realised)", series((row) => row.wallet_usdt - first.wallet_usdt), { colour: "--long", width: 1.5, dash: [6, 4] }),
-    line("unrealised", series((row) => Number(row.unrealized_usdt)), { colour: "--short", width: 1.5, dash: [2, 3] }),
+    line("change of equity", series((point) => point.equity - first.equity), { colour: "--text", width: 2, dash: [] }),
+    line("of the wallet (realised)", series((point) => point.wallet - first.wallet), { colour: "--long", width: 1.5, dash: [6, 4] }),
+    line("unrealised", series((point) => point.unrealised), { colour: "--short", width: 1.5, dash: [2, 3] }),
   ]);
-  const since = new Date(first.time_ns / 1e6).toISOString();
-  say(byId("chart-note"), `As the venue reported the account since ${since.slice(0, 10)} ${since.slice(11, 19)} UTC; times in UTC. Transfers are inside the wallet's change.`);
+  const since = new Date(first.x).toISOString();
+  say(byId("chart-note"), `Since ${since.slice(0, 10)} ${since.slice(11, 19)}; times in UTC. The history first, then each two seconds while this page is open. Transfers are inside the wallet's change.`);
 }
 
 /** After a change of theme the colours are read anew. */

@@ -2,7 +2,7 @@
 import { LEG_MARK, byId, decimal, el, places, say, short, table } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const LABEL = 84; // room left of the bars for prices
+const LABEL = 116; // room left of the bars for prices and the mark
 const EDGE = 22;
 
 function svg(tag, attributes = {}, text = null) {
@@ -34,13 +34,15 @@ export function showLadder(item, ladder, positions, fills) {
   const picture = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spoken(item, rungs, lots) });
   picture.append(patterns());
   const view = { picture, scale, width, height, tick: places(item.tick), step: places(item.step), span: (qty) => most ? Math.max(6, room * Number(qty) / most) : 6, labels: [] };
+  const mark = item.mark_price ?? ladder.mid_price;
+  if (mark !== null) view.labels.push(view.scale.y(mark)); // its place is taken
   band(view, ladder, rungs);
   lots.forEach((lot) => drawLot(view, lot));
   rungs.forEach((rung) => drawRung(view, rung, item));
   stops.forEach((leg) => drawStop(view, leg));
   drawFills(view, fills);
-  Object.values(item.legs).forEach((leg) => drawLiquidation(view, leg));
-  drawMark(view, item, ladder);
+  Object.values(item.legs).forEach((leg) => drawLiquidation(view, leg, mark));
+  drawMark(view, item.mark_price === null ? "mid" : "mark", mark);
   place.replaceChildren(picture);
   note(item, ladder);
   showTable(item, rungs, lots, view);
@@ -124,25 +126,23 @@ function drawFills(view, fills) {
 }
 
 /** Off the scale it is an arrow at the edge, with price and distance. */
-function drawLiquidation(view, leg) {
+function drawLiquidation(view, leg, mark) {
   if (leg.liquidation_price === null) return;
   const price = Number(leg.liquidation_price);
   const inside = price > view.scale.low && price < view.scale.high;
-  const y = inside ? view.scale.y(price) : price >= view.scale.high ? 14 : view.height - 6;
-  const arrow = inside ? "liq" : price >= view.scale.high ? "↑ liquidation" : "↓ liquidation";
-  if (inside) view.picture.append(svg("line", { x1: LABEL, x2: view.width, y1: y, y2: y, class: "liquidation" }));
-  view.picture.append(svg("text", { x: LABEL, y, class: "text" }, `${arrow} ${LEG_MARK[leg.leg]} ${leg.leg} ${decimal(leg.liquidation_price, view.tick)}`));
+  const above = price >= view.scale.high;
+  const y = inside ? view.scale.y(price) - 5 : above ? 14 : view.height - 6;
+  const far = mark === null ? "" : `, ${(Math.abs(price / Number(mark) - 1) * 100).toFixed(1)} % away`;
+  if (inside) view.picture.append(svg("line", { x1: LABEL, x2: view.width, y1: y + 5, y2: y + 5, class: "liquidation" }));
+  view.picture.append(svg("text", { x: LABEL, y, class: "text" }, `${inside ? "" : above ? "↑ " : "↓ "}liquidation ${LEG_MARK[leg.leg]} ${decimal(leg.liquidation_price, view.tick)}${far}`));
 }
 
-function drawMark(view, item, ladder) {
-  const price = item.mark_price ?? ladder.mid_price;
+function drawMark(view, word, price) {
   if (price === null) return;
   const y = view.scale.y(price);
-  const text = `${item.mark_price === null ? "mid" : "mark"} ${decimal(price, view.tick)}`;
-  const box = 8 * text.length + 10;
   view.picture.append(svg("line", { x1: 0, x2: view.width, y1: y, y2: y, class: "mark" }),
-    svg("rect", { x: view.width / 2 - box / 2, y: y - 10, width: box, height: 20, rx: 3, class: "mark-box" }),
-    svg("text", { x: view.width / 2, y: y + 4, "text-anchor": "middle", class: "mark-text" }, text));
+    svg("rect", { x: 0, y: y - 10, width: LABEL - 4, height: 20, rx: 3, class: "mark-box" }),
+    svg("text", { x: LABEL - 9, y: y + 4, "text-anchor": "end", class: "mark-text" }, `${word} ${decimal(price, view.tick)}`));
 }
 
 function note(item, ladder) {

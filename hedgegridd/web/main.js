@@ -1,6 +1,6 @@
 // The page's life: log in, read, listen, and never let old figures look new.
 import { begin, showActions } from "./actions.js";
-import { forgetCharts, showCharts } from "./charts.js";
+import { forgetCharts, showCharts, takeHistory, takeStatus } from "./charts.js";
 import { showLadder } from "./ladder.js";
 import { Refused, Stream, read, send } from "./net.js";
 import { Journal, showFills, showGuards, showLegs, showMoney, showOrders } from "./panels.js";
@@ -10,8 +10,13 @@ import { age, byId, clock, el, say, short } from "./words.js";
 const OLD_S = 5; // figures dim
 const GONE_S = 15; // nothing about the state is known any more
 const BACK_S = 30; // how long it stands that contact is back
-const EVENT_MS = 150; // events that come together cause one reading
-const EVERY_MS = { status: 1_000, ladders: 2_000, positions: 2_000, guards: 2_000, orders: 3_000, fills: 4_000, equity: 10_000 };
+const CHART_MS = 3_000;
+const EVENT_MS = 60; // events that come together cause one reading
+const HURRY_MS = 500; // between two such readings: a busy market must not use up the key's reads a minute
+const URGENT = ["KillStateChanged", "TripsChanged"]; // read without waiting for what may come with them
+const QUIET = ["Fill", "Recentred", "IncomeBooked", "RegimeChanged"]; // the next regular reading shows them
+const SLOWER = 3; // times, for a minute after the daemon has said that we ask too often
+const EVERY_MS = { status: 1_000, ladders: 2_000, positions: 2_000, guards: 2_000, orders: 3_000, fills: 4_000, equity: 60_000 };
 const PATHS = { fills: "/fills?limit=30", equity: "/equity?limit=1000" };
 const HURRIED = ["status", "guards"]; // read at once when something has happened
 const WHO = "hedgegridd-who"; // name and role, to show the right buttons; the server decides by the session
@@ -26,17 +31,26 @@ let back = null; // { at, text } after contact came back
 let readySince = null;
 let asking = false; // the log-in dialog is open
 let hurry = null;
+let chartAt = 0;
+let hurriedAt = -Infinity;
+let slowUntil = 0;
 const reading = {};
+const again = {};
 const nextAt = {};
 
 const stream = new Stream(heard, streamLost);
 
 // ---------------------------------------------------------------------------------------------- reading
 
-async function refresh(name) {
-  if (reading[name] || asking) return;
+async function refresh(name, news = false) {
+  if (asking) return;
+  if (reading[name]) {
+    again[name] ||= news; // what is under way may have been asked before it happened
+    return;
+  }
   reading[name] = true;
-  nextAt[name] = performance.now() + EVERY_MS[name];
+  const at = performance.now();
+  nextAt[name] = at + EVERY_MS[name] * (at < slowUntil ? SLOWER : 1);
   try {
     const body = await read(PATHS[name] || `/${name}`);
     got[name] = body;
@@ -45,9 +59,14 @@ async function refresh(name) {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 401) logIn("");
+    else if (error.status === 429) slowUntil = performance.now() + 60_000; // old figures say so by their age
     else if (name === "status") lost(error.status === 403 ? `${error.body.title}: ${error.message}` : error.message);
   } finally {
     reading[name] = false;
+    if (again[name]) {
+      again[name] = false;
+      refresh(name);
+    }
   }
 }
 
@@ -68,6 +87,7 @@ function gotStatus(status) {
     readySince = since;
   }
   statusAt = began;
+  takeStatus(status);
   (status.recent || []).forEach((line) => journal.add(line));
 }
 
@@ -82,8 +102,9 @@ function lost(why) {
 function soon() {
   hurry ??= setTimeout(() => {
     hurry = null;
-    HURRIED.forEach(refresh);
-  }, EVENT_MS);
+    hurriedAt = performance.now();
+    HURRIED.forEach((name) => refresh(name, true));
+  }, Math.max(EVENT_MS, hurriedAt + HURRY_MS - performance.now()));
 }
 
 function heard(event, data) {
@@ -97,7 +118,8 @@ function heard(event, data) {
   }
   if (!data.words) return;
   journal.add({ seq: data.seq, time_ns: data.time_ns, cause: data.cause, text: data.words });
-  soon();
+  if (URGENT.includes(event)) HURRIED.forEach((name) => refresh(name, true));
+  else if (!QUIET.includes(event)) soon();
 }
 
 function streamLost(error) {
@@ -126,7 +148,7 @@ function draw(name) {
   if (name === "guards") showGuards(got.guards);
   if (name === "orders") showOrders(got.orders, status);
   if (name === "fills") showFills(got.fills, status);
-  if (name === "equity") showCharts(got.equity.equity);
+  if (name === "equity") takeHistory(got.equity.equity);
   if (["ladders", "positions", "fills"].includes(name)) drawLadder();
   contact();
 }
@@ -246,7 +268,7 @@ function showTheme(theme) {
   else document.documentElement.dataset.theme = theme;
   say(byId("theme"), `Theme: ${theme}`);
   forgetCharts();
-  if (got.equity) showCharts(got.equity.equity);
+  if (got.equity) showCharts();
 }
 
 byId("theme").addEventListener("click", () => {
@@ -269,8 +291,12 @@ function tick() {
   contact();
   if (document.hidden || asking) return;
   const at = performance.now();
-  Object.keys(EVERY_MS).filter((name) => at >= (nextAt[name] ?? 0) && (name === "status" || got.status)).forEach(refresh);
+  Object.keys(EVERY_MS).filter((name) => at >= (nextAt[name] ?? 0) && (name === "status" || got.status)).forEach((name) => refresh(name));
   journal.show();
+  if (got.equity && at >= chartAt) {
+    chartAt = at + CHART_MS;
+    showCharts();
+  }
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -280,7 +306,7 @@ document.addEventListener("visibilitychange", () => {
   } else if (!asking) start();
 });
 
-begin(() => ({ status: got.status || {}, ageS: statusAt === null ? null : (performance.now() - statusAt) / 1000 }), () => HURRIED.concat("orders", "ladders").forEach(refresh));
+begin(() => ({ status: got.status || {}, ageS: statusAt === null ? null : (performance.now() - statusAt) / 1000 }), () => HURRIED.concat("orders", "ladders").forEach((name) => refresh(name, true)));
 showTheme(THEMES.includes(localStorage.getItem("hedgegridd-theme")) ? localStorage.getItem("hedgegridd-theme") : "system");
 showWho();
 start();

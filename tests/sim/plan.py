@@ -25,6 +25,7 @@ from tests.sim.venue import Manners
 
 D = Decimal
 MINUTE = 60 * SECOND
+ALL_KINDS = (*CALLS, *REFUSALS, *STREAM, "slow")
 STREAM_ENDS = ("drop", "dead", "silent")
 JUMPS_BPS = (-700, -300, -120, 120, 300, 700)
 
@@ -103,7 +104,7 @@ def _config(rng: random.Random) -> Config:
         daemon=Daemon(on_stop=rng.choice(("keep", "flatten"))),
         grid=(grid,),
         venue=VenueConfig(
-            environment="testnet", reconcile_interval_s=D(rng.choice((120, 600, 600))), account_poll_s=D(60)
+            environment="testnet", reconcile_interval_s=D(rng.choice((300, 600, 600))), account_poll_s=D(60)
         ),
         dead_man=_dead_man(rng),
         guard=_guards(rng),
@@ -134,7 +135,11 @@ def _dead_man(rng: random.Random) -> DeadMan:
     kind = rng.random()
     if kind < 0.2:
         return DeadMan(enabled=False)
-    return DeadMan() if kind < 0.25 else DeadMan(countdown_s=D(600), renew_s=D(200))
+    return (
+        DeadMan(countdown_s=D(120), renew_s=D(30))
+        if kind < 0.25
+        else DeadMan(countdown_s=D(600), renew_s=D(200))
+    )
 
 
 def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
@@ -177,10 +182,11 @@ def _steps(rng: random.Random, busy: tuple[tuple[int, int], ...]) -> list[Step]:
         Step(when(), rng.choice(("node_end", "freeze")), (rng.randint(3, 40) * SECOND,))
         for _ in range(rng.choice((0, 1, 2)))
     ]
-    steps += [
-        Step(when(), "disk", (rng.choice(("slow", "hung", "broken")), rng.randint(2, 60) * SECOND))
-        for _ in range(rng.choice((0, 0, 1, 2)))
-    ]
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        at = when()
+        steps.append(Step(at, "disk", (rng.choice(("slow", "hung", "broken")), rng.randint(2, 60) * SECOND)))
+        if rng.random() < 0.5:  # what was sent past a disk that hangs is in no record then
+            steps.append(_crash(rng, at + rng.randint(0, 20 * SECOND)))
     if rng.random() < 0.25:
         jump_ms = rng.choice((-30_000, -900, 900, 4_000, 30_000))
         steps.append(Step(when(), "clock", (jump_ms, rng.randint(5, 120) * SECOND)))
@@ -198,8 +204,8 @@ def _crash(rng: random.Random, at: int) -> Step:
     return Step(at, "crash", (rng.randint(1, 60), rng.choice((1, 3, 10, 60)) * SECOND))
 
 
-def _storm(rng: random.Random, at: int) -> Step:
-    kind = rng.choice((*CALLS, *REFUSALS, *STREAM, "slow"))
+def _storm(rng: random.Random, at: int, kinds: tuple[str, ...] = ALL_KINDS) -> Step:
+    kind = rng.choice(kinds)
     length = rng.randint(2, 90) * SECOND
     return Step(at, "weather", (kind, rng.choice((0.1, 0.3, 0.6, 1.0)), length))
 
@@ -244,7 +250,7 @@ def _commands(rng: random.Random, at: int) -> list[Step]:
                 Step(soon, "command", (rng.choice(("flatten", "pause", "kill_leg")), leg, rng.random()))
             )
         if rng.random() < 0.3:
-            out.append(_storm(rng, at - rng.randint(0, SECOND)))
+            out.append(_storm(rng, at - rng.randint(0, SECOND), tuple(CALLS)))
     later = at + rng.randint(1, 400) * SECOND
     undo = {"pause": "resume", "stop": "start", "flatten": "resume", "kill": "rearm", "mode": "normal"}
     undo["kill_leg"] = "rearm_leg"

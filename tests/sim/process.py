@@ -60,8 +60,9 @@ JOURNAL_S = 2.0
 LOOK_S = 0.5  # as the daemon's own watch
 CALM_S = 600.0  # and while nothing is under way and nothing is wrong: it would find nothing
 HEALTH_CALM_S = 300.0
-HEALTH_S = 5.0
-VIEW_LATE_NS = 60 * SECOND
+HEALTH_S = 20.0
+VIEW_LATE_NS = 600 * SECOND
+CLOCK_S = 60.0
 POLL_S = 1_800.0  # of account and clock, whose answers nobody waits for
 
 
@@ -95,7 +96,7 @@ class Ear(Actor):
 
 
 class LazyViews(DeskActor):
-    """The desk; its view for people, of which nobody here takes notice, is made once a minute."""
+    """The desk; its view for people, of which nobody here takes notice, is made every ten minutes."""
 
     def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
         out = super().handle(envelope)
@@ -162,7 +163,7 @@ class SimGateway(Gateway):
 
     async def _clock_paced(self) -> None:
         while True:
-            await asyncio.sleep(60 if self.process.world.machine.is_off else POLL_S)
+            await asyncio.sleep(CLOCK_S if self.process.world.machine.is_off else POLL_S)
             await self._sync_clock()
 
     async def _health_paced(self) -> None:
@@ -201,6 +202,7 @@ class Process:
         machine: Machine = world.machine
         disk: Disk = world.disk
         config: Config = world.config
+        self._oracle = world.oracle
         self.dead = False
         self.dying = False
         self.unhandled = False  # the last record was not handed on any more
@@ -301,7 +303,8 @@ class Process:
     def _after_each(self) -> None:
         if self.dying:
             raise Killed
-        self.world.oracle.look()
+        if self.machines.kill_switch._state.state is not self._oracle.seen:
+            self._oracle.look()
 
     async def stop_in_order(self) -> None:
         """SIGTERM, as `app.py` obeys it: the stages, the connection, the journal."""
@@ -408,6 +411,7 @@ class Process:
         if isinstance(message, m.StageChanged) and message.stage == "control":
             self.bus.publish(m.StageReached(stage="ready"), actor="app")
             self.ready = True
+            self.world.oracle.disturb()  # its bounds begin when it is up
         self.world.oracle.heard(message, self)
 
     def _journal_failed(self, error: Exception) -> None:

@@ -1,8 +1,6 @@
 """A real Chromium on the page of a real daemon against the paper exchange: for the page's tests and its pictures."""
 
 import shutil
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -16,7 +14,6 @@ from hedgegridd.control.keys import fingerprint, make
 from tests.support.programs import (
     Daemon,
     Exchange,
-    JsonHttp,
     RunConfig,
     exchange,
     running,
@@ -103,19 +100,6 @@ class Rig:
         assert self.bot is not None
         until(lambda: self.held() > 0, "a rung is filled", READY_S, self.bot.program)
 
-    def command(self, verb: str, fields: dict[str, Any]) -> threading.Thread:
-        """Send a command over HTTP from a thread of its own."""
-        headers = {"X-API-Key": self.keys["operator"]}
-
-        def send() -> None:
-            http = JsonHttp(self.url)
-            http.ask("POST", f"/{verb}", fields, headers)
-            http.close()
-
-        thread = threading.Thread(target=send, daemon=True)
-        thread.start()
-        return thread
-
 
 @contextmanager
 def rig(folder: Path) -> Iterator[Rig]:
@@ -165,12 +149,10 @@ class Seen:
         """The state that the page shows."""
         return str(self.page.locator("#state").get_attribute("data-state"))
 
-    def until_state(self, names: str, timeout_s: float) -> float:
-        """Seconds until the page shows one of these states (words in one string)."""
-        began = time.monotonic()
+    def until_state(self, names: str, timeout_s: float) -> None:
+        """Wait until the page shows one of these states (words in one string)."""
         wanted = ", ".join(f'#state[data-state="{name}"]' for name in names.split())
         self.page.locator(wanted).wait_for(timeout=timeout_s * 1000)
-        return time.monotonic() - began
 
 
 @contextmanager

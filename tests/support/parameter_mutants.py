@@ -30,7 +30,9 @@ HOLDERS = {
     "Pretrade": {"pretrade", "limits"},
     "Control": {"config", "_config", "control"},
     "Metrics": {"_config", "metrics"},
+    "Kpi": {"config"},
     "Journal": {"journal"},
+    "Backup": {"backup"},
     "Panic": {"own"},
 }
 SKIPPED = {"config.py", "config_load.py", "demo.py"}
@@ -48,6 +50,7 @@ SUITES = {
     "": [
         "tests/unit/test_parameters_daemon.py",
         "tests/unit/test_app.py",
+        "tests/unit/test_archive.py",
         "tests/unit/test_check_command.py",
     ],
 }

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from hedgegridd import messages as m
+from hedgegridd.config import Kpi
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.once import Once
 from hedgegridd.control.operation import Feed, FeedItem, Services
+from hedgegridd.core.kpi import thresholds
 from hedgegridd.core.switches import Switches
 from hedgegridd.errors import AskTimeout
 from hedgegridd.model import KillState, Leg, LegMode, OrderKind, OrderStatus, Purpose, Regime, Side
@@ -264,6 +266,13 @@ class FakeBus:
             m.GetOrders: m.OrdersAnswer(to=0, orders=(ORDER,)),
             m.Flatten: FLAT,
             m.GetGuards: GUARDS,
+            m.GetKpi: m.KpiAnswer(
+                to=0,
+                requests_per_minute=120,
+                error_rate_pct=D("1.25"),
+                healthy_pct=D(100),
+                thresholds=thresholds(Kpi()),
+            ),
             m.GetSwitches: m.SwitchesAnswer(to=0, switches=Switches("binance_usdm", (BTC,)).views()),
         }
         self.published: list[tuple[m.Event, str]] = []
@@ -374,7 +383,7 @@ def dispatcher(
         archive=archive or FakeArchive(),
         stream=stream,
         publish=bus.publish,
-        **over,
+        **{"reload": lambda _: {"applied": [], "needs_restart": []}} | over,
     )
     return Dispatcher(REGISTRY, services, once)
 

@@ -312,7 +312,7 @@ async def test_the_key_may_stand_in_three_headers(name: str) -> None:
         session.post("/resume", headers={name: value, "X-Ops-Actor": "ann"}) as response,
     ):
         assert response.status == 200
-    assert bus.actors[-1] == "http:operator1/ann"
+    assert bus.actors[-1] == "http:operator1/ann@127.0.0.1"
 
 
 async def test_without_keys_loopback_reads_and_nobody_writes() -> None:

@@ -49,7 +49,7 @@ async def test_a_session_reads_and_commands_as_its_key_may(tmp_path: Path) -> No
             "/flatten", json={"side": "both"}, headers=cookie | FORM | {"X-Ops-Actor": "ann"}
         ) as response:
             assert response.status == 200
-    assert bus.actors[-1] == "http:operator1/ann"
+    assert bus.actors[-1] == "http:operator1/ann@127.0.0.1"
     kept = (tmp_path / "s.json").read_text()
     assert token not in kept
     assert KEYS["operator"] not in kept

@@ -189,3 +189,13 @@ def test_liquidation_is_the_nearer_of_the_venues_and_our_own():
     venue.feed(m.MarkPrice(instrument=BTC, market_ns=venue.market + SECOND, mark=D(39800)))
     assert leg_of(venue, LONG).liquidation_price == 39700
     assert price is None or price < 39700
+
+
+def test_a_mark_that_has_jumped_past_the_liquidation_price_is_no_distance_from_it():
+    venue = rig()
+    go(venue, 39800)
+    ledger = venue.desk._state.ledger
+    ledger.opening -= last(venue).equity_usdt + 1_000  # far below: the formula's price lies above the mark
+    venue.desk._state.grids[BTC].legs[LONG].liquidation_price = None
+    go(venue, 39790)
+    assert leg_of(venue, LONG).liquidation_price == last(venue).instruments[0].mark

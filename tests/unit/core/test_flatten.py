@@ -271,6 +271,29 @@ def test_an_order_in_flight_keeps_the_leg_from_being_called_flat():
     assert {x.leg for x in of(m.LegFlat, play.feed.log)} == set(LEGS)
 
 
+STRATEGYS = "BTCUSDT-L004C-e-9"  # a close of a lot
+
+
+def test_a_close_of_the_strategys_that_is_under_way_is_waited_for():
+    play = Play().stock(long="3", short="2")
+    play.venue.in_flight = (STRATEGYS,)
+    play.run(seconds=3, instrument=BTC)
+    assert {x.leg for x in play.venue.closes} == {Leg.SHORT}, "one close in flight per leg"
+    play.venue.in_flight = ()
+    play.venue.legs[(BTC, Leg.LONG)] = Decimal(1)  # it has filled
+    play.go(10)
+    assert [x.qty for x in play.venue.closes if x.leg is Leg.LONG] == [1]
+    assert left(play) == NOTHING
+
+
+def test_it_is_not_waited_for_for_ever():
+    play = Play().stock(long="3", short="0")
+    play.venue.in_flight = (STRATEGYS,)
+    play.run(seconds=20, instrument=BTC)
+    assert [x.qty for x in play.venue.closes] == [3]
+    assert play.venue.legs[(BTC, Leg.LONG)] == 0
+
+
 def late_fill(leg, qty):
     return m.Fill(
         instrument=BTC,

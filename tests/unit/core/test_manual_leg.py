@@ -1,5 +1,7 @@
 """Mode `manual`: hands off inventory and exits, but no entry of ours stays to fill uncovered."""
 
+from decimal import Decimal
+
 from hedgegridd import messages as m
 from hedgegridd.model import Leg, LegMode, Purpose
 from tests.support.desk_rig import rig
@@ -31,3 +33,21 @@ def test_pause_is_confirmed_though_a_leg_is_manual():
     venue.feed(m.SetMode(leg=Leg.LONG, mode=LegMode.MANUAL))
     answer = venue.ask(m.PauseEntries(reason="news"))
     assert answer.detail["entries_resting"] == 0
+
+
+def test_a_hand_sells_what_a_hand_has_bought_before_it_sells_ours():
+    """Else our lot would shrink with its take-profit, and what is not ours would keep the instrument from trading for good."""
+    venue = rig()
+    venue.move(Decimal(39800))
+    venue.settle()
+    (lot,) = venue.view().instruments[0].legs[0].lots
+    venue.legs[Leg.LONG].qty += Decimal("0.002")
+    venue.ask(m.Reconcile(cause="test"))
+    venue.settle()
+    assert any("not ours" in why for why in venue.view().instruments[0].why_no_entries)
+    venue.hand(Leg.LONG, Decimal("0.002"))
+    venue.ask(m.Reconcile(cause="test"))
+    venue.settle()
+    view = venue.view().instruments[0]
+    assert (view.legs[0].qty, [each.qty for each in view.legs[0].lots]) == (lot.qty, [lot.qty])
+    assert not any("not ours" in why for why in view.why_no_entries)

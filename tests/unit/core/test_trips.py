@@ -92,7 +92,7 @@ SENDS = {
     (S.HALTED, "start"): (m.TripsChanged, m.KillStateChanged),
     (S.HALTED, "rearm"): (m.Reconcile,),
     (None, "rearm"): (m.Refused,),
-    (None, "start"): (m.KillStateChanged,),
+    (None, "start"): (m.TripsChanged, m.KillStateChanged),  # that none is left: a crash may have lost it
 }
 
 
@@ -378,6 +378,20 @@ def test_rearm_waits_until_the_guards_of_this_process_have_spoken():
     again.machine.restore(feed.machine.snapshot())
     again(m.StartChecked())
     assert "guards have not said" in again(m.Rearm(reason="x"))[0].reason
+
+
+def test_nothing_is_rearmed_before_the_guards_have_what_they_judge_by():
+    feed = switch(S.HALTED)
+    why = "guards: equity not known yet"
+    hold = m.Hold(key="guard:baseline", action="pause", cause=why, since_ns=0)
+    feed(m.HoldsChanged(source="guards", holds=(hold,)))
+    (refused,) = feed(m.Rearm(reason="x"))
+    assert "equity not known yet" in refused.reason
+    feed(m.HoldsChanged(source="pauses", holds=()))
+    assert of(m.Refused, feed(m.Rearm(reason="x"))), "another source says nothing of it"
+    other = m.Hold(key="guard:exposure", action="pause", cause="", since_ns=0)
+    feed(m.HoldsChanged(source="guards", holds=(other,)))
+    assert of(m.Reconcile, feed(m.Rearm(reason="x")))
 
 
 def test_a_rearm_that_fails_leaves_the_latch():

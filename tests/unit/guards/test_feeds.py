@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hedgegridd import messages as m
+from hedgegridd.core.guard import Now
 from tests.support.guard_rig import IID, START_NS, Eyes, Held, S
 
 D = Decimal
@@ -131,6 +132,12 @@ def test_refusals_that_a_grid_lives_with_are_no_errors(code: int) -> None:
     eyes = Eyes("order_errors")
     eyes.take(*[rejected(code) for _ in range(20)], *[cancel_rejected(code) for _ in range(20)])
     assert (eyes.level(), eyes.one().value) == ("OK", 0)
+
+
+def test_an_instrument_that_does_not_trade_is_one_error_however_many_orders_it_refuses() -> None:
+    eyes = Eyes("order_errors").take(*[rejected(-4140) for _ in range(30)])
+    assert (eyes.level(), eyes.one().value) == ("OK", 1)
+    assert eyes.take(*[rejected() for _ in range(9)]).level() == "BLOCK"
 
 
 def test_refused_cancels_and_denials_count_with_the_orders() -> None:
@@ -423,6 +430,13 @@ def test_a_comparison_that_agrees_verifies_a_silent_stream_and_one_that_does_not
     assert eyes.take(compared(True)).level() == "OK"
     assert eyes.wait(30).take(compared(False), health(user_stream_age_s="130")).one().value == 30
     assert eyes.wait(30).take(health(user_stream_age_s="160")).level() == "BLOCK"
+
+
+def test_a_step_back_of_the_wall_clock_makes_no_comparison_younger() -> None:
+    eyes = Eyes("stale_account").take(compared(True)).wait(61).take(health(user_stream_age_s="161"))
+    an_hour_ago = Now(eyes.now_ns, START_NS + eyes.now_ns - 3_600 * S)
+    (verdict,) = eyes.setting.guard.check(eyes.view, an_hour_ago, eyes.setting.params)
+    assert verdict.level == "BLOCK"
 
 
 def test_a_stream_that_never_spoke_is_as_old_as_the_last_comparison() -> None:

@@ -96,9 +96,11 @@ def test_exposure_of_an_instrument_and_of_all(params, long, short, scope, level)
     assert bench.of(scope).level == level
 
 
-def test_exposure_of_all_is_not_told_without_a_mark_of_each():
+def test_exposure_of_all_is_missing_without_a_mark_of_each():
     bench = Bench("exposure", (BTC, ETH))(figures(instrument_figures(long="0.1")))
-    assert [(each.scope.instrument, each.level) for each in bench.verdicts()] == [(BTC, "OK"), (ETH, "BLOCK")]
+    told = [(each.scope.instrument, each.level) for each in bench.verdicts()]
+    assert told == [(BTC, "OK"), (ETH, "BLOCK"), (None, "BLOCK")]
+    assert bench.of().value is None, "a sum of what is left would be too small"
 
 
 FUNDING = [

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -78,14 +79,51 @@ def test_the_config_goes_along_without_the_hashes_of_keys(tmp_path: Path) -> Non
     text = (tmp_path / "restored" / "config.toml").read_text()
     assert "abc123" not in text
     assert 'name = "desk"' in text
-    assert b"abc123" not in archive.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        'keys = [{ name = "a", role = "admin", sha256 = "abc123" }, { name = "b", sha256="abc123" }]',
+        "keys = [{ name = 'a', sha256 = 'abc123' }]",
+        '[[control.keys]]\n"sha256" = "abc123" # of the desk',
+        '[[control.keys]]\nsha256 = """abc123"""',
+    ],
+)
+def test_no_way_to_write_a_key_leaves_its_hash_in_the_backup(keys: str, tmp_path: Path) -> None:
+    config = tmp_path / "hedgegridd.toml"
+    config.write_text(f"[control]\n{keys}\n")
+    made = make(state(tmp_path), tmp_path / "backups", "b1", config=config, position=10)
+    restore(Path(made.path), tmp_path / "restored", WALL_NS)
+    text = (tmp_path / "restored" / "config.toml").read_text()
+    assert "abc123" not in text
+    tomllib.loads(text)
 
 
 def test_a_write_under_way_is_left_out_line_by_line(tmp_path: Path) -> None:
     folder = state(tmp_path)
     newest = segments(folder / "journal")[-1].path
     newest.write_bytes(newest.read_bytes() + b'{"position":11,"time')
-    assert make(folder, tmp_path / "backups", "b1").last_position == 10
+    made = make(folder, tmp_path / "backups", "b1")
+    assert made.last_position == 10
+    restore(Path(made.path), tmp_path / "restored", WALL_NS)
+    assert verify(tmp_path / "restored" / "journal").torn == 0
+
+
+def test_an_archive_that_does_not_read_back_gets_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of the target writes something else than it was given."""
+    honest = backup._pack
+
+    def other(staging: Path, manifest: backup.Manifest, partial: Path) -> None:
+        (staging / "epoch").write_text("other\n")
+        honest(staging, manifest, partial)
+
+    monkeypatch.setattr(backup, "_pack", other)
+    with pytest.raises(BackupError, match="does not read back"):
+        make(state(tmp_path), tmp_path / "backups", "b1")
+    assert list((tmp_path / "backups").iterdir()) == []
 
 
 def test_what_is_broken_or_too_short_is_no_backup_and_leaves_nothing(tmp_path: Path) -> None:

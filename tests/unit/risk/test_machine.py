@@ -114,6 +114,22 @@ def test_a_trip_needs_its_samples_in_a_row():
     assert rig.level("session_drawdown") == "CRITICAL"
 
 
+def test_one_print_is_one_sample_however_many_levels_it_crosses():
+    rig = Rig(DRAWDOWN)
+    rig.feed.advance(1)
+    bad = instrument_figures(market_ns=1_000)
+    for _ in range(9):  # the mark, the levels that it crossed, the fills that followed
+        assert not of(m.Kill, rig.feed(figures(bad, equity_usdt=D(9400))))
+    assert not of(m.Kill, rig.feed(figures(instrument_figures(market_ns=1_001), equity_usdt=D(9400))))
+    assert of(m.Kill, rig.feed(figures(instrument_figures(market_ns=1_002), equity_usdt=D(9400))))
+
+
+def test_the_first_print_of_a_process_is_one_sample():
+    rig = Rig(("session_drawdown", {"confirm": 2}), started=False)
+    assert not of(m.Kill, rig.told(equity_usdt=D(9400))), "though it completes the baseline"
+    assert of(m.Kill, rig.told(equity_usdt=D(9400)))
+
+
 def test_confirm_by_seconds_needs_no_further_event():
     rig = Rig(("session_drawdown", {"confirm": 1, "confirm_s": D(3)}))
     assert not of(m.Kill, rig.equity(9400))
@@ -189,6 +205,29 @@ def test_missing_data_holds_when_it_is_too_old_and_trips_nothing():
     assert rig.holds == []
 
 
+def test_a_mark_that_is_away_does_not_end_the_hold_of_the_whole_account():
+    eth = instrument_figures(ETH, long=10, mark=D(3_000))
+    rig = Rig(("exposure", {"max_age_s": D(10)}), names=(BTC, ETH), started=False)
+    rig.feed(ARMED)
+    rig.told(instrument_figures(long="0.45"), eth)
+    assert ("guard:exposure", "pause") in rig.holds, "52,500 of 50,000"
+    for _ in range(60):  # BTC's marks go on, ETH's stay away
+        rig.feed.advance(1)
+        rig.told(instrument_figures(long="0.45"))
+    assert ("guard:exposure", "pause") in rig.holds
+
+
+def test_a_verdict_says_what_its_breach_does_for_rearm_goes_by_it():
+    rig = Rig(("session_drawdown", {"action": "throttle:0.5", "confirm": 1}))
+    (changed,) = of(m.GuardChanged, rig.equity(9400))
+    assert (changed.verdict.level, changed.verdict.action) == ("CRITICAL", "throttle:0.5")
+    hard = Rig(("session_drawdown", {"confirm": 1}))
+    assert of(m.GuardChanged, hard.equity(9400))[0].verdict.action == "flatten"
+    hard.feed.advance(5)
+    hard.told(equity_usdt=D(10_000))
+    assert hard.feed(m.GetGuards())[0].verdicts[0].action == "flatten", "in force, whatever is measured now"
+
+
 def test_only_guards_whose_input_moved_are_asked():
     rig = Rig(DRAWDOWN, ("external", {}))
     rig.equity(9500, 0)
@@ -252,6 +291,27 @@ def test_funding_is_trimmed_once_a_settlement():
     assert len(funded("0.01", 2)) == 1
 
 
+def test_a_settlement_is_not_trimmed_again_when_its_data_was_away_or_the_process_began_anew():
+    dear = instrument_figures(long="0.1", funding_rate=D("0.003"))
+    calm = instrument_figures(long="0.1", funding_rate=D("0.0001"))
+    rig = Rig(("funding_cost", {"max_age_s": D(10)}))
+    assert of(m.TrimLeg, rig.told(dear))
+    rig.told(calm)
+    rig.feed.advance(31)
+    rig.told(calm)
+    rig.feed.advance(60)  # no mark meanwhile
+    assert not of(m.TrimLeg, rig.told(dear)), "after its data was away"
+    rig.told(calm)
+    rig.feed.advance(31)
+    rig.told(calm)
+    again = restarted(rig)
+    again.feed(ARMED)
+    again.feed.advance(60)  # the venue is away at start
+    assert not of(m.TrimLeg, [*again.told(dear), *again.told(dear)]), "after a restart"
+    later = msgspec.structs.replace(dear, next_funding_ns=(dear.next_funding_ns or 0) + 1)
+    assert of(m.TrimLeg, again.told(later)), "the next settlement is another one"
+
+
 def test_a_trim_of_the_account_is_of_the_largest_leg():
     rig = Rig(("session_drawdown", {"action": "trim:0.5", "confirm": 1}), names=(BTC, ETH))
     legs = (instrument_figures(long="0.1", short="0.2"), instrument_figures(ETH, long=1, mark=D(3000)))
@@ -274,6 +334,8 @@ def test_a_stop_that_is_missing_is_placed_anew_and_then_the_leg_closed():
     healed.feed.advance(3)
     healed.told(instrument_figures(long=1))
     assert not of(m.Kill, healed.feed.advance(60))
+    healed.told(instrument_figures(long=1, legs={Leg.LONG: {"stop_resting": False}}))
+    assert of(m.PlaceStop, healed.feed.advance(2.1)), "as early the second time"
 
 
 # ------------------------------------------------------------------------------------------------ trips and rearm
@@ -384,6 +446,35 @@ def test_a_trip_is_not_told_again_after_a_restart_until_rearm():
     again.feed(m.KillStateChanged(state=KillState.HALTED, previous=KillState.HALTED, trip_id="T-1"))
     for _ in range(5):
         assert not of(m.Kill, again.told(equity_usdt=D(9400)))
+
+
+LATCHED = m.KillStateChanged(state=KillState.HALTED, previous=KillState.HALTED, trip_id="T-1")
+
+
+@pytest.mark.parametrize("word", [ARMED, LATCHED], ids=["armed", "the account is latched"])
+def test_a_scoped_trip_that_a_crash_kept_from_the_kill_switch_is_decided_again(word: m.KillStateChanged):
+    naked = instrument_figures(long=1, legs={Leg.LONG: {"stop_resting": False}})
+    rig = Rig(("stop_missing", {}))
+    rig.told(naked)
+    assert of(m.Kill, rig.feed.advance(31)), "the process dies before anybody has heard of it"
+    again = restarted(rig)
+    again.feed(word)  # and no TripsChanged before it
+    again.told(naked)
+    (kill,) = of(m.Kill, again.feed.advance(31))
+    assert (kill.action, kill.instrument, kill.legs) == ("flatten", BTC, (Leg.LONG,))
+
+
+def test_a_scoped_trip_that_is_latched_is_not_told_again_after_a_restart():
+    naked = instrument_figures(long=1, legs={Leg.LONG: {"stop_resting": False}})
+    rig = Rig(("stop_missing", {}))
+    rig.told(naked)
+    rig.feed.advance(31)
+    again = restarted(rig)
+    scope = m.Scope(instrument=BTC, leg=Leg.LONG)
+    again.feed(m.TripsChanged(trips=(m.Trip(trip_id="T-1", scope=scope, action="flatten", cause="c"),)))
+    again.feed(ARMED)
+    again.told(naked)
+    assert not of(m.Kill, again.feed.advance(90))
 
 
 def test_a_guard_that_is_not_ok_is_told_anew_after_a_restart_for_rearm_is_kept_away_by_it():

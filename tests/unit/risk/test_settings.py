@@ -8,9 +8,10 @@ from hedgegridd.check import main as check
 from hedgegridd.config import Config, Grid
 from hedgegridd.config_load import load_text
 from hedgegridd.core.actions import Action, parse
+from hedgegridd.core.check_grid import BAR_SECONDS
 from hedgegridd.errors import ConfigError
 from hedgegridd.guards import GUARDS
-from hedgegridd.risk.settings import PRESETS, find_problems, settings
+from hedgegridd.risk.settings import PRESETS, bar_problems, find_problems, settings
 
 GRID = "[[grid]]\n"
 
@@ -158,3 +159,23 @@ def test_of_two_actions_the_stronger():
     order = ["notify", "throttle:0.9", "throttle:0.1", "trim:0.1", "trim:0.9", "pause", "halt", "flatten"]
     strengths = [parse(each).strength for each in order]
     assert strengths == sorted(strengths)
+
+
+@pytest.mark.parametrize(
+    ("bar", "tables", "warns"),
+    [
+        ("1m", (), False),
+        ("3m", (), False),
+        ("5m", (), True),
+        ("15m", (), True),
+        ("15m", ({"type": "stale_market", "trip_bar_s": D(1800)},), False),
+        ("15m", ({"type": "stale_market", "trip_bar_s": D(900)},), True),
+        ("15m", ({"type": "stale_market", "enabled": False},), False),
+    ],
+)
+def test_a_limit_that_is_over_before_the_next_bar_closes_is_told(bar, tables, warns):
+    made = Config(grid=(Grid(bar=bar, max_bar_age_s=3_600),), guard=tables)
+    problems = list(bar_problems(made))
+    assert bool(problems) == warns
+    for problem in problems:
+        assert (problem.severity, str(D(BAR_SECONDS[bar]) * 2) in problem.help) == ("warning", True)
