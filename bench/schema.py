@@ -24,6 +24,7 @@ SYMBOL = "BTCUSDT"
 REQUESTS = 10_000
 PER_OPERATION = 400  # examples of each operation for so many requests
 TIMEOUT_S = 3_600
+WORKERS = 8  # commands wait for the venue and for deadlines: side by side they wait less
 # A 503 is an answer where it is documented, which "status_code_conformance" checks.
 SETTINGS = """
 [checks]
@@ -88,7 +89,7 @@ def check(
         *("--header", f"X-API-Key: {key}"),
         *("--phases", phases, "--checks", "all", "--mode", "all", "--max-examples", str(per_operation)),
         *("--seed", str(seed), "--generation-database", "none"),
-        *("--request-timeout", "30", "--workers", "2", "--continue-on-failure", "--no-color"),
+        *("--request-timeout", "30", "--workers", str(WORKERS), "--continue-on-failure", "--no-color"),
     ]
     done = subprocess.run(
         command,
