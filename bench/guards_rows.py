@@ -373,7 +373,7 @@ DRILLS: tuple[Drill, ...] = (
     Drill(
         guard="correlation", what="two markets move as one", effect="pause", legs=("LONG",), prepare=other_has_more,
         make=together(8), end=together(4, against=True),
-        table={"window_s": 600, "sample_s": 60, "min_samples": 5, **QUICK}, acts_s=30, clears_s=60,
+        table={"trip_ratio": 0.97, "window_s": 600, "sample_s": 60, "min_samples": 5, **QUICK}, acts_s=30, clears_s=60,
         setup=Setup(
             venue=("--symbols", f"{SYMBOL},{OTHER}"), grid={"recenter_trigger_bps": 2_000},
             more_grids=({
