@@ -9,6 +9,7 @@ journal closed. Exit code 0 only when the venue confirmed.
 import asyncio
 import gc
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -29,6 +30,7 @@ from hedgegridd.actors.machines import (
     PausesActor,
     ReconcilerActor,
     RiskActor,
+    SwitchesActor,
 )
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.panic import PanicActor
@@ -38,11 +40,15 @@ from hedgegridd.archive import Archive
 from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
+from hedgegridd.control.once import Once
 from hedgegridd.control.operation import Services
+from hedgegridd.control.sessions import Sessions
 from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.core.reloaded import carried
+from hedgegridd.core.switches import SOURCE as SWITCHES
 from hedgegridd.errors import ActorFault
 from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal.folder import StateFolder
@@ -51,6 +57,7 @@ from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.keeper import Keeper
 from hedgegridd.operations import REGISTRY
+from hedgegridd.reload import plan, read_again
 from hedgegridd.risk.machine import SOURCE as GUARDS
 from hedgegridd.risk.settings import calls_per_10s, references, settings
 from hedgegridd.runtime.actor import Actor
@@ -71,6 +78,7 @@ HOLD_SOURCES = (
     GUARDS,
     pauses.SOURCE,
     DEAD_MAN,
+    SWITCHES,
 )  # nothing is traded before each of them has said what it holds
 
 
@@ -83,6 +91,8 @@ class Daemon:
     clock: RealClock = field(default_factory=RealClock)
     accept_broken_journal: bool = False
     config_file: Path | None = None  # goes into backups
+    reread: Callable[[], Config] | None = None  # the config file as it is now, checked
+    events_secret: str = ""  # signs external events; "": they are refused
 
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
@@ -149,20 +159,9 @@ class Daemon:
         )
         self.waiter = WaiterActor()
         recent = RecentActor()
-        services = Services(
-            bus=self.bus,
-            instruments=tuple(grid.instrument_id for grid in config.grid),
-            time_ns=self.clock.wall_ns,
-            durable=self._durable,
-            recent=recent.lines,
-            environment=config.venue.environment,
-            account=config.venue.account,
-            account_poll_s=float(config.venue.account_poll_s),
-            stopping=lambda: self._stop_reason,
-            troubles=self._troubles,
-            archive=archive,
-        )
-        dispatcher = Dispatcher(REGISTRY, services)
+        services = self._services(archive, recent)
+        self.once = Once(self.folder.path / "idempotency.jsonl", self.clock.wall_ns)
+        dispatcher = Dispatcher(REGISTRY, services, self.once)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = Gateway(
             config,
@@ -176,7 +175,13 @@ class Daemon:
             calls_per_10s=calls_per_10s(settings(config)),
         )
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
-        self.control = ControlActor(config.control, dispatcher)
+        self.control = ControlActor(
+            config.control,
+            dispatcher,
+            sessions=Sessions(self.folder.path / "sessions.json", self.clock.wall_ns),
+            events_secret=self.events_secret,
+        )
+        self.meters.auth_failures = lambda: self.control.http.auth.failures
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
         self.orderly_stop = self._stages_of_stop()
         actors: list[Actor] = [
@@ -194,12 +199,33 @@ class Daemon:
             self.metrics,
             self.gateway,
             PausesActor(self._planned_pauses()),
+            SwitchesActor(self.machines.switches),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
         self.supervisor = Supervisor(
             self.bus,
             [*actors, DecisionsActor(actors)],
             on_incident=self._incident,
+        )
+
+    def _services(self, archive: Archive, recent: RecentActor) -> Services:
+        """What operations work with."""
+        config = self.config
+        return Services(
+            bus=self.bus,
+            instruments=tuple(grid.instrument_id for grid in config.grid),
+            time_ns=self.clock.wall_ns,
+            durable=self._durable,
+            recent=recent.lines,
+            environment=config.venue.environment,
+            account=config.venue.account,
+            account_poll_s=float(config.venue.account_poll_s),
+            stopping=lambda: self._stop_reason,
+            troubles=self._troubles,
+            archive=archive,
+            read_only=lambda: self.machines.switches.read_only,
+            publish=self._publish,
+            reload=self._reload,
         )
 
     def _stages_of_stop(self) -> OrderlyStop:
@@ -224,6 +250,20 @@ class Daemon:
         config = self.config
         names = {grid.instrument: grid.instrument_id for grid in config.grid}
         return pauses.Pauses(config.pause, ZoneInfo(config.daemon.timezone), names)
+
+    def _publish(self, event: m.Event, actor: str) -> None:
+        self.bus.publish(event, actor=actor)
+
+    def _reload(self, actor: str) -> dict[str, object]:
+        """Take up what may change at run time. Raises ConfigError, ValueError: nothing has changed."""
+        found = plan(self.config, read_again(self.reread), self.machines.risk)
+        self.control.http.use(found.config.control)
+        if found.applied:
+            self.config = found.config
+            self.keeper.use(found.config)
+            self.bus.publish(m.ConfigReloaded(config=carried(found.config)), actor=actor)
+        _log.info("reloaded", actor=actor, applied=found.applied, needs_restart=found.needs_restart)
+        return {"applied": list(found.applied), "needs_restart": list(found.needs_restart)}
 
     async def _durable(self, timeout_s: float) -> None:
         """Return when everything recorded so far is on disk. Raises JournalError."""
@@ -283,6 +323,7 @@ class Daemon:
         try:
             return self.keeper.close()
         finally:
+            self.once.close()
             self.folder.close()
 
     def _signalled(self, name: str) -> None:

@@ -204,6 +204,10 @@ class Control(Table, frozen=True, kw_only=True):
     keys: tuple[Key, ...] = ()
     writes_per_min: Annotated[int, between("1", "100000")] = 30
     reads_per_min: Annotated[int, between("1", "1000000")] = 600
+    cors_origins: tuple[str, ...] = ()  # of pages elsewhere that may ask with a key, as https://desk.example
+    events_secret: str | None = (
+        None  # name of the credential that signs external events; None: they are refused
+    )
 
 
 class Metrics(Table, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from functools import cache
 from pathlib import Path as FilePath
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -151,9 +152,15 @@ def _is_time_zone(name: str) -> bool:
     return True
 
 
+@cache
+def _fields(kind: type[Table]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The fields of a table by name: reading the annotations anew costs more than all the checks."""
+    return {field.name: field for field in msgspec.structs.fields(kind)}
+
+
 def mistakes_in_table(kind: type[Table], raw: Mapping[str, object], path: Path) -> Iterator[Problem]:
     """Every mistake of one table against its Struct."""
-    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    fields = _fields(kind)
     for key in raw:
         if key not in fields:
             yield _unknown(key, (*path, key), tuple(fields))

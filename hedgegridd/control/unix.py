@@ -2,6 +2,7 @@
 
 Request: `{"id": 1, "verb": "flatten", "args": {"side": "both"}}`.
 Answer: `{"id": 1, "ok": true, "status": 200, "result": {...}}` or `{"id": 1, "ok": false, "status": 409, "problem": {...}}`.
+With `"idempotency_key"` in the request the same line again within 24 h gives the first answer.
 Requests of one connection run side by side, so that a status does not wait behind a flatten.
 """
 
@@ -38,6 +39,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verb: str
     id: int | str | None = None
     args: msgspec.Raw = msgspec.Raw(b"{}")
+    idempotency_key: str = ""
 
 
 _decode = msgspec.json.Decoder(Request).decode
@@ -149,7 +151,8 @@ class UnixServer:
             refuse_twice(line)
             if kind is None:
                 return _refusal(request.id, self._unknown(request.verb))
-            outcome = await self._dispatcher.run_json(kind, bytes(request.args), caller)
+            args, key = bytes(request.args), request.idempotency_key
+            outcome = await self._dispatcher.run_json(kind, args, caller, key=key)
         except Problem as problem:
             return _refusal(request.id, problem)
         return _line({"id": request.id, "ok": True, "status": outcome.status, "result": outcome.body})

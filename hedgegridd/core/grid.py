@@ -12,6 +12,7 @@ from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.diff import LiveEntry, diff
 from hedgegridd.core.entries import Wanted, note_dropped, wanted_entries, why_no_entries
 from hedgegridd.core.exits import ExitView
+from hedgegridd.core.gate import shared_position
 from hedgegridd.core.ladder import RungTarget, should_recentre
 from hedgegridd.core.orders import OrderBook
 from hedgegridd.core.placing import Placer, rung_key
@@ -46,6 +47,10 @@ class GridMachine:
         self.filter = RegimeFilter(grid.regime, grid.bars_to_warm)
         self.filter.restore(state.regime)
         self.placer = Placer(grid, share, state=state, book=self.book, ctx=ctx)
+
+    def reshare(self, share: Decimal) -> None:
+        """Another part of the account, from the next pass on; what rests is judged again when it moves."""
+        self.placer.position = shared_position(self.grid.position, share)
 
     # ---------------------------------------------------------------------------------------------------- market
 
@@ -274,7 +279,7 @@ class GridMachine:
             self.placer.cancel(order)
         for exit_order in plan.places:
             self.placer.place_exit(leg, exit_order)
-        entries = list(self.book.live(leg, Purpose.ENTRY))
+        entries = self.book.live(leg, Purpose.ENTRY)
         change = diff(
             [_live_entry(order) for order in entries],
             targets,
@@ -311,7 +316,7 @@ class GridMachine:
 
     def _leave_to_hand(self, leg: Leg, wakes: list[int]) -> None:
         """Hands off inventory and exits; an entry left resting would fill with nobody to cover it."""
-        for order in list(self.book.live(leg, Purpose.ENTRY)):
+        for order in self.book.live(leg, Purpose.ENTRY):
             if order.status is OrderStatus.WORKING:
                 self._withdraw(order, wakes)
 

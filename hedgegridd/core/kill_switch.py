@@ -23,7 +23,7 @@ import msgspec
 from hedgegridd import messages as m
 from hedgegridd.config import KillSwitch as KillConfig
 from hedgegridd.core import trips
-from hedgegridd.core.rearm import Latch, Pending, Watch
+from hedgegridd.core.rearm import Heard, Latch, Pending, Watch
 from hedgegridd.model import LEGS, KillState, Nanos
 
 REARM_DEADLINE_S = 20
@@ -49,6 +49,7 @@ class KillSwitchState(msgspec.Struct, kw_only=True):
     since_ns: Nanos = 0
     cooldown_s: int = 0
     trips: dict[str, m.Trip] = {}
+    heard: Heard | None = None  # in this process so far; None: nothing
 
 
 class KillSwitch:
@@ -73,13 +74,26 @@ class KillSwitch:
 
     def snapshot(self) -> KillSwitchState:
         """The state to keep; a copy."""
-        return msgspec.structs.replace(self._state, trips=dict(self._state.trips))
+        return msgspec.structs.replace(
+            self._state, trips=dict(self._state.trips), heard=self._watch.snapshot()
+        )
 
-    def restore(self, state: KillSwitchState) -> None:
-        """Take up a kept state: an open trip is finished, an open rearm has failed, ARMED starts over."""
-        self._state = msgspec.structs.replace(state, trips=dict(state.trips))
+    def load(self, state: KillSwitchState) -> None:
+        """Take up a kept state as it was, amid the life of its process: its further records may follow."""
+        self._state = msgspec.structs.replace(state, trips=dict(state.trips), heard=None)
         self._askers.clear()
         self._rearming = None
+        self._watch.restore(state.heard)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no removal and no rearm is under way: a state kept now goes on as if nothing had happened."""
+        busy = self._state.state in (KillState.TRIPPED, KillState.REARMING)
+        return not busy and self._rearming is None and not self._askers
+
+    def restore(self, state: KillSwitchState) -> None:
+        """Take up a kept state in a new process: an open trip is finished, an open rearm has failed, ARMED starts over."""
+        self.load(state)
         self._watch.forget()
         if state.state in (KillState.ARMED, KillState.STARTING):
             self._state.state = KillState.STARTING

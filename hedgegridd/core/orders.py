@@ -4,7 +4,6 @@ PENDING, UNKNOWN and CANCELING count as live: the venue may have the order. An o
 fills than we were told stays live (`final`) until they are booked. Trade ids are booked once.
 """
 
-from collections.abc import Iterator
 from decimal import Decimal
 
 from hedgegridd import messages as m
@@ -31,11 +30,14 @@ class OrderBook:
         """One of the latest closed orders."""
         return self._state.closed.get(client_order_id)
 
-    def live(self, leg: Leg | None = None, purpose: Purpose | None = None) -> Iterator[Order]:
+    def live(self, leg: Leg | None = None, purpose: Purpose | None = None) -> list[Order]:
         """Live orders in the order they were placed."""
-        for order in self._state.live.values():
-            if (leg is None or order.leg is leg) and (purpose is None or order.purpose is purpose):
-                yield order
+        orders = self._state.live.values()
+        if leg is None:
+            return [order for order in orders if purpose is None or order.purpose is purpose]
+        if purpose is None:
+            return [order for order in orders if order.leg is leg]
+        return [order for order in orders if order.leg is leg and order.purpose is purpose]
 
     def __len__(self) -> int:
         return len(self._state.live)

@@ -35,6 +35,15 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     latches: tuple[Latch, ...]
 
 
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What was heard of feeds and guards, as a snapshot has it; see `Watch`."""
+
+    silent: tuple[str, ...]
+    feeds_down: dict[str, str]
+    unread: str
+    guards: dict[str, m.GuardVerdict]
+
+
 class Watch:
     """What the kill switch hears of feeds and guards. `sources`: who must have spoken in this process (holds)."""
 
@@ -51,6 +60,26 @@ class Watch:
         self._feeds_down.clear()
         self._guards.clear()
         self._unread = ""
+
+    def snapshot(self) -> Heard | None:
+        """What was heard; None: nothing yet."""
+        heard = Heard(
+            silent=tuple(source for source in self._sources if source in self._silent),
+            feeds_down=dict(self._feeds_down),
+            unread=self._unread,
+            guards=dict(self._guards),
+        )
+        nothing = Heard(silent=self._sources, feeds_down={}, unread="", guards={})
+        return None if heard == nothing else heard
+
+    def restore(self, heard: Heard | None) -> None:
+        """Go on with what was heard."""
+        self.forget()
+        if heard is not None:
+            self._silent = set(heard.silent)
+            self._feeds_down.update(heard.feeds_down)
+            self._unread = heard.unread
+            self._guards.update(heard.guards)
 
     def hear(self, message: m.FeedChanged | m.GuardChanged | m.HoldsChanged) -> None:
         """Keep what counts."""

@@ -111,14 +111,14 @@ def leg_view(grid: GridMachine, leg: Leg, ctx: Context) -> m.LegView:
         ),
         peak_lots=state.peak_lots,
         trip_id=state.trip_id,
-        entries_under_way=len(list(grid.book.live(leg, Purpose.ENTRY))) - entries_resting(grid, leg),
+        entries_under_way=len(grid.book.live(leg, Purpose.ENTRY)) - entries_resting(grid, leg),
         no_rungs=_no_rungs(grid, leg),
     )
 
 
 def _no_rungs(grid: GridMachine, leg: Leg) -> tuple[str, ...]:
     """Why no rung of a leg rests, each reason once; empty when one rests or is under way."""
-    if any(True for _ in grid.book.live(leg, Purpose.ENTRY)):
+    if grid.book.live(leg, Purpose.ENTRY):
         return ()
     state = grid.state.legs[leg]
     reasons = [reason for _, reason in sorted(state.dropped.items())]

@@ -150,7 +150,18 @@ def _unwrap(kind: Any) -> tuple[Any, tuple[str, ...], str]:
 
 
 def _reader(base: Any) -> Any:
+    if typing.get_origin(base) is dict:
+        return _pairs
     return {Decimal: _decimal, int: int, float: float}.get(base, str)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """`NAME=NUMBER,NAME=NUMBER`."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    found = {name.strip(): _decimal(number.strip()) for name, _, number in pairs}
+    if len(found) != len(pairs) or not all(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER,NAME=NUMBER with each name once")
+    return found
 
 
 def _decimal(text: str) -> str:

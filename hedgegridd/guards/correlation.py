@@ -52,7 +52,7 @@ def history(params: Table) -> tuple[Keep, ...]:
 def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
     """One verdict for each leg: its strongest tie to a grid that has inventory in the same direction."""
     del now  # returns are on the market's clock
-    closes = _closes(view, int(params.sample_s * SECOND_NS))
+    closes = _closes(view, int(params.sample_s * SECOND_NS)) if len(view.names) > 1 else {}
     tied: dict[tuple[str, Leg], tuple[Decimal, str]] = {}
     for first, second, ratio in _pairs(view.names, closes, params.min_samples):
         for leg in LEGS:

@@ -34,6 +34,15 @@ from hedgegridd.messages.commands import (
     StartTrading,
     StopTrading,
 )
+from hedgegridd.messages.control import (
+    AuthFailed,
+    ConfigReloaded,
+    GetSwitches,
+    SetSwitch,
+    SetWeights,
+    SwitchesAnswer,
+    SwitchView,
+)
 from hedgegridd.messages.keeping import SessionBegan, StateKept
 from hedgegridd.messages.lifecycle import (
     DeskAnswered,
@@ -159,6 +168,7 @@ __all__ = [
     "AccountRead",
     "Answer",
     "AskOrder",
+    "AuthFailed",
     "BarClosed",
     "BaselineRead",
     "BookDepth",
@@ -169,6 +179,7 @@ __all__ = [
     "CancelRejected",
     "CloseRaw",
     "Command",
+    "ConfigReloaded",
     "CountdownView",
     "DeadManAnswer",
     "DeadManChanged",
@@ -197,6 +208,7 @@ __all__ = [
     "GetOrders",
     "GetPositions",
     "GetStatus",
+    "GetSwitches",
     "GetVenue",
     "GuardChanged",
     "GuardVerdict",
@@ -257,7 +269,9 @@ __all__ = [
     "SetCountdown",
     "SetLimits",
     "SetMode",
+    "SetSwitch",
     "SetThrottle",
+    "SetWeights",
     "StageChanged",
     "StageReached",
     "StartChecked",
@@ -267,6 +281,8 @@ __all__ = [
     "StopTrading",
     "Stopping",
     "SweepEntries",
+    "SwitchView",
+    "SwitchesAnswer",
     "TrimLeg",
     "Trip",
     "TripsChanged",

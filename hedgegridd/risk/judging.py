@@ -35,6 +35,25 @@ def widened(scope: m.Scope, params: GuardTable) -> m.Scope:
     return m.Scope(instrument=scope.instrument) if params.scope == "instrument" else scope
 
 
+def is_quiet(state: ScopeState, verdict: Verdict) -> bool:
+    """Whether all was well in this scope, and is: `weigh` would change nothing but what `stays_quiet` does."""
+    return (
+        state.acted is None
+        and verdict.level == "OK"
+        and state.verdict.level == "OK"
+        and not verdict.held
+        and verdict.again_s is None
+        and verdict.value is not None
+    )
+
+
+def stays_quiet(state: ScopeState) -> None:
+    """As `weigh` leaves a scope in which all is well."""
+    state.held_mono = None
+    state.streaks.clear()
+    state.told = True
+
+
 def weigh(
     state: ScopeState,
     verdict: Verdict,

@@ -10,6 +10,7 @@ from hedgegridd.messages import (
     ReadTruth,
     VenueAccount,
     VenueAction,
+    VenueFailed,
     VenueOrder,
     VenueTruth,
 )
@@ -77,6 +78,8 @@ class TruthReader:
             return await self._read(command)
         except VenueCallError as error:
             return failed(command.token, error)
+        except wire.NoLeg as error:
+            return VenueFailed(token=command.token, ambiguous=False, code=0, reason=str(error))
 
     async def read_account(self) -> VenueAccount:
         """The account's figures alone. Raises VenueCallError."""
@@ -100,13 +103,15 @@ class TruthReader:
         account, positions, orders = await asyncio.gather(
             self._calls.account(), self._calls.positions(), self._orders(command.instruments)
         )
+        ids = {self._symbols[name]: name for name in command.instruments}
+        if reason := wire.on_no_leg(positions, ids):
+            raise wire.NoLeg(reason)
         if command.history:
             async with self._history:
                 for instrument in command.instruments:
                     await self._read_trades(instrument, command.trades_from.get(instrument))
                 await self._read_income(command)
         marks = {name: mark for name, feed in self._feeds.items() if (mark := feed.mark) is not None}
-        ids = {self._symbols[name]: name for name in command.instruments}
         # An order whose outcome came while we read may be missing in the answer: it is open to both.
         in_flight |= {*self._inflight.order_ids, *self._waiting()}
         return VenueTruth(

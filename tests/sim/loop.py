@@ -145,13 +145,14 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def run_ready(self, after_each: Callable[[], None]) -> None:
         """Run what is due now until nothing is, or the process is killed."""
         count = 0
+        ready = self.ready
         asyncio._set_running_loop(self)
         try:
-            while self.ready and not self.dead:
+            while ready and not self.dead:
                 count += 1
                 if count > READY_MAX:
                     raise Runaway("the daemon feeds itself without end")
-                handle = self.ready.popleft()
+                handle = ready.popleft()
                 if not handle._cancelled:
                     handle._context.run(handle._callback, *handle._args)
                     after_each()

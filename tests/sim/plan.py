@@ -104,7 +104,7 @@ def _config(rng: random.Random) -> Config:
         daemon=Daemon(on_stop=rng.choice(("keep", "flatten"))),
         grid=(grid,),
         venue=VenueConfig(
-            environment="testnet", reconcile_interval_s=D(rng.choice((120, 600, 600))), account_poll_s=D(60)
+            environment="testnet", reconcile_interval_s=D(rng.choice((300, 600, 600))), account_poll_s=D(60)
         ),
         dead_man=_dead_man(rng),
         guard=_guards(rng),
@@ -135,7 +135,11 @@ def _dead_man(rng: random.Random) -> DeadMan:
     kind = rng.random()
     if kind < 0.2:
         return DeadMan(enabled=False)
-    return DeadMan() if kind < 0.25 else DeadMan(countdown_s=D(600), renew_s=D(200))
+    return (
+        DeadMan(countdown_s=D(120), renew_s=D(30))
+        if kind < 0.25
+        else DeadMan(countdown_s=D(600), renew_s=D(200))
+    )
 
 
 def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:

@@ -25,6 +25,7 @@ from hedgegridd.actors.machines import (
     PausesActor,
     ReconcilerActor,
     RiskActor,
+    SwitchesActor,
 )
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.config import Config
@@ -35,6 +36,7 @@ from hedgegridd.core.desk import WAKE_VIEW
 from hedgegridd.core.pauses import SOURCE as PAUSES
 from hedgegridd.core.pauses import Pauses
 from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.core.switches import SOURCE as SWITCHES
 from hedgegridd.errors import ActorFault, HedgegridError
 from hedgegridd.model import parse_client_order_id
 from hedgegridd.risk.machine import SOURCE as GUARDS
@@ -52,14 +54,14 @@ from tests.sim.loop import SECOND, Killed, Machine, ProcessClock, ProcessLoop, T
 from tests.sim.network import Stream, Wire
 
 EPOCH = "s1m"
-HOLD_SOURCES = (GUARDS, PAUSES, DEAD_MAN)  # as in app.py
+HOLD_SOURCES = (GUARDS, PAUSES, DEAD_MAN, SWITCHES)  # as in app.py
 QUIET = (m.Woke, m.MarkPrice, m.VenueTruth, m.WatchPrices, m.ReadTruth)  # not worth a line of the trace
 JOURNAL_S = 2.0
 LOOK_S = 0.5  # as the daemon's own watch
 CALM_S = 600.0  # and while nothing is under way and nothing is wrong: it would find nothing
 HEALTH_CALM_S = 300.0
-HEALTH_S = 5.0
-VIEW_LATE_NS = 60 * SECOND
+HEALTH_S = 20.0
+VIEW_LATE_NS = 600 * SECOND
 CLOCK_S = 60.0
 POLL_S = 1_800.0  # of account and clock, whose answers nobody waits for
 
@@ -94,7 +96,7 @@ class Ear(Actor):
 
 
 class LazyViews(DeskActor):
-    """The desk; its view for people, of which nobody here takes notice, is made once a minute."""
+    """The desk; its view for people, of which nobody here takes notice, is made every ten minutes."""
 
     def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
         out = super().handle(envelope)
@@ -200,6 +202,7 @@ class Process:
         machine: Machine = world.machine
         disk: Disk = world.disk
         config: Config = world.config
+        self._oracle = world.oracle
         self.dead = False
         self.dying = False
         self.unhandled = False  # the last record was not handed on any more
@@ -259,6 +262,7 @@ class Process:
             RiskActor(self.machines.risk),
             self.gateway,
             PausesActor(Pauses(config.pause, ZoneInfo("UTC"), {})),
+            SwitchesActor(self.machines.switches),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
         for actor in self.actors:
@@ -299,7 +303,8 @@ class Process:
     def _after_each(self) -> None:
         if self.dying:
             raise Killed
-        self.world.oracle.look()
+        if self.machines.kill_switch._state.state is not self._oracle.seen:
+            self._oracle.look()
 
     async def stop_in_order(self) -> None:
         """SIGTERM, as `app.py` obeys it: the stages, the connection, the journal."""

@@ -68,7 +68,7 @@ class Settling:
         self._kill_switch(process)
         self._covered(process)
         self._trading(process)
-        if world.plan.seed % 3 == 0:  # the others are replayed where they crash
+        if world.plan.seed % 4 == 0:  # the others are replayed where they crash
             oracle.replays(process, world.disk.lines)
 
     def _books(self, process: Any) -> None:

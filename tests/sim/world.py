@@ -102,9 +102,13 @@ class World:
         """It is dead: what was not durable is lost, as far as the disk happened not to write it."""
         journal = process.journal
         self.note(f"-- dies, records {journal.position}, durable {journal.durable_position}")
-        self.oracle.died(process)
-        if not process.clean:
-            self.disk.cut(self.rng.randint(journal.durable_position, journal.position))
+        handled = journal.position - process.unhandled
+        kept = journal.position
+        if not process.clean:  # half of the time all that was handled has reached the disk
+            whole = self.rng.random() < 0.5
+            kept = handled if whole else self.rng.randint(journal.durable_position, journal.position)
+        self.oracle.died(process, whole=kept == handled)
+        self.disk.cut(kept)
         if self.disk.snapshot is not None and self.disk.snapshot.position > len(self.disk.lines):
             raise AssertionError("a snapshot outlives its journal")
         self.disk.broken = False

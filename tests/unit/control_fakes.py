@@ -8,7 +8,9 @@ from typing import Any
 
 from hedgegridd import messages as m
 from hedgegridd.control.dispatch import Dispatcher
+from hedgegridd.control.once import Once
 from hedgegridd.control.operation import Services
+from hedgegridd.core.switches import Switches
 from hedgegridd.errors import AskTimeout
 from hedgegridd.model import KillState, Leg, LegMode, OrderKind, OrderStatus, Purpose, Regime, Side
 from hedgegridd.operations import REGISTRY
@@ -262,11 +264,16 @@ class FakeBus:
             m.GetOrders: m.OrdersAnswer(to=0, orders=(ORDER,)),
             m.Flatten: FLAT,
             m.GetGuards: GUARDS,
+            m.GetSwitches: m.SwitchesAnswer(to=0, switches=Switches("binance_usdm", (BTC,)).views()),
         }
+        self.published: list[tuple[m.Event, str]] = []
 
     @property
     def commands(self) -> list[m.Message]:
         return [item for item in self.asked if isinstance(item, m.Command)]
+
+    def publish(self, event: m.Event, actor: str) -> None:
+        self.published.append((event, actor))
 
     async def ask(self, message: m.Message, deadline_s: float, *, actor: str = "") -> m.Answer:
         self.asked.append(message)
@@ -341,6 +348,8 @@ def dispatcher(
     durable: Callable[[float], Awaitable[None]] = on_disk,
     recent: Callable[[], list[dict[str, object]]] = list,
     archive: FakeArchive | None = None,
+    once: Once | None = None,
+    **over: Any,
 ) -> Dispatcher:
     services = Services(
         bus=bus,
@@ -351,8 +360,10 @@ def dispatcher(
         environment="paper",
         account="acct1",
         archive=archive or FakeArchive(),
+        publish=bus.publish,
+        **{"reload": lambda _: {"applied": [], "needs_restart": []}} | over,
     )
-    return Dispatcher(REGISTRY, services)
+    return Dispatcher(REGISTRY, services, once)
 
 
 async def line_call(path: Path | str, line: bytes) -> bytes:

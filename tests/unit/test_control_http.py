@@ -38,6 +38,9 @@ GOOD: dict[str, dict[str, Any]] = {
     "throttle": {"throttle": 0.5},
     "mode": {"leg": "long", "mode": "tp_only"},
     "rearm": {"reason": "checked"},
+    "switch": {"name": "disable_entries", "enabled": False},
+    "weights": {"weights": {"BTCUSDT": 2}},
+    "event": {"source": "scanner", "action": "pause"},
 }
 
 
@@ -46,7 +49,8 @@ async def served(
     bus: FakeBus, config: Control = CONFIG, **kw: Any
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, HttpServer]]:
     now_s = kw.pop("now_s", lambda: 0.0)
-    server = HttpServer(dispatcher(bus, **kw), config, now_s=now_s)
+    own = {name: kw.pop(name) for name in ("sessions", "events_secret") if name in kw}
+    server = HttpServer(dispatcher(bus, **kw), config, now_s=now_s, **own)
     await server.start()
     base = f"http://127.0.0.1:{server.port}"
     timeout = aiohttp.ClientTimeout(total=10)
@@ -64,7 +68,8 @@ def headers(role: str | None) -> dict[str, str]:
 async def send(session: aiohttp.ClientSession, verb: str, role: str | None) -> tuple[int, dict[str, Any]]:
     kind = REGISTRY.verbs[verb]
     body = GOOD.get(verb, {}) if kind.method == "POST" else None
-    async with session.request(kind.method, kind.paths[0], json=body, headers=headers(role)) as response:
+    path = kind.paths[0].replace("{name}", "disable_entries")
+    async with session.request(kind.method, path, json=body, headers=headers(role)) as response:
         return response.status, await response.json(content_type=None)
 
 

@@ -2,9 +2,10 @@
 
 import msgspec
 
+from hedgegridd import messages as m
 from hedgegridd.config import Config, Grid
 from hedgegridd.core.state import Lot
-from hedgegridd.model import Leg
+from hedgegridd.model import KillState, Leg
 from hedgegridd.state import Machines
 
 BTC = "BTCUSDT-PERP.BINANCE"
@@ -13,6 +14,12 @@ BTC = "BTCUSDT-PERP.BINANCE"
 def machines() -> Machines:
     config = Config(grid=(Grid(),))
     return Machines.of(config, "k3f9a")
+
+
+def envelope(seq: int, message: m.Message) -> m.Envelope:
+    return m.Envelope(
+        seq=seq, time_ns=10**18 + seq, mono_ns=10**9 + seq, cause=0, actor="test", message=message
+    )
 
 
 def test_the_order_of_memories_survives():
@@ -44,3 +51,41 @@ def test_a_snapshot_of_a_snapshot_is_the_same():
     right["desk"].pop("next_order")
     assert left == right
     assert again.books_are_empty()
+
+
+def test_a_leg_whose_flatten_ended_unheard_is_verified_again():
+    """A crash between the end of a flatten and the desk's hearing of it must not leave the leg to nobody."""
+    before = machines()
+    latched = m.LegsLatched(instrument=BTC, legs=(Leg.SHORT,), flatten_id="F-7", origin="T-3")
+    before.desk.handle(envelope(1, latched))
+    after = machines()
+    after.restore(before.snapshot(), ())
+    assert after.flatten.snapshot().running == [("F-7", BTC, (Leg.SHORT,), "T-3")]
+    again = machines()
+    again.restore(after.snapshot(), ())
+    assert again.flatten.snapshot().running == after.flatten.snapshot().running
+    told = again.flatten.handle(envelope(2, m.VenueUp(weight_per_minute=2400)))
+    assert [each.legs for each in told if isinstance(each, m.LegsLatched)] == [(Leg.SHORT,)]
+    assert any(isinstance(each, m.ReadTruth) for each in told)
+    again.desk.handle(envelope(3, m.LegFlat(flatten_id="F-7", instrument=BTC, leg=Leg.SHORT, proof=())))
+    assert again.desk.being_flattened() == []
+
+
+def test_a_snapshot_amid_a_life_goes_on_as_it_was():
+    """A rearm in the records after it must end as it ended: by the state it was asked in, and by what had been heard."""
+    before = machines()
+    before.kill_switch.handle(envelope(1, m.StartChecked()))
+    before.kill_switch.handle(envelope(2, m.FeedChanged(channel="user", up=False, detail="socket closed")))
+    assert before.at_rest()
+    after = machines()
+    after.load(before.snapshot())
+    assert after.kill_switch.snapshot().state is KillState.ARMED
+    assert after.snapshot() == before.snapshot()
+    tail = [m.Kill(reason="x", action="halt", instrument=BTC), m.Rearm(reason="y", instrument=BTC)]
+    for number, message in enumerate(tail, 3):
+        told = [each.kill_switch.handle(envelope(number, message)) for each in (before, after)]
+        assert told[0] == told[1]
+    assert after.snapshot() == before.snapshot()
+    after.new_session()
+    assert after.kill_switch.snapshot().state is KillState.STARTING
+    assert after.kill_switch.snapshot().heard is None

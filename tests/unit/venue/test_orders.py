@@ -85,6 +85,7 @@ class Bench:
             mono_ns=lambda: self.now_ns,
             sleep=self.sleep,
         )
+        self.resolver = resolver
         self.interlock = Interlock(
             symbols, enabled=interlock, wall_ns=lambda: self.now_ns, mono_ns=lambda: self.now_ns
         )
@@ -460,6 +461,27 @@ async def test_an_unknown_order_is_missing_when_the_venue_says_so_twice_two_seco
         assert b.teller.tell(
             m.OrderAccepted(instrument=IID, client_order_id="E1", venue_order_id="3", ts_ns=1)
         )
+
+
+async def test_who_asks_for_an_order_without_an_answer_is_not_told_that_it_is_missing_while_it_may_arrive() -> (
+    None
+):
+    async with bench() as b:
+        b.fake.on("GET", ORDER, MISSING)
+        ask = m.AskOrder(token="t", instrument=IID, client_order_id="C1")
+        b.inflight.sent(
+            IID, "C1", b.now_ns, algo=False
+        )  # a close; recvWindow is 1 s, and there is a margin of 1 s
+        b.now_ns += 1_999_999_999
+        early = await b.resolver.answer(ask)
+        assert (early.ambiguous, early.code) == (True, 0)
+        b.now_ns += 1
+        late = await b.resolver.answer(ask)
+        assert (late.ambiguous, late.code) == (False, -2013)
+        item = b.inflight.order("C1")
+        assert item is not None
+        b.now_ns, item.unanswered = 0, False  # the venue has answered it, if not clearly: it has arrived
+        assert (await b.resolver.answer(ask)).code == -2013
 
 
 async def test_silence_for_two_seconds_is_asked_about_once() -> None:

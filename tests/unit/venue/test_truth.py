@@ -133,6 +133,31 @@ async def test_a_failed_reading_says_why() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("path", "rows", "why"),
+    [
+        ("/fapi/v3/positionRisk", [POSITION | {"positionSide": "BOTH"}], "-0.020 BTCUSDT on no leg"),
+        ("/fapi/v1/openOrders", [ORDER | {"positionSide": "BOTH"}], "order BTCUSDT-L001E-x-1 is on no leg"),
+        (
+            "/fapi/v1/openAlgoOrders",
+            [STOP | {"positionSide": "BOTH"}],
+            "order BTCUSDT-S000S-x-2 is on no leg",
+        ),
+    ],
+)
+async def test_what_is_on_no_leg_is_never_taken_for_flat_and_breaks_nothing(
+    path: str, rows: list[dict[str, Any]], why: str
+) -> None:
+    async with bench() as b:
+        b.fake.on("GET", path, answer(rows))
+        event = await b.reader.read(m.ReadTruth(token="t", instruments=(IID,), history=False))
+        assert isinstance(event, m.VenueFailed)
+        assert why in event.reason
+        b.fake.on("GET", path, answer([POSITION | {"positionSide": "BOTH", "positionAmt": "0"}]))
+        if path.endswith("positionRisk"):
+            assert await b.read(history=False)
+
+
 async def test_without_a_cursor_nothing_old_is_told_and_the_cursors_are_set() -> None:
     async with bench() as b:
         b.fake.on("GET", "/fapi/v1/userTrades", answer([trade(41)]))
