@@ -46,9 +46,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, connect: bool = True, start_deadline_s: int = 60) -> AsyncIterator[Bench]:
+async def bench(*, connect: bool = True) -> AsyncIterator[Bench]:
     async with PaperExchange(Options(speed=Decimal(5), seed=4)) as exchange, aiohttp.ClientSession() as admin:
-        config = config_for(exchange.base_url, exchange.ws_url, start_deadline_s)
+        config = config_for(exchange.base_url, exchange.ws_url)
         credentials = Credentials(exchange.api_key, exchange.api_secret)
         async with rig(config, credentials, for_config(config, credentials)) as venue:
             if connect:
