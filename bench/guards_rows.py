@@ -236,6 +236,15 @@ def other_has_more(rig: Rig) -> None:
     )
 
 
+def signal(action: str, hold_s: int = 0) -> Deed:
+    """Something outside asks for caution."""
+
+    def run(rig: Rig) -> None:
+        rig.ask("event", source="drill", action=action, reason="drill", hold_s=hold_s)
+
+    return run
+
+
 def together(times: int, *, against: bool = False) -> Deed:
     """Both markets move by 0.6 % up and back, a bar apart; `against`: the one up and the other down."""
 
@@ -403,9 +412,11 @@ DRILLS: tuple[Drill, ...] = (
     Drill(
         guard="venue_action", what="the venue deleverages a leg", effect="halt", make=deleveraged, end=nothing,
     ),
+    Drill(
+        guard="external", what="somebody outside asks for a pause of 8 s", effect="pause", brief=True,
+        make=signal("pause", 8), end=nothing, clears_s=20,
+    ),
+    Drill(
+        guard="external", what="somebody outside asks to flatten", effect="flatten", make=signal("flatten"), end=nothing,
+    ),
 )  # fmt: skip
-
-# A guard that no outside event reaches yet.
-NOT_DRILLED = {
-    "external": "nothing brings signed events in yet; its table tests are in tests/unit/guards",
-}
