@@ -22,6 +22,7 @@ from anyio.abc import TaskStatus
 from hedgegridd import messages as m
 from hedgegridd.actors.dead_man import DeadManActor
 from hedgegridd.actors.decisions import DecisionsActor
+from hedgegridd.actors.kpi import KpiActor
 from hedgegridd.actors.machines import (
     BootActor,
     DeskActor,
@@ -34,7 +35,7 @@ from hedgegridd.actors.machines import (
 )
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.panic import PanicActor
-from hedgegridd.actors.recent import RecentActor
+from hedgegridd.actors.recent import RecentActor, words
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.archive import Archive
 from hedgegridd.config import Config
@@ -43,6 +44,8 @@ from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.once import Once
 from hedgegridd.control.operation import Services
 from hedgegridd.control.sessions import Sessions
+from hedgegridd.control.stream import Hub
+from hedgegridd.control.stream_actor import StreamActor
 from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
@@ -159,21 +162,12 @@ class Daemon:
         )
         self.waiter = WaiterActor()
         recent = RecentActor()
-        services = self._services(archive, recent)
+        hub = Hub(config.control.stream_clients, first_seq=next_seq, words=words)
+        services = self._services(archive, recent, hub)
         self.once = Once(self.folder.path / "idempotency.jsonl", self.clock.wall_ns)
         dispatcher = Dispatcher(REGISTRY, services, self.once)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
-        self.gateway = Gateway(
-            config,
-            self.credentials,
-            make_trading=for_config(config, self.credentials),
-            durable=self._durable_now,
-            wall_ns=self.clock.wall_ns,
-            mono_ns=self.clock.mono_ns,
-            gate=watch,
-            references=references(settings(config)),
-            calls_per_10s=calls_per_10s(settings(config)),
-        )
+        self.gateway = self._gateway(watch)
         self.meters = Meters(self.gateway.stats, dispatcher.counts)
         self.control = ControlActor(
             config.control,
@@ -187,6 +181,7 @@ class Daemon:
         actors: list[Actor] = [
             # The first to start is the last to stop: control and metrics answer all the while.
             self.control,
+            StreamActor(hub),
             recent,
             self.waiter,
             BootActor(self.boot),
@@ -197,18 +192,28 @@ class Daemon:
             DeadManActor(self.machines.dead_man),
             RiskActor(self.machines.risk),
             self.metrics,
+            KpiActor(config.kpi),
             self.gateway,
             PausesActor(self._planned_pauses()),
             SwitchesActor(self.machines.switches),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
-        self.supervisor = Supervisor(
-            self.bus,
-            [*actors, DecisionsActor(actors)],
-            on_incident=self._incident,
+        self.supervisor = Supervisor(self.bus, [*actors, DecisionsActor(actors)], on_incident=self._incident)
+
+    def _gateway(self, gate: LatchWatch) -> Gateway:
+        return Gateway(
+            self.config,
+            self.credentials,
+            make_trading=for_config(self.config, self.credentials),
+            durable=self._durable_now,
+            wall_ns=self.clock.wall_ns,
+            mono_ns=self.clock.mono_ns,
+            gate=gate,
+            references=references(settings(self.config)),
+            calls_per_10s=calls_per_10s(settings(self.config)),
         )
 
-    def _services(self, archive: Archive, recent: RecentActor) -> Services:
+    def _services(self, archive: Archive, recent: RecentActor, hub: Hub) -> Services:
         """What operations work with."""
         config = self.config
         return Services(
@@ -223,6 +228,7 @@ class Daemon:
             stopping=lambda: self._stop_reason,
             troubles=self._troubles,
             archive=archive,
+            stream=hub.open,
             read_only=lambda: self.machines.switches.read_only,
             publish=self._publish,
             reload=self._reload,

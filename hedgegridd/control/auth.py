@@ -21,7 +21,6 @@ from hedgegridd.control.operation import Caller, Operation, Problem, Role
 from hedgegridd.control.sessions import Sessions, cookie_token
 from hedgegridd.messages import AuthFailed
 
-FAILURES_PER_MIN = 10  # per address
 KEY_MAX = 256
 TOLD_PER_MIN = 60  # failures put into the journal a minute, of all addresses
 SIGNATURE = "X-Events-Signature"
@@ -54,7 +53,7 @@ class Auth:
         Raises:
             ValueError: an address other than loopback without keys and `behind_proxy`, a broken hash, a name twice.
         """
-        self._failures = Buckets(FAILURES_PER_MIN, now_s)
+        self._now_s = now_s
         self._told = Buckets(TOLD_PER_MIN, now_s)
         self.sessions = sessions
         self._events_secret = events_secret.encode()
@@ -71,6 +70,7 @@ class Auth:
         check(config)
         self._keys = [(key.name, Role[key.role.upper()], key.sha256.lower()) for key in config.keys]
         self._behind_proxy = config.behind_proxy
+        self._failures = Buckets(config.wrong_keys_per_min, self._now_s)
 
     def caller(self, kind: type[Operation], headers: Mapping[str, str], peer: str) -> Caller:
         """Who asks for an operation. A right key is never held back by others' wrong ones.

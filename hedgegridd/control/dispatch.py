@@ -31,7 +31,7 @@ BODY_MAX = 64 * 1024
 REPLAY_S = 300
 
 _log = structlog.get_logger("control")
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NAMED = re.compile(r"(?:field |^)`([^`]{1,64})`")
 
 
@@ -219,9 +219,16 @@ def decode_mapping(kind: type[Operation], fields: dict[str, Any], *, strict: boo
         Problem: 422 a field is wrong.
     """
     try:
-        return msgspec.convert(fields, kind, strict=strict)
+        operation = msgspec.convert(fields, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise _wrong_field(kind, error) from error
+    if not strict:  # the word "null" would count as nothing, which in a query is a field left out
+        for name in fields:
+            if getattr(operation, name, "") is None:
+                known = tuple(kind.__struct_fields__)
+                detail = f"{kind.verb}: leave `{name}` out instead of naming nothing"
+                raise Problem(422, "wrong value", detail, field=name, accepted=known)
+    return operation
 
 
 def refuse_control_characters(operation: Operation) -> None:
@@ -232,7 +239,7 @@ def refuse_control_characters(operation: Operation) -> None:
     """
     for name in operation.__struct_fields__:
         value = getattr(operation, name)
-        if isinstance(value, str) and any(unicodedata.category(char) in _UNSEEN for char in value):
+        if isinstance(value, str) and any(unicodedata.category(char) in UNSEEN for char in value):
             detail = f"{operation.verb}: `{name}` has a control character"
             raise Problem(422, "wrong value", detail, field=name, accepted=operation.__struct_fields__)
 

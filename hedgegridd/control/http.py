@@ -20,12 +20,15 @@ from hedgegridd.control.auth import SIGNATURE, Auth
 from hedgegridd.control.bounded import BoundedServer, Handler
 from hedgegridd.control.cors import allowed, preflight
 from hedgegridd.control.dispatch import BODY_MAX, Dispatcher
+from hedgegridd.control.docs import Docs
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.login import LOGIN, LOGOUT, log_in, log_out
 from hedgegridd.control.once import HEADER as ONCE
 from hedgegridd.control.once import checked
 from hedgegridd.control.operation import SAFETY_VERBS, Caller, Operation, Outcome, Problem, Registry, summary
+from hedgegridd.control.page import Page
 from hedgegridd.control.sessions import Sessions
+from hedgegridd.control.sse import stream_response
 from hedgegridd.control.strict_json import refuse_twice
 from hedgegridd.messages import AuthFailed
 
@@ -53,7 +56,9 @@ class HttpServer:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._dispatcher = dispatcher
-        self._extra = extra or {}
+        docs = Docs(dispatcher.registry, dispatcher.services.instruments)
+        self._extra = {**docs.handlers(), **(extra or {})}
+        self._page = Page()
         self._now_s = now_s
         self.auth = Auth(
             config, now_s, sessions=sessions, events_secret=events_secret, tell=self._turned_away
@@ -94,7 +99,8 @@ class HttpServer:
         Raises:
             OSError: the address is taken or is none of ours.
         """
-        self._runner = web.ServerRunner(BoundedServer(self.handle), shutdown_timeout=SHUTDOWN_S)
+        server = BoundedServer(self.handle, streams=self._config.stream_clients)
+        self._runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._config.http_host, self._config.http_port)
         try:
@@ -118,7 +124,7 @@ class HttpServer:
             origin = self._check_origin(request)
             if request.method == "OPTIONS" and origin:
                 return allowed(preflight(self._dispatcher.registry, request), origin)
-            response = await self._answer(request)
+            response = await self._answer(request, origin)
         except Problem as problem:
             response = problem_response(problem)
         except (ConnectionError, ClientConnectionError):
@@ -128,17 +134,26 @@ class HttpServer:
             response = problem_response(Problem(500, "internal error", "the log has it"))
         return allowed(response, origin)
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, request: web.BaseRequest, origin: str) -> web.StreamResponse:
         path = request.path
-        if request.method == "GET" and path in self._extra:
+        if path in self._extra:
+            _takes(request, "GET")
             return await self._extra[path](request)
-        if request.method == "GET" and path == "/":
+        if self._page.wanted(request):
+            return await self._page.answer(request)
+        if path == "/":
+            _takes(request, "GET")
             return web.Response(text=index(self._dispatcher.registry), headers=SAFE_HEADERS)
-        if request.method == "POST" and path == LOGIN:
+        if path == LOGIN:
+            _takes(request, "POST")
             return await log_in(self.auth, request, await _body(request), secure=self._config.behind_proxy)
-        if request.method == "POST" and path == LOGOUT:
+        if path == LOGOUT:
+            _takes(request, "POST")
             return await log_out(self.auth, request)
-        return answer_response(await self._operation(request, path))
+        outcome = await self._operation(request, path)
+        if outcome.feed is not None:
+            return await stream_response(request, outcome.feed, origin)
+        return answer_response(outcome)
 
     async def _operation(self, request: web.BaseRequest, path: str) -> Outcome:
         kind, in_path = self._dispatcher.registry.route(request.method, path)
@@ -153,7 +168,7 @@ class HttpServer:
         key = checked(request.headers[ONCE]) if ONCE in request.headers and kind.method != "GET" else ""
         self._limit(kind, caller, key)
         if kind.method == "GET":
-            fields = {**_query(request.query_string), **in_path}
+            fields = {**_query(request.query_string), **_from_headers(kind, request), **in_path}
             return await self._dispatcher.run_mapping(kind, fields, caller, strict=False)
         raw = await _body(request)
         if in_path:
@@ -220,6 +235,17 @@ def index(registry: Registry) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _takes(request: web.BaseRequest, method: str) -> None:
+    """Refuse other methods at a path that is no operation's.
+
+    Raises:
+        Problem: 405, naming the one that is taken.
+    """
+    if request.method != method:
+        said = f"{request.path} takes {method}"
+        raise Problem(405, "method not allowed", said, accepted=(method,), headers={"Allow": method})
+
+
 def _same(origin: str, host: str) -> bool:
     try:
         return urlsplit(origin).netloc.lower() == host.lower()
@@ -245,6 +271,12 @@ def _query(text: str) -> dict[str, str]:
     if len(fields) != len(pairs):
         raise Problem(400, "malformed", "query string: a field stands twice")
     return fields
+
+
+def _from_headers(kind: type[Operation], request: web.BaseRequest) -> dict[str, str]:
+    """The fields of an operation that came as headers."""
+    given = request.headers
+    return {field: given[name] for name, field in kind.header_fields.items() if name in given}
 
 
 async def _body(request: web.BaseRequest) -> bytes:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -32,6 +33,7 @@ CONFIG = Control(
     writes_per_min=1000,
     reads_per_min=1000,
 )
+NO_STREAMS = msgspec.structs.replace(CONFIG, stream_clients=0)
 GOOD: dict[str, dict[str, Any]] = {
     "backup": {"folder": "/srv/backup"},
     "flatten": {"side": "both"},
@@ -70,6 +72,8 @@ async def send(session: aiohttp.ClientSession, verb: str, role: str | None) -> t
     body = GOOD.get(verb, {}) if kind.method == "POST" else None
     path = kind.paths[0].replace("{name}", "disable_entries")
     async with session.request(kind.method, path, json=body, headers=headers(role)) as response:
+        if response.content_type == "text/event-stream":
+            return response.status, {"events": await response.text()}
         return response.status, await response.json(content_type=None)
 
 
@@ -413,7 +417,7 @@ async def is_closed(reader: asyncio.StreamReader) -> bool:
 async def test_idle_connections_make_room_for_one_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     bound = functools.partial(BoundedServer, connections_max=4)  # three from one address
     monkeypatch.setattr(http, "BoundedServer", bound)
-    async with served(FakeBus()) as (_, server):
+    async with served(FakeBus(), NO_STREAMS) as (_, server):
         held = [await open_to(server) for _ in range(3)]
         held[0][1].write(b"GET /health HT")  # half a request
         reader, writer = await open_to(server)
@@ -430,7 +434,7 @@ async def test_idle_connections_make_room_for_one_that_asks(monkeypatch: pytest.
 
 async def test_a_connection_in_use_is_not_closed_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BoundedServer", functools.partial(BoundedServer, connections_max=2))
-    async with served(FakeBus()) as (_, server):
+    async with served(FakeBus(), NO_STREAMS) as (_, server):
         busy, writer = await open_to(server)
         asked = asyncio.Event()
         release = asyncio.Event()

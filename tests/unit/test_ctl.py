@@ -21,7 +21,7 @@ from hedgegridd.control.keys import fingerprint
 from hedgegridd.control.operation import Role
 from hedgegridd.control.unix import UnixServer
 from hedgegridd.ctl import main as ctl
-from hedgegridd.ctl import tables
+from hedgegridd.ctl import stream, tables
 from hedgegridd.ctl.live import LiveView
 from hedgegridd.ctl.tables import render
 from hedgegridd.ctl.text import MINUS, Paint, age, average, columns, liquidation, money
@@ -503,3 +503,22 @@ async def test_the_live_view_ends_when_stopped_and_leaves_the_terminal(terminal:
         assert text.count("\n") == 1
         assert "TRADING · safe yes" in text
         assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        ({"event": "beat", "data": {"time_ns": 1}}, ""),
+        ({"event": "RiskFigures", "data": {"seq": 7, "time_ns": 1, "words": ""}}, ""),
+        (
+            {"event": "Fill", "data": {"seq": 7, "time_ns": 3_661_002_000_000, "words": "LONG buy 1 @2"}},
+            "01:01:01.002 #7 Fill: LONG buy 1 @2",
+        ),
+        ({"event": "missed", "data": {"missed": 3, "exact": True}}, "-- missed 3 events;"),
+        ({"event": "missed", "data": {"missed": 0, "exact": False}}, "-- missed at least 0 events;"),
+        ({"event": "silent", "data": {"time_ns": 0, "silent": {"desk": "late"}}}, "NO BEAT: desk: late"),
+    ],
+)
+def test_a_line_of_the_stream(event: dict[str, Any], text: str) -> None:
+    assert stream.line(event).find(text) >= 0
+    assert bool(stream.line(event)) == bool(text)
