@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from bench.chaos_rig import SYMBOL, Rig, naked, rig
-from bench.guards_rows import DRILLS, NOT_DRILLED, Drill
+from bench.guards_rows import DRILLS, Drill
 from tests.support.programs import ProgramError, end_with_programs, until
 from tests.support.truth import ENTRY_SIDE, exchange_books, uncovered
 
@@ -216,7 +216,6 @@ def table(found: Sequence[Found]) -> str:
         lines.append(
             f"| `{each.guard}` | {each.what} | {each.effect} | {each.outcome} | {acted} | {cleared} |"
         )
-    lines += [f"| `{name}` | not drilled: {why} | | | | |" for name, why in NOT_DRILLED.items()]
     return "\n".join(lines)
 
 

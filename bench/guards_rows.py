@@ -236,6 +236,15 @@ def other_has_more(rig: Rig) -> None:
     )
 
 
+def signal(action: str, hold_s: int = 0) -> Deed:
+    """Something outside asks for caution."""
+
+    def run(rig: Rig) -> None:
+        rig.ask("event", source="drill", action=action, reason="drill", hold_s=hold_s)
+
+    return run
+
+
 def together(times: int, *, against: bool = False) -> Deed:
     """Both markets move by 0.6 % up and back, a bar apart; `against`: the one up and the other down."""
 
@@ -373,7 +382,7 @@ DRILLS: tuple[Drill, ...] = (
     Drill(
         guard="correlation", what="two markets move as one", effect="pause", legs=("LONG",), prepare=other_has_more,
         make=together(8), end=together(4, against=True),
-        table={"window_s": 600, "sample_s": 60, "min_samples": 5, **QUICK}, acts_s=30, clears_s=60,
+        table={"trip_ratio": 0.97, "window_s": 600, "sample_s": 60, "min_samples": 5, **QUICK}, acts_s=30, clears_s=60,
         setup=Setup(
             venue=("--symbols", f"{SYMBOL},{OTHER}"), grid={"recenter_trigger_bps": 2_000},
             more_grids=({
@@ -403,9 +412,11 @@ DRILLS: tuple[Drill, ...] = (
     Drill(
         guard="venue_action", what="the venue deleverages a leg", effect="halt", make=deleveraged, end=nothing,
     ),
+    Drill(
+        guard="external", what="somebody outside asks for a pause of 8 s", effect="pause", brief=True,
+        make=signal("pause", 8), end=nothing, clears_s=20,
+    ),
+    Drill(
+        guard="external", what="somebody outside asks to flatten", effect="flatten", make=signal("flatten"), end=nothing,
+    ),
 )  # fmt: skip
-
-# A guard that no outside event reaches yet.
-NOT_DRILLED = {
-    "external": "nothing brings signed events in yet; its table tests are in tests/unit/guards",
-}

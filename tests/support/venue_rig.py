@@ -110,7 +110,7 @@ class Rig:
         return await self.ear.until(m.VenueTruth, lambda e: e.token == token)
 
 
-def config_for(base_url: str, ws_url: str, start_deadline_s: int = 60) -> Config:
+def config_for(base_url: str, ws_url: str) -> Config:
     """One grid on a paper venue."""
     venue = Venue(
         recv_window_ms=1_000,
@@ -121,7 +121,7 @@ def config_for(base_url: str, ws_url: str, start_deadline_s: int = 60) -> Config
         request_timeout_s=Decimal(1),
     )
     return Config(
-        daemon=Daemon(start_deadline_s=start_deadline_s),
+        daemon=Daemon(start_deadline_s=60),
         venue=venue,
         grid=(Grid(),),
         dead_man=DeadMan(enabled=False),
