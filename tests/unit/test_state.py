@@ -1,5 +1,7 @@
 """What survives a restart comes back as it was, the order of things included."""
 
+from decimal import Decimal
+
 import msgspec
 
 from hedgegridd import messages as m
@@ -89,3 +91,45 @@ def test_a_snapshot_amid_a_life_goes_on_as_it_was():
     after.new_session()
     assert after.kill_switch.snapshot().state is KillState.STARTING
     assert after.kill_switch.snapshot().heard is None
+
+
+def figures(*instruments: m.InstrumentFigures) -> m.RiskFigures:
+    return m.RiskFigures(
+        equity_usdt=Decimal(1000),
+        session_peak_usdt=Decimal(1001),
+        peak_usdt=Decimal(1001),
+        session_usdt=Decimal(0),
+        day_usdt=Decimal(0),
+        maint_margin_usdt=Decimal(1),
+        margin_balance_usdt=Decimal(1000),
+        margin_ns=10**18,
+        instruments=instruments,
+        reconciled=True,
+    )
+
+
+def test_guards_go_on_amid_a_life_with_what_they_know():
+    """Else they would take everything for missing in the records behind a snapshot, and act on that."""
+    before = machines()
+    legs = tuple(
+        m.LegFigures(
+            leg=leg,
+            qty=Decimal(1),
+            notional_usdt=Decimal(100),
+            entries_usdt=Decimal(0),
+            stop_resting=True,
+        )
+        for leg in Leg
+    )
+    mine = m.InstrumentFigures(instrument=BTC, mark=Decimal(100), legs=legs, market_ns=10**18)
+    before.risk.handle(envelope(1, figures(mine)))
+    after = machines()
+    after.load(before.snapshot())
+    assert after.snapshot() == before.snapshot()
+    counted = m.CallsCounted(provider="binance_usdm", burst=1, minute=1, hour=1)
+    for number, message in enumerate((counted, figures()), 2):
+        for each in (before, after):
+            each.risk.handle(envelope(number, message))
+    assert after.snapshot() == before.snapshot()
+    after.new_session()
+    assert after.risk.snapshot().life is None
