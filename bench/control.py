@@ -195,10 +195,12 @@ def connect(port: int) -> socket.socket:
     return made
 
 
-def http_call(port: int) -> Callable[[], None]:
+def http_call(port: int, get: str = "") -> Callable[[], None]:
+    """POST /throttle, or GET of a path."""
     connection = connect(port)
-    head = f"POST /throttle HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\nContent-Type: application/json\r\n"
-    request = f"{head}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+    head = f"{f'GET {get}' if get else 'POST /throttle'} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n"
+    body = f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+    request = head.encode() + (b"\r\n" if get else body)
 
     def call() -> None:
         connection.sendall(request)

@@ -274,9 +274,14 @@ def bot(
     step_bps: int,
     *,
     guards: Sequence[Mapping[str, object]] = (),
+    control: Mapping[str, object] | None = None,
+    keys: Mapping[str, object] | None = None,
     **other: object,
 ) -> Iterator[Bot]:
-    """The daemon, READY, `2 * levels` entries resting; `other` fields of its grid, further `guards` of its config."""
+    """The daemon, READY, `2 * levels` entries resting.
+
+    `other` are fields of its grid, `guards` further ones of its config, `control` and `keys` of its `[control]`.
+    """
     tapped = _tapped(where)
     folder = where.folder / f"daemon-{time.monotonic_ns()}"
     folder.mkdir()
@@ -284,8 +289,9 @@ def bot(
         folder,
         tapped,
         [{**grid(levels, step_bps), **other}],
-        tables={"[journal]": {"snapshot_every": 20_000}},
+        tables={"[journal]": {"snapshot_every": 20_000}, **({"[[control.keys]]": keys} if keys else {})},
         guards=[*OFF, *guards],
+        control=control,
     )
     with running(config) as daemon:
         made = Bot(where, daemon)

@@ -24,6 +24,7 @@ from bench.noise import RunDelay
 from bench.table import MISSED, Row, text, verdict
 from hedgegridd import messages as m
 from hedgegridd.config import Config
+from hedgegridd.core.reloaded import carried
 from hedgegridd.journal import snapshot
 from hedgegridd.journal.disk import RealDisk
 from hedgegridd.journal.folder import StateFolder
@@ -33,7 +34,7 @@ from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.restore import restore
 from hedgegridd.journal.writer import Journal
 from hedgegridd.runtime.clock import RealClock
-from hedgegridd.state import Machines, config_for_replay
+from hedgegridd.state import Machines
 from tests.support.desk_rig import config as small_config
 from tests.support.desk_rig import operator, path
 from tests.support.fake_venue import FakeVenue, Faults
@@ -67,7 +68,7 @@ class _Book:
         self._machines.new_session()
         self._sample, self._offset = sample, self.seq + 1
         state = msgspec.Raw(self._machines.snapshot())
-        kept = config_for_replay(self._config)
+        kept = carried(self._config)
         began = m.SessionBegan(version="bench", pid=1, epoch=self._epoch, config=kept, state=state)
         self._write(SESSION, began)
         return state

@@ -9,6 +9,7 @@ journal closed. Exit code 0 only when the venue confirmed.
 import asyncio
 import gc
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +22,7 @@ from anyio.abc import TaskStatus
 from hedgegridd import messages as m
 from hedgegridd.actors.dead_man import DeadManActor
 from hedgegridd.actors.decisions import DecisionsActor
+from hedgegridd.actors.kpi import KpiActor
 from hedgegridd.actors.machines import (
     BootActor,
     DeskActor,
@@ -29,20 +31,27 @@ from hedgegridd.actors.machines import (
     PausesActor,
     ReconcilerActor,
     RiskActor,
+    SwitchesActor,
 )
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.panic import PanicActor
-from hedgegridd.actors.recent import RecentActor
+from hedgegridd.actors.recent import RecentActor, words
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.archive import Archive
 from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
+from hedgegridd.control.once import Once
 from hedgegridd.control.operation import Services
+from hedgegridd.control.sessions import Sessions
+from hedgegridd.control.stream import Hub
+from hedgegridd.control.stream_actor import StreamActor
 from hedgegridd.core import pauses
 from hedgegridd.core.boot import Boot
 from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.core.reloaded import carried
+from hedgegridd.core.switches import SOURCE as SWITCHES
 from hedgegridd.errors import ActorFault
 from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal.folder import StateFolder
@@ -51,8 +60,9 @@ from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.keeper import Keeper
 from hedgegridd.operations import REGISTRY
+from hedgegridd.reload import plan, read_again
 from hedgegridd.risk.machine import SOURCE as GUARDS
-from hedgegridd.risk.settings import references, settings
+from hedgegridd.risk.settings import calls_per_10s, references, settings
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
@@ -71,6 +81,7 @@ HOLD_SOURCES = (
     GUARDS,
     pauses.SOURCE,
     DEAD_MAN,
+    SWITCHES,
 )  # nothing is traded before each of them has said what it holds
 
 
@@ -83,6 +94,8 @@ class Daemon:
     clock: RealClock = field(default_factory=RealClock)
     accept_broken_journal: bool = False
     config_file: Path | None = None  # goes into backups
+    reread: Callable[[], Config] | None = None  # the config file as it is now, checked
+    events_secret: str = ""  # signs external events; "": they are refused
 
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
@@ -149,7 +162,61 @@ class Daemon:
         )
         self.waiter = WaiterActor()
         recent = RecentActor()
-        services = Services(
+        hub = Hub(config.control.stream_clients, first_seq=next_seq, words=words)
+        services = self._services(archive, recent, hub)
+        self.once = Once(self.folder.path / "idempotency.jsonl", self.clock.wall_ns)
+        dispatcher = Dispatcher(REGISTRY, services, self.once)
+        watch = LatchWatch(self.folder.path, self.clock.mono_ns)
+        self.gateway = self._gateway(watch)
+        self.meters = Meters(self.gateway.stats, dispatcher.counts)
+        self.control = ControlActor(
+            config.control,
+            dispatcher,
+            sessions=Sessions(self.folder.path / "sessions.json", self.clock.wall_ns),
+            events_secret=self.events_secret,
+        )
+        self.meters.auth_failures = lambda: self.control.http.auth.failures
+        self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
+        self.orderly_stop = self._stages_of_stop()
+        actors: list[Actor] = [
+            # The first to start is the last to stop: control and metrics answer all the while.
+            self.control,
+            StreamActor(hub),
+            recent,
+            self.waiter,
+            BootActor(self.boot),
+            KillSwitchActor(self.machines.kill_switch),
+            PanicActor(watch, self.folder.path, services.instruments, self._durable_now),
+            DeskActor(self.machines.desk),
+            FlattenActor(self.machines.flatten),
+            DeadManActor(self.machines.dead_man),
+            RiskActor(self.machines.risk),
+            self.metrics,
+            KpiActor(config.kpi),
+            self.gateway,
+            PausesActor(self._planned_pauses()),
+            SwitchesActor(self.machines.switches),
+            ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
+        ]
+        self.supervisor = Supervisor(self.bus, [*actors, DecisionsActor(actors)], on_incident=self._incident)
+
+    def _gateway(self, gate: LatchWatch) -> Gateway:
+        return Gateway(
+            self.config,
+            self.credentials,
+            make_trading=for_config(self.config, self.credentials),
+            durable=self._durable_now,
+            wall_ns=self.clock.wall_ns,
+            mono_ns=self.clock.mono_ns,
+            gate=gate,
+            references=references(settings(self.config)),
+            calls_per_10s=calls_per_10s(settings(self.config)),
+        )
+
+    def _services(self, archive: Archive, recent: RecentActor, hub: Hub) -> Services:
+        """What operations work with."""
+        config = self.config
+        return Services(
             bus=self.bus,
             instruments=tuple(grid.instrument_id for grid in config.grid),
             time_ns=self.clock.wall_ns,
@@ -161,44 +228,10 @@ class Daemon:
             stopping=lambda: self._stop_reason,
             troubles=self._troubles,
             archive=archive,
-        )
-        dispatcher = Dispatcher(REGISTRY, services)
-        watch = LatchWatch(self.folder.path, self.clock.mono_ns)
-        self.gateway = Gateway(
-            config,
-            self.credentials,
-            make_trading=for_config(config, self.credentials),
-            durable=self._durable_now,
-            wall_ns=self.clock.wall_ns,
-            mono_ns=self.clock.mono_ns,
-            gate=watch,
-            references=references(settings(config)),
-        )
-        self.meters = Meters(self.gateway.stats, dispatcher.counts)
-        self.control = ControlActor(config.control, dispatcher)
-        self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
-        self.orderly_stop = self._stages_of_stop()
-        actors: list[Actor] = [
-            # The first to start is the last to stop: control and metrics answer all the while.
-            self.control,
-            recent,
-            self.waiter,
-            BootActor(self.boot),
-            KillSwitchActor(self.machines.kill_switch),
-            PanicActor(watch, self.folder.path, services.instruments, self._durable_now),
-            DeskActor(self.machines.desk),
-            FlattenActor(self.machines.flatten),
-            DeadManActor(self.machines.dead_man),
-            RiskActor(self.machines.risk),
-            self.metrics,
-            self.gateway,
-            PausesActor(self._planned_pauses()),
-            ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
-        ]
-        self.supervisor = Supervisor(
-            self.bus,
-            [*actors, DecisionsActor(actors)],
-            on_incident=self._incident,
+            stream=hub.open,
+            read_only=lambda: self.machines.switches.read_only,
+            publish=self._publish,
+            reload=self._reload,
         )
 
     def _stages_of_stop(self) -> OrderlyStop:
@@ -223,6 +256,20 @@ class Daemon:
         config = self.config
         names = {grid.instrument: grid.instrument_id for grid in config.grid}
         return pauses.Pauses(config.pause, ZoneInfo(config.daemon.timezone), names)
+
+    def _publish(self, event: m.Event, actor: str) -> None:
+        self.bus.publish(event, actor=actor)
+
+    def _reload(self, actor: str) -> dict[str, object]:
+        """Take up what may change at run time. Raises ConfigError, ValueError: nothing has changed."""
+        found = plan(self.config, read_again(self.reread), self.machines.risk)
+        self.control.http.use(found.config.control)
+        if found.applied:
+            self.config = found.config
+            self.keeper.use(found.config)
+            self.bus.publish(m.ConfigReloaded(config=carried(found.config)), actor=actor)
+        _log.info("reloaded", actor=actor, applied=found.applied, needs_restart=found.needs_restart)
+        return {"applied": list(found.applied), "needs_restart": list(found.needs_restart)}
 
     async def _durable(self, timeout_s: float) -> None:
         """Return when everything recorded so far is on disk. Raises JournalError."""
@@ -282,6 +329,7 @@ class Daemon:
         try:
             return self.keeper.close()
         finally:
+            self.once.close()
             self.folder.close()
 
     def _signalled(self, name: str) -> None:

@@ -204,6 +204,12 @@ class Control(Table, frozen=True, kw_only=True):
     keys: tuple[Key, ...] = ()
     writes_per_min: Annotated[int, between("1", "100000")] = 30
     reads_per_min: Annotated[int, between("1", "1000000")] = 600
+    wrong_keys_per_min: Annotated[int, between("1", "100000")] = 10
+    stream_clients: Annotated[int, between("0", "1000")] = 32  # of /stream at a time
+    cors_origins: tuple[str, ...] = ()  # of pages elsewhere that may ask with a key, as https://desk.example
+    events_secret: str | None = (
+        None  # name of the credential that signs external events; None: they are refused
+    )
 
 
 class Metrics(Table, frozen=True, kw_only=True):
@@ -211,6 +217,20 @@ class Metrics(Table, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     port: Annotated[int, between("0", "65535")] = 9090
+    prometheus_url: str | None = None  # where `hedgegridctl doctor` asks whether Prometheus scrapes us
+
+
+class Kpi(Table, frozen=True, kw_only=True):
+    """`[kpi]`: thresholds of the key figures of operations; above them, for healthy venues below them."""
+
+    requests_per_min_warn: Annotated[Decimal, between("0", "100000")] = Decimal(100)
+    requests_per_min_critical: Annotated[Decimal, between("0", "100000")] = Decimal(200)
+    error_rate_warn_pct: Annotated[Decimal, between("0", "100")] = Decimal(5)
+    error_rate_critical_pct: Annotated[Decimal, between("0", "100")] = Decimal(15)
+    open_breakers_warn: Annotated[Decimal, between("0", "100")] = Decimal(0)
+    open_breakers_critical: Annotated[Decimal, between("0", "100")] = Decimal(2)
+    healthy_venues_warn_pct: Annotated[Decimal, between("0", "100")] = Decimal(80)
+    healthy_venues_critical_pct: Annotated[Decimal, between("0", "100")] = Decimal(50)
 
 
 class DeadMan(Table, frozen=True, kw_only=True):
@@ -257,6 +277,7 @@ class Config(Table, frozen=True, kw_only=True):
     pause: tuple[Pause, ...] = ()
     control: Control = Control()
     metrics: Metrics = Metrics()
+    kpi: Kpi = Kpi()
     journal: Journal = Journal()
     panic: Panic = Panic()
     backup: Backup = Backup()

@@ -16,6 +16,7 @@ from hedgegridd import __version__
 from hedgegridd import messages as m
 from hedgegridd.archive import Archive
 from hedgegridd.config import Config
+from hedgegridd.core.reloaded import carried
 from hedgegridd.errors import HedgegridError
 from hedgegridd.journal import snapshot
 from hedgegridd.journal.folder import StateFolder
@@ -24,7 +25,7 @@ from hedgegridd.journal.retention import Bounds, sweep
 from hedgegridd.journal.writer import Journal
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import Clock
-from hedgegridd.state import Machines, config_for_replay
+from hedgegridd.state import Machines
 
 SNAPSHOT_CHECK_S = 1.0
 DURABLE_S = 2.0
@@ -61,6 +62,10 @@ class Keeper:
 
     # ------------------------------------------------------------------------------------------------------- life
 
+    def use(self, config: Config) -> None:
+        """What is in force from now on: a replay that begins later begins with it."""
+        self._config = config
+
     def begin_session(self, position: int, snapshot_position: int = 0) -> None:
         """Keep the state with which this process begins, as of `position`, and write it down with its config.
 
@@ -76,7 +81,7 @@ class Keeper:
             snapshot_position=snapshot_position,
             epoch=self._folder.epoch,
             hold_sources=self._machines.hold_sources,
-            config=config_for_replay(self._config),
+            config=carried(self._config),
             state=msgspec.Raw(state),
         )
         self._write_down(SESSION, began)
@@ -148,7 +153,7 @@ class Keeper:
             lost=lost,
             epoch=self._folder.epoch,
             hold_sources=self._machines.hold_sources,
-            config=config_for_replay(self._config),
+            config=carried(self._config),
             state=msgspec.Raw(state),
         )
         self._write_down(STATE, kept)

@@ -14,6 +14,7 @@ type Nanos = int
 
 ZERO = Decimal(0)
 BPS = Decimal(10_000)
+NOT_TRADING_CODES = frozenset({-1121, -4140, -4141})  # the venue's: unknown symbol, opens nothing now, closed
 
 
 class Side(enum.StrEnum):

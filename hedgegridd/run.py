@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -37,8 +37,17 @@ def _run(
     *,
     accept_broken_journal: bool,
     config_file: Path | None = None,
+    events_secret: str = "",
+    reread: Callable[[], Config] | None = None,
 ) -> int:
-    daemon = Daemon(config, credentials, accept_broken_journal=accept_broken_journal, config_file=config_file)
+    daemon = Daemon(
+        config,
+        credentials,
+        accept_broken_journal=accept_broken_journal,
+        config_file=config_file,
+        events_secret=events_secret,
+        reread=reread,
+    )
 
     async def live() -> int:
         try:
@@ -95,6 +104,20 @@ def _credentials(config: Config) -> Credentials:
     )
 
 
+def _events_secret(config: Config) -> str:
+    """What signs external events, "" when the config names none. Raises ConfigError when it is missing."""
+    name = config.control.events_secret
+    return "" if name is None else load_secret(name, os.environ, os.environ.get("CREDENTIALS_DIRECTORY"))
+
+
+def _read_again(args: argparse.Namespace) -> Config:
+    """The file as it is now, with the same flags. Raises ConfigError, OSError."""
+    loaded = load_file(args.config)
+    for warning in refuse_contradictions(loaded):
+        _log.warning("config", warning=warning)
+    return with_flags(loaded.config, args)
+
+
 def main(argv: Sequence[str]) -> int:
     """`hedgegridd run -c FILE`; 0 only when the venue confirmed that no entry is left."""
     line = argparse.ArgumentParser(prog="hedgegridd run", description="The daemon.")
@@ -119,6 +142,7 @@ def main(argv: Sequence[str]) -> int:
         config = with_flags(loaded.config, args)
         log.configure(config.daemon)
         credentials = _credentials(config)
+        events_secret = _events_secret(config)
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_FAILED
@@ -126,5 +150,10 @@ def main(argv: Sequence[str]) -> int:
         _log.warning("config", warning=warning)
     _log.info("start", version=__version__, environment=config.venue.environment, config=str(args.config))
     return _run(
-        config, credentials, accept_broken_journal=args.accept_broken_journal, config_file=args.config
+        config,
+        credentials,
+        accept_broken_journal=args.accept_broken_journal,
+        config_file=args.config,
+        events_secret=events_secret,
+        reread=lambda: _read_again(args),
     )

@@ -5,7 +5,6 @@ told of the restart, which settles what that means to it (an open trip is finish
 """
 
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Protocol
 
 import msgspec
@@ -17,7 +16,9 @@ from hedgegridd.core.dead_man_state import DeadManState
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.flatten import Flattener, FlattenState
 from hedgegridd.core.kill_switch import KillSwitch, KillSwitchState
+from hedgegridd.core.reloaded import config_in
 from hedgegridd.core.state import DeskState
+from hedgegridd.core.switches import Switches, SwitchesState
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.record import SESSION, STATE, Record
 from hedgegridd.risk.machine import RiskMachine
@@ -33,6 +34,7 @@ class DaemonState(msgspec.Struct, kw_only=True):
     flatten: FlattenState
     dead_man: DeadManState = msgspec.field(default_factory=DeadManState)
     risk: RiskState = msgspec.field(default_factory=RiskState)  # older snapshots have none
+    switches: SwitchesState = msgspec.field(default_factory=SwitchesState)
 
 
 class Machine(Protocol):
@@ -43,9 +45,6 @@ class Machine(Protocol):
         ...
 
 
-# Guards' tables are not typed: numbers must come back as the numbers that the file had, exactly.
-_configs = msgspec.json.Encoder(decimal_format="number")
-_kept_configs = msgspec.json.Decoder(Config, float_hook=Decimal)
 _messages = msgspec.json.Decoder(m.Journaled)
 
 
@@ -59,12 +58,15 @@ class Machines:
         flatten: Flattener,
         risk: RiskMachine,
         dead_man: DeadMan,
+        *,
+        switches: Switches | None = None,
     ) -> None:
         self.desk = desk
         self.kill_switch = kill_switch
         self.flatten = flatten
         self.risk = risk
         self.dead_man = dead_man
+        self.switches = switches or Switches("", ())
         self.hold_sources: tuple[str, ...] = ()
         self.by_name: dict[str, Machine] = {
             "desk": desk,
@@ -72,6 +74,7 @@ class Machines:
             "flatten": flatten,
             "dead_man": dead_man,
             "risk": risk,
+            "switches": self.switches,
         }
 
     @classmethod
@@ -85,8 +88,9 @@ class Machines:
             Desk(config, epoch, hold_sources=hold_sources),
             KillSwitch(config.kill_switch, hold_sources, tuple(symbols)),
             Flattener(symbols, epoch),
-            RiskMachine(settings(config), symbols),
+            RiskMachine(settings(config), symbols, lambda raw: settings(config_in(raw))),
             DeadMan(config),
+            switches=Switches(config.venue.kind, tuple(symbols)),
         )
         made.hold_sources = hold_sources
         return made
@@ -99,6 +103,7 @@ class Machines:
             flatten=self.flatten.snapshot(),
             dead_man=self.dead_man.snapshot(),
             risk=self.risk.snapshot(),
+            switches=self.switches.snapshot(),
         )
         # Not sorted: the order of the dicts is a part of the state (the oldest goes first when a memory is full, orders
         # and lots of a leg are gone through as they came).
@@ -144,6 +149,7 @@ class Machines:
         # A crash between the end of a flatten and the desk's hearing of it: nobody would tell the desk any more.
         self.flatten.take_up(self.desk.being_flattened())
         self.dead_man.new_session()
+        self.switches.new_session()
 
     def load(self, state: bytes | msgspec.Raw) -> None:
         """Take up a state that `snapshot` gave."""
@@ -153,18 +159,13 @@ class Machines:
         self.flatten.restore(kept.flatten)
         self.dead_man.restore(kept.dead_man)
         self.risk.restore(kept.risk)
+        self.switches.restore(kept.switches)
 
     def _keep_up(self, record: Record) -> None:
         """What does not follow from the records before it: a process began in between, or records were lost."""
         message = envelope_of(record).message
         if isinstance(message, m.SessionBegan) or (isinstance(message, m.StateKept) and message.lost):
             self.load(message.state)
-
-
-def config_for_replay(config: Config) -> msgspec.Raw:
-    """The config as the journal keeps it, without the hashes of keys."""
-    bare = msgspec.structs.replace(config, control=msgspec.structs.replace(config.control, keys=()))
-    return msgspec.Raw(_configs.encode(bare))
 
 
 def config_of(kept: msgspec.Raw) -> Config:
@@ -174,7 +175,7 @@ def config_of(kept: msgspec.Raw) -> Config:
         JournalBroken: it is not of this version's vocabulary.
     """
     try:
-        return _kept_configs.decode(kept)
+        return config_in(kept)
     except msgspec.DecodeError as error:
         raise JournalBroken(f"the session's config is not of this version's vocabulary: {error}") from error
 

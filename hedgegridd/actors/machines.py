@@ -10,6 +10,7 @@ from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.core.pauses import Pauses
 from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.core.switches import Switches
 from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.runtime.actor import Actor
 
@@ -49,6 +50,7 @@ class DeskActor(MachineActor):
         m.SetMode,
         m.TrimLeg,
         m.SetLimits,
+        m.SetWeights,
         m.Reconcile,
         m.PlaceStop,
     )
@@ -79,6 +81,7 @@ class DeskActor(MachineActor):
         m.HaltEntries,
         m.HoldsChanged,
         m.TripsChanged,
+        m.ConfigReloaded,
         m.Stopping,
     )
 
@@ -134,6 +137,18 @@ class PausesActor(MachineActor):
     events = (m.StageReached, m.VenueUp)
 
     def __init__(self, machine: Pauses) -> None:
+        super().__init__(machine)
+
+
+class SwitchesActor(MachineActor):
+    """The switches that a person throws."""
+
+    name = "switches"
+    commands = (m.SetSwitch,)
+    queries = (m.GetSwitches,)
+    events = (m.StageReached, m.VenueUp)
+
+    def __init__(self, machine: Switches) -> None:
         super().__init__(machine)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter as Counts
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from aiohttp import web
@@ -50,6 +50,7 @@ class Meters:
     def __init__(self, venue: VenueStats, commands: Counts[tuple[str, str]]) -> None:
         self.venue = venue
         self.commands = commands
+        self.auth_failures: Callable[[], int] = int  # the control plane's count
         self.loop_lag = Histogram(
             "hedgegrid_loop_lag_seconds", "Event-loop lag.", buckets=LATENCY_S, registry=None
         )
@@ -198,6 +199,11 @@ class MetricsActor(Actor, Collector):
         yield from call_families(meters.venue.calls)
         yield from counter("fills", "Trades of the account.", "liquidity", self._fills)
         yield from self._commands()
+        turned_away = CounterMetricFamily(
+            "hedgegrid_auth_failures", "Wrong keys, signatures and logins over HTTP."
+        )
+        turned_away.add_metric([], float(self._meters.auth_failures()))
+        yield turned_away
         for histogram in (meters.loop_lag, meters.tick_to_order, meters.submit_to_ack):
             yield from histogram.collect()
 

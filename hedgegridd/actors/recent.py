@@ -109,7 +109,9 @@ class RecentActor(Actor):
         """Put it into words."""
         text = words(envelope.message)
         if text:
-            self._lines.append({"time_ns": envelope.time_ns, "seq": envelope.seq, "text": text})
+            self._lines.append(
+                {"time_ns": envelope.time_ns, "seq": envelope.seq, "cause": envelope.cause, "text": text}
+            )
             self._log.info(type(envelope.message).__name__, text=text, seq=envelope.seq, cause=envelope.cause)
         return []
 

@@ -4,6 +4,7 @@ from hedgegridd.config import Control
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.http import HttpServer
 from hedgegridd.control.peers import Peers
+from hedgegridd.control.sessions import Sessions
 from hedgegridd.control.unix import UnixServer
 from hedgegridd.runtime.actor import Actor
 
@@ -17,9 +18,16 @@ class ControlActor(Actor):
 
     name = "control"
 
-    def __init__(self, config: Control, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self,
+        config: Control,
+        dispatcher: Dispatcher,
+        *,
+        sessions: Sessions | None = None,
+        events_secret: str = "",
+    ) -> None:
         self._config = config
-        self.http = HttpServer(dispatcher, config)
+        self.http = HttpServer(dispatcher, config, sessions=sessions, events_secret=events_secret)
         self.unix = UnixServer(dispatcher, config.socket, Peers(config.socket_group))
 
     @property

@@ -65,16 +65,22 @@ class BoundedServer(web.Server):
     """aiohttp's server with a bound on open connections, in all and from one address.
 
     Above it the connection that has idled longest is closed for the new one; none idles: the new one is.
+    `streams` more may be open, in all and from one address: so many are held for good by who follows the stream.
     `header_s` seconds are given for a first header.
     """
 
     def __init__(
-        self, handler: Handler, *, connections_max: int = CONNECTIONS_MAX, header_s: float = HEADER_S
+        self,
+        handler: Handler,
+        *,
+        connections_max: int = CONNECTIONS_MAX,
+        streams: int = 0,
+        header_s: float = HEADER_S,
     ) -> None:
         super().__init__(self._heard)
         self._handler = handler
-        self._max = connections_max
-        self._address_max = max(1, int(connections_max * ADDRESS_SHARE))
+        self._max = connections_max + streams
+        self._address_max = max(1, int(connections_max * ADDRESS_SHARE)) + streams
         self._header_s = header_s
         self._open: dict[web.RequestHandler, _Client] = {}
         self._idle: dict[web.RequestHandler, None] = {}  # longest first

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from hedgegridd.control.once import Once, checked
 from hedgegridd.control.operation import (
     SAFETY_VERBS,
     Caller,
@@ -27,9 +28,10 @@ from hedgegridd.control.wording import plain
 IN_FLIGHT_MAX = 64
 SAFETY_IN_FLIGHT_MAX = 256  # their own lane: load of other kinds cannot take it
 BODY_MAX = 64 * 1024
+REPLAY_S = 300
 
 _log = structlog.get_logger("control")
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NAMED = re.compile(r"(?:field |^)`([^`]{1,64})`")
 
 
@@ -39,39 +41,65 @@ class Dispatcher:
     `counts` has how many ended how, by (verb, outcome), outcome being the status' class: done, working, refused, failed.
     """
 
-    def __init__(self, registry: Registry, services: Services) -> None:
+    def __init__(self, registry: Registry, services: Services, once: Once | None = None) -> None:
+        """`once` keeps idempotency keys; None: they end with the process."""
         self.registry = registry
         self.services = services
+        self.once = once or Once(None, services.time_ns)
         self.counts: Counter[tuple[str, str]] = Counter()
         self._busy = 0
         self._safety_busy = 0
 
-    async def run_json(self, kind: type[Operation], raw: bytes, caller: Caller) -> Outcome:
+    async def run_json(self, kind: type[Operation], raw: bytes, caller: Caller, *, key: str = "") -> Outcome:
         """Run an operation whose fields are a JSON object in `raw` (empty: no fields).
+
+        `key`: the same one again gives the first answer (control/once.py); "" is none.
 
         Raises:
             Problem: whatever kept it from being done.
         """
-        return await self._run(kind, caller, lambda: decode_json(kind, raw))
+        return await self._run(kind, caller, key, lambda: decode_json(kind, raw))
 
     async def run_mapping(
-        self, kind: type[Operation], fields: dict[str, Any], caller: Caller, *, strict: bool = True
+        self,
+        kind: type[Operation],
+        fields: dict[str, Any],
+        caller: Caller,
+        *,
+        strict: bool = True,
+        key: str = "",
     ) -> Outcome:
         """Run an operation whose fields have been read already; not `strict`: all of them are text (a query string).
 
         Raises:
             Problem: whatever kept it from being done.
         """
-        return await self._run(kind, caller, lambda: decode_mapping(kind, fields, strict=strict))
+        return await self._run(kind, caller, key, lambda: decode_mapping(kind, fields, strict=strict))
 
-    async def _run(self, kind: type[Operation], caller: Caller, decode: Any) -> Outcome:
+    async def run_signed(self, kind: type[Operation], raw: bytes, caller: Caller, digest: str) -> Outcome:
+        """Run an operation that came signed; the same signed bytes again within `REPLAY_S` are refused.
+
+        Raises:
+            Problem: whatever kept it from being done.
+        """
+        operation = decode_json(kind, raw)  # what cannot be read takes no place among those that were seen
+        refuse_control_characters(operation)
+        await self.once.claim(digest, REPLAY_S)
+        return await self._run(kind, caller, "", lambda: operation)
+
+    async def _run(self, kind: type[Operation], caller: Caller, key: str, decode: Any) -> Outcome:
         started = time.monotonic()
         status = 500
         try:
             authorise(kind, caller)
             operation: Operation = decode()
             refuse_control_characters(operation)
-            outcome = await self._bounded(operation, caller)
+            if key and kind.method != "GET":
+                outcome = await self.once.run(
+                    caller.client, checked(key), operation, lambda: self._bounded(operation, caller)
+                )
+            else:
+                outcome = await self._bounded(operation, caller)
             status = outcome.status
         except Problem as problem:
             status = problem.status
@@ -81,18 +109,18 @@ class Dispatcher:
         return outcome
 
     async def _bounded(self, operation: Operation, caller: Caller) -> Outcome:
-        safety = operation.safety
-        why = self.services.stopping()
-        if why and not safety and operation.method != "GET":
-            said = f"the daemon is stopping ({why}); nothing changed"
-            raise Problem(409, "refused", said, accepted=(*SAFETY_VERBS, "status"))
+        safety = operation.safe()
+        if not safety:
+            self._may_begin(operation)
         if safety:
             if self._safety_busy >= SAFETY_IN_FLIGHT_MAX:
-                raise Problem(503, "busy", f"{SAFETY_IN_FLIGHT_MAX} safety commands are running already")
+                said = f"{SAFETY_IN_FLIGHT_MAX} safety commands are running already"
+                raise Problem(503, "busy", said, begun=False)
             self._safety_busy += 1
         else:
             if self._busy >= IN_FLIGHT_MAX:
-                raise Problem(503, "busy", f"{IN_FLIGHT_MAX} requests are running", accepted=SAFETY_VERBS)
+                said = f"{IN_FLIGHT_MAX} requests are running"
+                raise Problem(503, "busy", said, accepted=SAFETY_VERBS, begun=False)
             self._busy += 1
         try:
             return await self._guarded(operation, Context(self.services, caller, safety))
@@ -101,6 +129,22 @@ class Dispatcher:
                 self._safety_busy -= 1
             else:
                 self._busy -= 1
+
+    def _may_begin(self, operation: Operation) -> None:
+        """Refuse a command (no safety one) that is not taken now.
+
+        Raises:
+            Problem: 409, the daemon is stopping or read-only.
+        """
+        if operation.method == "GET":
+            return
+        accepted = (*SAFETY_VERBS, "status")
+        if why := self.services.stopping():
+            said = f"the daemon is stopping ({why}); nothing changed"
+            raise Problem(409, "refused", said, accepted=accepted, begun=False)
+        if (why := self.services.read_only()) and not operation.in_read_only:
+            said = f"read only ({why}); nothing changed"
+            raise Problem(409, "refused", said, accepted=(*accepted, "switch"), begun=False)
 
     async def _guarded(self, operation: Operation, context: Context) -> Outcome:
         limit_s = operation.limit_s()
@@ -175,9 +219,16 @@ def decode_mapping(kind: type[Operation], fields: dict[str, Any], *, strict: boo
         Problem: 422 a field is wrong.
     """
     try:
-        return msgspec.convert(fields, kind, strict=strict)
+        operation = msgspec.convert(fields, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise _wrong_field(kind, error) from error
+    if not strict:  # the word "null" would count as nothing, which in a query is a field left out
+        for name in fields:
+            if getattr(operation, name, "") is None:
+                known = tuple(kind.__struct_fields__)
+                detail = f"{kind.verb}: leave `{name}` out instead of naming nothing"
+                raise Problem(422, "wrong value", detail, field=name, accepted=known)
+    return operation
 
 
 def refuse_control_characters(operation: Operation) -> None:
@@ -188,7 +239,7 @@ def refuse_control_characters(operation: Operation) -> None:
     """
     for name in operation.__struct_fields__:
         value = getattr(operation, name)
-        if isinstance(value, str) and any(unicodedata.category(char) in _UNSEEN for char in value):
+        if isinstance(value, str) and any(unicodedata.category(char) in UNSEEN for char in value):
             detail = f"{operation.verb}: `{name}` has a control character"
             raise Problem(422, "wrong value", detail, field=name, accepted=operation.__struct_fields__)
 
@@ -196,7 +247,7 @@ def refuse_control_characters(operation: Operation) -> None:
 def _wrong_field(kind: type[Operation], error: msgspec.ValidationError) -> Problem:
     text = str(error)
     known = tuple(kind.__struct_fields__)
-    if text.startswith("Expected `object`"):
+    if text.startswith("Expected `object`") and "`$." not in text:  # the body itself, no field of it
         return Problem(400, "malformed", f"the body must be a JSON object: {text}", accepted=known)
     name, said = plain(text)
     if name is None and (found := _NAMED.search(text)):

@@ -8,7 +8,7 @@ numbers; a figure that is not known is null, never 0.
 """
 
 import enum
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, cast
 
@@ -16,7 +16,7 @@ import msgspec
 
 from hedgegridd.control.kept import Archive
 from hedgegridd.errors import AskTimeout, BusError, HedgegridError, JournalError
-from hedgegridd.messages import Answer, Command, Message, Query, Refused
+from hedgegridd.messages import Answer, Command, Event, Message, Query, Refused
 
 QUERY_S = 2.0  # a question to an actor in the same process; longer means that the actor hangs
 DURABLE_S = 2.0
@@ -68,7 +68,8 @@ class Caller:
 class Problem(HedgegridError):  # noqa: N818  # named after its media type
     """A request that changed nothing: becomes `application/problem+json` (RFC 9457) or a socket's `problem`.
 
-    `status` is the HTTP status; `field` the field at fault; `accepted` what would be accepted now.
+    `status` is the HTTP status; `field` the field at fault; `accepted` what would be accepted now. Not `begun`: it was
+    turned away before anything was asked of the daemon, so that the same request may be tried again under its key.
     """
 
     def __init__(
@@ -80,8 +81,10 @@ class Problem(HedgegridError):  # noqa: N818  # named after its media type
         field: str | None = None,
         accepted: Iterable[str] = (),
         headers: dict[str, str] | None = None,
+        begun: bool = True,
     ) -> None:
         super().__init__(f"{status} {title}: {detail}")
+        self.begun = begun
         self.status = status
         self.title = title
         self.detail = detail
@@ -105,12 +108,40 @@ class StillWorking(HedgegridError):  # noqa: N818  # reads as the state it is
     """A command's deadline has passed without an answer: it may be carried out still (202)."""
 
 
+class FeedItem(Protocol):
+    """One event of a stream, encoded once for all who read it."""
+
+    def frame(self) -> bytes:
+        """As a server-sent event."""
+        ...
+
+    def tail(self) -> bytes:
+        """As the rest of a socket's line after its id."""
+        ...
+
+
+class Feed(Protocol):
+    """A client's place in the stream."""
+
+    async def next(self) -> Sequence[FeedItem]:
+        """What is new, waiting for it; nothing: the stream has ended."""
+        ...
+
+    def close(self) -> None:
+        """Leave; the place is free."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an operation found or did; `status` 200: true now, 202: deadline passed and the work goes on, 503: not."""
+    """What an operation found or did; `status` 200: true now, 202: deadline passed and the work goes on, 503: not.
+
+    With a `feed` the answer is what comes of it, until either side ends it; who gets it must close it.
+    """
 
     body: dict[str, object]
     status: int = 200
+    feed: Feed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +149,12 @@ class Services:
     """What all operations share.
 
     `instruments` are the configured ids; `time_ns` the wall clock; `durable(timeout_s)` returns when everything posted
-    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns` and `text`;
+    so far is on disk and raises `JournalError` otherwise; `recent` gives the newest lines for people, oldest first, each `time_ns`, `seq`, `cause` (a seq, 0: from outside) and `text`;
     `account_poll_s` is how often the account's figures are read; `stopping` says why the daemon goes down, "" while it
-    does not; `troubles` are parts of the daemon that broke and are restarted or out of service, in words.
+    does not; `troubles` are parts of the daemon that broke and are restarted or out of service, in words; `read_only`
+    says why commands are refused but safety ones, "" while they are not; `publish` puts an event on the bus for an
+    actor; `reload` reads the config again for an actor and says what counts now (raises ConfigError, ValueError: nothing
+    has changed); `stream` gives a place in it after the event of that sequence, or from now on.
     """
 
     bus: Bus
@@ -134,6 +168,10 @@ class Services:
     stopping: Callable[[], str] = str
     troubles: Callable[[], tuple[str, ...]] = tuple
     archive: Archive | None = None
+    stream: Callable[[int | None], Feed] | None = None
+    read_only: Callable[[], str] = str
+    publish: Callable[[Event, str], None] | None = None
+    reload: Callable[[str], dict[str, object]] | None = None
 
 
 @dataclass(slots=True)
@@ -186,7 +224,7 @@ class Context:
                 f"{type(command).__name__} is not confirmed after {deadline_s:g} s; the work goes on"
             ) from error
         except BusError as error:
-            raise Problem(503, "unavailable", f"nothing was done: {error}") from error
+            raise Problem(503, "unavailable", f"nothing was done: {error}", begun=False) from error
         except HedgegridError as error:
             raise Problem(503, "failed", f"{type(command).__name__} failed: {error}") from error
         if isinstance(answer, Refused):
@@ -230,6 +268,16 @@ class Context:
         else:
             body.setdefault("journal_late", False)
         return Outcome(body, status)
+
+    def feed(self, last_seq: int | None) -> Feed:
+        """A place in the stream, after the event of sequence `last_seq` or from now on.
+
+        Raises:
+            Problem: 503, there is no stream here, or too many read it.
+        """
+        if self.services.stream is None:
+            raise Problem(503, "unavailable", "nothing is streamed here")
+        return self.services.stream(last_seq)
 
     def archive(self) -> "Archived":
         """What is kept for looking back; what it raises becomes a problem.
@@ -301,7 +349,15 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     safety: ClassVar[bool] = False  # never limited by rate, and its own lane under load
     confirm: ClassVar[bool] = False  # the command line asks for the instrument's name before it is sent
     drill: ClassVar[bool] = False  # the command line can play it on paper: then no positional field is needed
+    streams: ClassVar[bool] = False  # answers with a feed instead of a body
+    header_fields: ClassVar[dict[str, str]] = {}  # fields that may come in an HTTP header, by its name
     positional: ClassVar[tuple[str, ...]] = ()  # fields that the command line takes by place
+    signed: ClassVar[bool] = False  # over HTTP a signature of the body may take the place of a key
+    in_read_only: ClassVar[bool] = False  # taken while the switch `read_only` is on, though no safety command
+
+    def safe(self) -> bool:
+        """Whether what is asked for here is a safety command."""
+        return self.safety
 
     def asks(self) -> bool:
         """Whether the command line has the instrument's name typed before it sends this."""

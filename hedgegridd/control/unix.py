@@ -2,6 +2,8 @@
 
 Request: `{"id": 1, "verb": "flatten", "args": {"side": "both"}}`.
 Answer: `{"id": 1, "ok": true, "status": 200, "result": {...}}` or `{"id": 1, "ok": false, "status": 409, "problem": {...}}`.
+A stream answers with many lines, `{"id": 1, "event": "Fill", "data": {...}}`, and with an answer when it ends.
+With `"idempotency_key"` in the request the same line again within 24 h gives the first answer.
 Requests of one connection run side by side, so that a status does not wait behind a flatten.
 """
 
@@ -17,7 +19,7 @@ import msgspec
 import structlog
 
 from hedgegridd.control.dispatch import Dispatcher
-from hedgegridd.control.operation import Caller, Problem
+from hedgegridd.control.operation import Caller, Feed, Problem
 from hedgegridd.control.peers import Peers, credentials
 from hedgegridd.control.strict_json import refuse_twice
 
@@ -38,6 +40,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verb: str
     id: int | str | None = None
     args: msgspec.Raw = msgspec.Raw(b"{}")
+    idempotency_key: str = ""
 
 
 _decode = msgspec.json.Decoder(Request).decode
@@ -133,12 +136,15 @@ class UnixServer:
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter, caller: Caller) -> None:
         reply = await self.reply(line, caller)
         try:
-            await _send(writer, reply)
+            if isinstance(reply, bytes):
+                await _send(writer, reply)
+            else:
+                await _stream(writer, *reply)
         except OSError:  # gone, or it does not read: its other answers are lost with it
             writer.transport.abort()
 
-    async def reply(self, line: bytes, caller: Caller) -> bytes:
-        """The answer to one line, whatever it holds."""
+    async def reply(self, line: bytes, caller: Caller) -> bytes | tuple[int | str | None, Feed]:
+        """The answer to one line, whatever it holds; of a stream its id and what comes of it."""
         try:
             request = _decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -149,9 +155,12 @@ class UnixServer:
             refuse_twice(line)
             if kind is None:
                 return _refusal(request.id, self._unknown(request.verb))
-            outcome = await self._dispatcher.run_json(kind, bytes(request.args), caller)
+            args, key = bytes(request.args), request.idempotency_key
+            outcome = await self._dispatcher.run_json(kind, args, caller, key=key)
         except Problem as problem:
             return _refusal(request.id, problem)
+        if outcome.feed is not None:
+            return request.id, outcome.feed
         return _line({"id": request.id, "ok": True, "status": outcome.status, "result": outcome.body})
 
     def _unknown(self, verb: str) -> Problem:
@@ -165,6 +174,17 @@ def _line(reply: dict[str, object]) -> bytes:
 
 def _refusal(request_id: int | str | None, problem: Problem) -> bytes:
     return _line({"id": request_id, "ok": False, "status": problem.status, "problem": problem.body()})
+
+
+async def _stream(writer: asyncio.StreamWriter, request_id: int | str | None, feed: Feed) -> None:
+    """Lines as they come, then an answer that says that it is over; ends with the peer."""
+    head = b'{"id":' + _encode(request_id) + b","
+    with contextlib.closing(feed):
+        while entries := await feed.next():
+            if writer.is_closing():
+                return
+            await _send(writer, b"".join([head + entry.tail() for entry in entries]))
+    await _send(writer, _line({"id": request_id, "ok": True, "status": 200, "result": {"outcome": "ended"}}))
 
 
 async def _send(writer: asyncio.StreamWriter, reply: bytes) -> None:

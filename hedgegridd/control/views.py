@@ -281,6 +281,7 @@ def guard(view: GuardVerdict, now_ns: int) -> dict[str, object]:
         "warn": exact(view.warn),
         "limit": exact(view.limit),
         "unit": view.unit,
+        "used": number(utilization(view)),
         "message": view.message,
         "since": utc(view.since_ns),
         "age_s": age_s(view.since_ns, now_ns),

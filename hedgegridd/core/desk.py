@@ -14,13 +14,14 @@ import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.config import Config
-from hedgegridd.core import figures, views
+from hedgegridd.core import figures, views, weights
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.exits import backoff_key
 from hedgegridd.core.fills import book_fill
 from hedgegridd.core.grid import GridMachine
-from hedgegridd.core.operator import OperatorDesk, weight_share
+from hedgegridd.core.operator import OperatorDesk
 from hedgegridd.core.reconcile import compare
+from hedgegridd.core.reloaded import config_in
 from hedgegridd.core.state import DeskState, GridState, HoldState, new_grid_state
 from hedgegridd.model import LEGS, KillState, Leg, Nanos, OrderStatus, Purpose
 
@@ -55,10 +56,10 @@ class Desk:
                 state.grids[grid.instrument_id] = new_grid_state()
         self._state = state
         self._ctx = Context(self._config, self._epoch, state, self._zone)
-        weights = tuple(grid.weight for grid in self._config.grid if grid.enabled)
+        shares = weights.shares(self._config.grid, state.weights)
         self._grids = {
             grid.instrument_id: GridMachine(
-                grid, weight_share(grid.weight, weights), state.grids[grid.instrument_id], self._ctx
+                grid, shares[grid.instrument_id], state.grids[grid.instrument_id], self._ctx
             )
             for grid in self._config.grid
         }
@@ -80,6 +81,9 @@ class Desk:
         What was in flight is UNKNOWN, nobody waits any more, monotonic times of the old process mean nothing.
         """
         state = self._state
+        self._ctx.config = (
+            self._config
+        )  # what a reload of the last process said is in the file that was read now
         # Exits do not wait for a late journal: ids that a killed process has used may be in no record.
         state.next_order += LOST_ORDERS
         state.reconciled = False
@@ -136,6 +140,7 @@ class Desk:
                 | m.SetMode()
                 | m.TrimLeg()
                 | m.SetLimits()
+                | m.SetWeights()
             ):
                 due = tuple(self._grids) if self._operator.handle(env.seq, message) else ()
             case m.Reconcile():
@@ -158,6 +163,10 @@ class Desk:
                 due = self._account_event(message)
             case m.HoldsChanged() | m.TripsChanged():
                 due = self._held(message)
+            case m.ConfigReloaded():
+                pretrade = config_in(message.config).pretrade
+                ctx.config = msgspec.structs.replace(ctx.config, pretrade=pretrade)
+                due = tuple(self._grids)
             case _:
                 due = self._order_event(message)
         for name in due:
@@ -354,6 +363,8 @@ class Desk:
         if outcome.recheck:
             ctx.want_truth("trades came late", after_ns=TRUTH_RETRY_NS)
         state.reconciled = True
+        if first:
+            self._take_up_flattens()
         market_ns = max((grid.state.market_ns for grid in self._grids.values()), default=0)
         if market_ns:
             ctx.ledger.tick(
@@ -392,6 +403,17 @@ class Desk:
         for waiter in waiting:
             ctx.say(m.Done(to=waiter.to, detail=detail))
         return tuple(self._grids)
+
+    def _take_up_flattens(self) -> None:
+        """A leg that a flatten owned when the last process ended: it may have been told flat, and nobody has heard it.
+
+        So it is flattened (again): what still runs is joined, what is done is verified once more and told.
+        """
+        for name, grid in self._grids.items():
+            for leg, each in grid.state.legs.items():
+                if each.owned and not each.flat_told:
+                    why = f"{each.flatten_id} goes on after a restart"
+                    self._ctx.say(m.Flatten(legs=(leg,), instrument=name, reason=why, origin=each.trip_id))
 
     def _truth_failed(self, failure: m.VenueFailed) -> None:
         truth = self._state.truth

@@ -86,6 +86,19 @@ class View:
     def __init__(self, instruments: Iterable[str], keeps: Iterable[Keep] = ()) -> None:
         self.names = tuple(instruments)
         self._keeps: dict[type[m.Event], Keep] = {}
+        self._history: dict[type[m.Event], deque[Fact[m.Event]]] = {}
+        self.keep(keeps)
+        self._last: dict[type[m.Event], dict[str, Fact[m.Event]]] = {}
+        self._instruments: dict[str, Fact[m.InstrumentFigures]] = {}
+        self._margin_mono: int | None = None
+        self.moved_on = False  # the last figures came of a newer price, or of a newer report of the margins
+        self._held: Mapping[str, Held] = {}
+        self._stale: dict[Decimal, list[str]] = {}  # of one moment, by the age asked for
+        self._stale_mono = -1
+
+    def keep(self, keeps: Iterable[Keep]) -> None:
+        """Remember these kinds from now on; what is remembered of them stays."""
+        self._keeps = {}
         for keep in keeps:
             old = self._keeps.get(keep.kind)
             if old is not None:
@@ -95,16 +108,7 @@ class View:
                     every_s=min(old.every_s, keep.every_s),
                 )
             self._keeps[keep.kind] = keep
-        self._last: dict[type[m.Event], dict[str, Fact[m.Event]]] = {}
-        self._history: dict[type[m.Event], deque[Fact[m.Event]]] = {
-            kind: deque(maxlen=HISTORY_MAX) for kind in self._keeps
-        }
-        self._instruments: dict[str, Fact[m.InstrumentFigures]] = {}
-        self._margin_mono: int | None = None
-        self.moved_on = False  # the last figures came of a newer price, or of a newer report of the margins
-        self._held: Mapping[str, Held] = {}
-        self._stale: dict[Decimal, list[str]] = {}  # of one moment, by the age asked for
-        self._stale_mono = -1
+        self._history = {kind: self._history.get(kind, deque(maxlen=HISTORY_MAX)) for kind in self._keeps}
 
     # -------------------------------------------------------------------------------------------------- taking in
 

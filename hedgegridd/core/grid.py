@@ -12,6 +12,7 @@ from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.diff import LiveEntry, diff
 from hedgegridd.core.entries import Wanted, note_dropped, wanted_entries, why_no_entries
 from hedgegridd.core.exits import ExitView
+from hedgegridd.core.gate import shared_position
 from hedgegridd.core.ladder import RungTarget, should_recentre
 from hedgegridd.core.orders import OrderBook
 from hedgegridd.core.placing import Placer, rung_key
@@ -47,6 +48,10 @@ class GridMachine:
         self.filter.restore(state.regime)
         self.placer = Placer(grid, share, state=state, book=self.book, ctx=ctx)
 
+    def reshare(self, share: Decimal) -> None:
+        """Another part of the account, from the next pass on; what rests is judged again when it moves."""
+        self.placer.position = shared_position(self.grid.position, share)
+
     # ---------------------------------------------------------------------------------------------------- market
 
     def on_ready(self, instrument: Instrument) -> None:
@@ -57,6 +62,8 @@ class GridMachine:
         """A closed bar; False when it decides nothing (warm-up, told before, or no bar at all)."""
         state = self.state
         if state.bar_ns is not None and bar.close_ns <= state.bar_ns:
+            if bar.close_ns == state.bar_ns and state.bar_mono is None:
+                state.bar_mono = self.ctx.mono  # a restart within one bar: the last one is still the newest
             return False
         if not ZERO < bar.low <= bar.close <= bar.high:
             return False  # no price of a sound market; `max_bar_age_s` holds entries when none follows

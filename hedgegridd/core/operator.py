@@ -1,9 +1,7 @@
 """What an operator's commands do to the desk; each is obeyed or refused, and answered when its outcome is true."""
 
-from decimal import Decimal
-
 from hedgegridd import messages as m
-from hedgegridd.core import limits, views
+from hedgegridd.core import limits, views, weights
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.grid import GridMachine
@@ -52,6 +50,8 @@ class OperatorDesk:
                 return self._mode(seq, command, names)
             case m.SetLimits():
                 return self._limits(seq, command)
+            case m.SetWeights():
+                return self._weights(seq, command)
             case m.TrimLeg():
                 return self._trim(seq, command)
             case _:
@@ -243,6 +243,24 @@ class OperatorDesk:
         self._ctx.say(m.Done(to=seq, detail={"old": old, "new": new}))
         return True
 
+    def _weights(self, seq: int, command: m.SetWeights) -> bool:
+        ctx = self._ctx
+        grids = tuple(machine.grid for machine in self._grids.values())
+        old = weights.shares(grids, ctx.state.weights)
+        changed = weights.change(command, grids, ctx.now_ns)
+        if isinstance(changed, str):
+            self._refuse(
+                seq, f"{changed}; nothing changed", tuple(g.instrument_id for g in grids if g.enabled)
+            )
+            return False
+        ctx.state.weights = changed
+        new = weights.shares(grids, changed)
+        for name, machine in self._grids.items():
+            machine.reshare(new[name])
+        told = {name: {"old": str(old[name]), "new": str(new[name])} for name in changed.values}
+        self._ctx.say(m.Done(to=seq, detail={"weights": told}))
+        return True
+
     def _trim(self, seq: int, command: m.TrimLeg) -> bool:
         """Mark the outermost lots; the pass closes them one after another, and their take-profits go first."""
         name, leg = command.instrument, command.leg
@@ -376,8 +394,3 @@ class OperatorDesk:
 
 def _limit_ns(waiter: Waiter) -> int:
     return COMPARE_NS if waiter.kind == "reconcile" else WAIT_NS
-
-
-def weight_share(weight: Decimal, weights: tuple[Decimal, ...]) -> Decimal:
-    """A grid's part of the account-wide limits; `weights` are those of the enabled grids (a disabled one uses none)."""
-    return weight / (sum(weights, Decimal(0)) or weight)

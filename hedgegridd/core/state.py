@@ -261,6 +261,15 @@ class LimitChange(msgspec.Struct, kw_only=True):
     since_ns: Nanos
 
 
+class WeightChange(msgspec.Struct, kw_only=True):
+    """Weights of the enabled grids, by id, that were set at run time, and what the config said then."""
+
+    values: dict[str, Decimal]
+    configured: dict[str, Decimal]
+    reason: str
+    since_ns: Nanos
+
+
 class HoldState(msgspec.Struct, kw_only=True):
     """What keeps entries away: holds by source, trips of legs and instruments (the account's own is `DeskState.kill`).
 
@@ -288,5 +297,6 @@ class DeskState(msgspec.Struct, kw_only=True):
     recent: list[Recent] = []  # approved orders of the last 10 s
     held: HoldState = msgspec.field(default_factory=HoldState)
     limits: dict[str, LimitChange] = {}
+    weights: WeightChange | None = None
     view_due: bool = False
     view_mono: int | None = None

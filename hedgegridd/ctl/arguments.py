@@ -3,21 +3,25 @@
 import argparse
 import types
 import typing
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from hedgegridd.control.operation import Operation, Registry, summary
-from hedgegridd.ctl import journal_arguments
+from hedgegridd.ctl import journal_arguments, local_arguments
 
 DEFAULT_SOCKET = "/run/hedgegridd/control.sock"
 
 
-def build(registry: Registry) -> argparse.ArgumentParser:
-    """The parser of `hedgegridctl`; `operation` in its result is the chosen operation, absent for local commands."""
+def build(registry: Registry, argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of `hedgegridctl`; `operation` in its result is the chosen operation, absent for local commands.
+
+    Where `argv` names an operation it has that command alone: to make all of them takes a fifth of the start.
+    """
+    only = _named(registry, argv)
     common = argparse.ArgumentParser(add_help=False)
     _common(common, suppress=True)
     parser = argparse.ArgumentParser(
@@ -28,7 +32,7 @@ def build(registry: Registry) -> argparse.ArgumentParser:
     )
     _common(parser, suppress=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for verb, kind in registry.verbs.items():
+    for verb, kind in registry.verbs.items() if only is None else [(only, registry.verbs[only])]:
         sub = commands.add_parser(
             verb,
             help=summary(kind),
@@ -41,8 +45,23 @@ def build(registry: Registry) -> argparse.ArgumentParser:
             _add(sub, kind, item)
         if kind.drill:
             _drill(sub)
-    _local(commands, common)
+    if only is None:
+        local_arguments.add(commands, common)
+        journal_arguments.add(commands, common)
     return parser
+
+
+def _named(registry: Registry, argv: Sequence[str]) -> str | None:
+    """The operation that the first word behind the general options names; None: none, or not plain to see."""
+    rest = iter(argv)
+    for word in rest:
+        if word == "--socket":
+            next(rest, None)
+        elif not word.startswith("-"):
+            return word if word in registry.verbs else None
+        elif word not in ("--json", "--yes") and not word.startswith("--socket="):
+            return None
+    return None
 
 
 def _common(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
@@ -63,36 +82,6 @@ def _common(parser: argparse.ArgumentParser, *, suppress: bool) -> None:
         action="store_true",
         default=hidden if suppress else False,
         help="do not ask for confirmation",
-    )
-
-
-def _local(commands: Any, common: argparse.ArgumentParser) -> None:
-    """Commands that need no daemon."""
-    key = commands.add_parser("key", help="Make an API key.", parents=[common])
-    actions = key.add_subparsers(dest="action", metavar="ACTION", required=True)
-    new = actions.add_parser(
-        "new", help="Make one, show it once and print the lines for the config.", parents=[common]
-    )
-    new.add_argument("name", help="whose key it is; kept in the journal with every command")
-    new.add_argument("--role", choices=("viewer", "operator", "admin"), default="viewer")
-    # Shown in the list only: `entry` takes it, since all that is imported here takes time it has not.
-    commands.add_parser(
-        "panic",
-        help="Flatten past a daemon that hangs or is dead: own process, own connection.",
-        add_help=False,
-    )
-    journal_arguments.add(commands, common)
-    restore = commands.add_parser(
-        "restore",
-        help="Unpack a backup into an empty folder and check it.",
-        description="Needs no daemon. The folder gets an epoch of its own: order ids stay unique.",
-        parents=[common],
-    )
-    restore.add_argument("archive", type=Path, help="the file that `hedgegridctl backup` wrote")
-    restore.add_argument("folder", type=Path, help="an empty folder, or one that is not there yet")
-    top = commands.add_parser("top", help="A live screen of what the daemon does.", parents=[common])
-    top.add_argument(
-        "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default 1)"
     )
 
 
@@ -150,7 +139,18 @@ def _unwrap(kind: Any) -> tuple[Any, tuple[str, ...], str]:
 
 
 def _reader(base: Any) -> Any:
+    if typing.get_origin(base) is dict:
+        return _pairs
     return {Decimal: _decimal, int: int, float: float}.get(base, str)
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """`NAME=NUMBER,NAME=NUMBER`."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    found = {name.strip(): _decimal(number.strip()) for name, _, number in pairs}
+    if len(found) != len(pairs) or not all(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER,NAME=NUMBER with each name once")
+    return found
 
 
 def _decimal(text: str) -> str:

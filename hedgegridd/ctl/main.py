@@ -13,7 +13,7 @@ import msgspec
 
 from hedgegridd.control.operation import Operation
 from hedgegridd.ctl import arguments
-from hedgegridd.ctl.client import Client, NoAnswer, NoDaemon, Reply
+from hedgegridd.ctl.client import Client, NoAnswer, NoDaemon, Reply, absence
 from hedgegridd.ctl.confirm import confirmed
 from hedgegridd.ctl.tables import render
 from hedgegridd.ctl.text import Paint
@@ -25,12 +25,15 @@ MARGIN_S = 2.0  # over the daemon's own deadline
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    parsed = arguments.build(REGISTRY).parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    parsed = arguments.build(REGISTRY, given).parse_args(given)
     path = parsed.socket or os.environ.get("HEDGEGRIDD_SOCKET") or arguments.DEFAULT_SOCKET
     if parsed.command == "key":
         from hedgegridd.ctl import keys  # noqa: PLC0415  # hashes are slow to import
 
         return keys.new(parsed.name, parsed.role, as_json=parsed.json)
+    if parsed.command in ("completion", "man"):
+        return _made_page(parsed)
     assert parsed.command != "panic", "it starts by `entry`, which does not come here for it"
     client = Client(path)
     try:
@@ -46,6 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             from hedgegridd.ctl.top import top  # noqa: PLC0415  # rich and asyncio are slow to import
 
             return top(path, parsed.interval)
+        if parsed.command == "ops":
+            from hedgegridd.ctl import ops  # noqa: PLC0415  # dates and CSV are slow to import
+
+            return ops.status(client, REGISTRY, parsed.csv, as_json=parsed.json)
+        if parsed.command == "doctor":
+            from hedgegridd.ctl import doctor  # noqa: PLC0415  # it reads config and journal, and asks the venue
+
+            return doctor.run(client, parsed)
         return _operation(client, parsed)
     except NoDaemon as error:
         return _no_daemon(path, error, as_json=parsed.json)
@@ -57,6 +68,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return REFUSED
     finally:
         client.close()
+
+
+def _made_page(parsed: argparse.Namespace) -> int:
+    """What is made from the commands: a completion script or the manual page."""
+    if parsed.command == "man":
+        from hedgegridd.ctl import manual  # noqa: PLC0415  # each command imports only what it needs
+
+        name, text = "hedgegridctl.1", manual.page(REGISTRY)
+    else:
+        from hedgegridd.ctl import completion  # noqa: PLC0415  # as above
+
+        name, text = parsed.shell, completion.completion(parsed.shell, REGISTRY)
+    print(msgspec.json.encode({"name": name, "text": text}).decode() if parsed.json else text.rstrip("\n"))
+    return DONE
 
 
 def _operation(client: Client, parsed: argparse.Namespace) -> int:
@@ -73,6 +98,10 @@ def _operation(client: Client, parsed: argparse.Namespace) -> int:
 
         print(f"hedgegridctl {kind.verb}: {plain(str(error))[1]}", file=sys.stderr)
         return USAGE
+    if kind.streams:
+        from hedgegridd.ctl.stream import follow  # noqa: PLC0415  # only this command needs it
+
+        return follow(client, kind.verb, fields, as_json=parsed.json)
     if operation.asks() and not parsed.yes and not confirmed(client, kind.verb, fields):
         print("not confirmed; nothing was sent", file=sys.stderr)
         return REFUSED
@@ -119,7 +148,7 @@ def _no_answer(kind: type[Operation], error: NoAnswer, *, as_json: bool) -> int:
 
 
 def _no_daemon(path: str, error: NoDaemon, *, as_json: bool) -> int:
-    text = f"hedgegridd is not running (no answer on {path}: {error}); positions unknown."
+    text = absence(path, error)
     if as_json:
         print(msgspec.json.encode({"title": "no daemon", "detail": text}).decode())
     else:

@@ -66,6 +66,19 @@ def out(text: str) -> None:
         print(text, flush=True)
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line of `panic`."""
+    line = argparse.ArgumentParser(
+        prog="hedgegridctl panic",
+        description="Flatten past the daemon: cancel all, close both legs at market, stops last, verified by the venue.\n\n"
+        "Example: hedgegridctl panic -c /etc/hedgegridd/hedgegridd.toml --yes",
+        epilog="exit codes: 0 PASS, 1 FAIL or not confirmed, 2 usage or config, 5 interrupted: nothing is verified",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    options(line)
+    return line
+
+
 def options(line: argparse.ArgumentParser) -> None:
     """The options of `panic`."""
     line.add_argument(
@@ -105,13 +118,7 @@ def _deadline(text: str) -> float:
 
 def main(argv: Sequence[str], began_mono_ns: int) -> int:
     """Run it; the exit code. `began_mono_ns`: what the seconds of the stages count from."""
-    line = argparse.ArgumentParser(
-        prog="hedgegridctl panic",
-        description="Flatten past the daemon: cancel all, close both legs at market, stops last, verified by the venue.",
-        epilog="exit codes: 0 PASS, 1 FAIL or not confirmed, 2 usage or config, 5 interrupted: nothing is verified",
-    )
-    options(line)
-    args = line.parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         settings = panic_settings.read(args.config, args.instrument, os.environ, args.credentials)
     except ConfigError as error:

@@ -17,6 +17,7 @@ from hedgegridd.ctl.text import (
     average,
     columns,
     liquidation,
+    measure,
     money,
     percent,
     price,
@@ -64,9 +65,7 @@ def _guards_line(guards: Body) -> str:
     if nearest is None:
         return text
     unit = f" {nearest['unit']}" if nearest["unit"] else ""
-    return (
-        f"{text}; nearest {nearest['guard']} {_measure(nearest['value'])}/{_measure(nearest['limit'])}{unit}"
-    )
+    return f"{text}; nearest {nearest['guard']} {measure(nearest['value'])}/{measure(nearest['limit'])}{unit}"
 
 
 def answers(body: Body, paint: Paint) -> list[str]:
@@ -216,8 +215,8 @@ def guards(body: Body, paint: Paint) -> list[str]:
         [
             item["guard"],
             f"{short(item['instrument'] or '') or 'account'} {item['leg'] or ''}".rstrip(),
-            _measure(item["value"]),
-            _measure(item["limit"]),
+            measure(item["value"]),
+            measure(item["limit"]),
             item["unit"],
             item["level"],
             age(item["age_s"]),
@@ -234,12 +233,22 @@ def guards(body: Body, paint: Paint) -> list[str]:
     return [*lines, f"{calm} of {len(rows)} OK; off: {', '.join(body['off']) or 'none'}"]
 
 
-def _measure(value: str | None) -> str:
-    """A figure with at most four digits behind the point."""
-    if value is None:
-        return DASH
-    text = f"{float(value):.4f}".rstrip("0").rstrip(".")
-    return text or "0"
+def kpi(body: Body, paint: Paint) -> list[str]:
+    """Each figure with its thresholds and verdict."""
+    rows = [
+        [
+            item["name"],
+            f"{measure(item['value'])} {item['unit']}".rstrip(),
+            measure(item["warn"]),
+            measure(item["critical"]),
+            item["status"],
+            item["message"],
+        ]
+        for item in body["kpis"]
+    ]
+    title, *table = columns(("figure", "value", "warn", "critical", "verdict", ""), rows)
+    levels = [item["status"] for item in body["kpis"]]
+    return [title, *(paint(text, LEVEL_COLOURS.get(at)) for text, at in zip(table, levels, strict=True))]
 
 
 def positions(body: Body, _paint: Paint) -> list[str]:
@@ -361,6 +370,7 @@ TABLES: dict[str, Callable[[Body, Paint], list[str]]] = {
     "ladders": ladders,
     "orders": orders,
     "guards": guards,
+    "kpi": kpi,
     "positions": positions,
     "flatten": flatten,
     "throttle": throttle,

@@ -98,6 +98,14 @@ def age(value: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def measure(value: str | None) -> str:
+    """A figure with at most four digits behind the point."""
+    if value is None:
+        return DASH
+    text = f"{float(value):.4f}".rstrip("0").rstrip(".")
+    return text or "0"
+
+
 def short(instrument: str) -> str:
     """`BTCUSDT` of `BTCUSDT-PERP.BINANCE`."""
     return instrument.partition(".")[0].removesuffix("-PERP")

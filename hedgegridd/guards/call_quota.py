@@ -22,6 +22,7 @@ class Table(GuardTable, frozen=True, kw_only=True):
     warn_pct: Annotated[Decimal, above("0", "100")] = Decimal(80)
     trip_pct: Annotated[Decimal, above("0", "100")] = Decimal(95)
     action: str = "pause"
+    clear_s: Annotated[Decimal, between("0", "86400")] = Decimal(5)
 
 
 def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:

@@ -7,10 +7,13 @@ from hedgegridd.config import above, between
 from hedgegridd.core.facts import Fact, View
 from hedgegridd.core.guard import GuardTable, Keep, Now, Verdict, judge, shown, warn_level
 from hedgegridd.messages import CancelRejected, OrderRejected
+from hedgegridd.model import NOT_TRADING_CODES
 
 TYPE = "order_errors"
 INPUTS = (OrderRejected, CancelRejected)
 EXPECTED = (-5022, -2011, -2013, -2022)  # would cross, nothing to cancel, unknown, more than the leg
+
+type Refused = Fact[OrderRejected] | Fact[CancelRejected]
 
 
 class Table(GuardTable, frozen=True, kw_only=True):
@@ -35,13 +38,13 @@ def history(params: Table) -> tuple[Keep, ...]:
 
 def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
     """One verdict for the account. Silence is good news here: there is no data that could be missing."""
-    refused: list[Fact[OrderRejected] | Fact[CancelRejected]] = [
+    refused: list[Refused] = [
         *view.recent(OrderRejected, now, params.window_s),
         *view.recent(CancelRejected, now, params.window_s),
     ]
-    errors = [
-        fact for fact in refused if fact.message.code not in params.expected_codes and not _unsent(fact)
-    ]
+    errors = _once_an_instrument(
+        [fact for fact in refused if fact.message.code not in params.expected_codes and not _unsent(fact)]
+    )
     count, limit = Decimal(len(errors)), Decimal(params.trip_count)
     warn = warn_level(None if params.warn_count is None else Decimal(params.warn_count), limit)
     words = f"{count} orders and cancels refused in {shown(params.window_s)} s, limit {limit}"
@@ -62,6 +65,16 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
     )
 
 
-def _unsent(fact: Fact[OrderRejected] | Fact[CancelRejected]) -> bool:
+def _unsent(fact: Refused) -> bool:
     """A cancel without a code had no answer, or no effect, and is sent again: nobody has refused it."""
     return isinstance(fact.message, CancelRejected) and not fact.message.code
+
+
+def _once_an_instrument(errors: list[Refused]) -> list[Refused]:
+    """Of what says that an instrument does not trade only the newest: one fact, which `venue_action` judges."""
+    newest = {
+        (fact.message.instrument, fact.message.code): fact
+        for fact in errors
+        if fact.message.code in NOT_TRADING_CODES
+    }
+    return [*(fact for fact in errors if fact.message.code not in NOT_TRADING_CODES), *newest.values()]

@@ -54,4 +54,4 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
 
 def _back(act: VenueAction) -> bool:
     """The instrument trades again: news, but no reason to halt it."""
-    return act.kind == "STATUS" and act.detail.partition(" ")[0] == TRADING
+    return act.kind == "STATUS" and act.detail.rpartition(" ")[2] == TRADING

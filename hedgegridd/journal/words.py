@@ -183,6 +183,19 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
     "StartTrading": lambda f: f"start trading{_of(f)}",
     "StopTrading": lambda f: f"stop trading{_of(f)}",
     "SetMode": lambda f: f"mode {f['mode']} for {f['leg'] or 'both legs'}{_of(f)}",
+    "SetSwitch": lambda f: f"switch {f['name']} {'on' if f['enabled'] else 'off'}{_why(f)}",
+    "SetWeights": lambda f: (
+        "weights " + ", ".join(f"{short(name)} {weight}" for name, weight in f["weights"].items()) + _why(f)
+    ),
+    "SetLimits": lambda f: (
+        "limits " + ", ".join(f"{name} {value}" for name, value in f["values"].items()) + _why(f)
+    ),
+    "ConfigReloaded": lambda _f: "the config file was read again",
+    "AuthFailed": lambda f: (
+        f"turned away: {f['address']} with a wrong {f['what']}, {f['count']} in all"
+        + ("; its next ones are refused unread" if f.get("limited") else "")
+    ),
+    "ExternalSignal": lambda f: f"{f['source']} asks for {f['action']} ({f['event_id']}){_why(f)}",
     "Reconcile": lambda f: f"compare the books with the venue ({f['cause']})",
     "PlaceOrder": lambda f: f"place {_order(f)}  {f['client_order_id']}",
     "CancelOrder": lambda f: f"cancel {f['client_order_id']}",

@@ -47,6 +47,10 @@ class GetGuards(Query, frozen=True, kw_only=True):
     """What each guard says now, and the holds that the guards have in force."""
 
 
+class GetKpi(Query, frozen=True, kw_only=True):
+    """The windows of the key figures of operations."""
+
+
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """One rung as shown to people; `state` is resting, pending, filled (occupied), dropped or off."""
 
@@ -351,3 +355,12 @@ class GuardsAnswer(Answer, frozen=True, kw_only=True):
     verdicts: tuple[GuardVerdict, ...]
     holds: tuple[Hold, ...]
     off: tuple[str, ...] = ()
+
+
+class KpiAnswer(Answer, frozen=True, kw_only=True):
+    """Answer to `GetKpi`: figures of 60 s and 300 s, None: not known; `thresholds` warn and critical by name."""
+
+    requests_per_minute: int | None
+    error_rate_pct: Decimal | None
+    healthy_pct: Decimal | None
+    thresholds: dict[str, tuple[Decimal, Decimal]]

@@ -42,6 +42,10 @@ class Kill(Operation, frozen=True, kw_only=True):
     )
     enabled: Annotated[bool | None, Meta(description="false: trip; true: rearm")] = None
 
+    def safe(self) -> bool:
+        """A rearm is none."""
+        return not self.enabled
+
     def limit_s(self) -> float:
         """Its own deadline, the margin, and the journal's 100 ms."""
         return self.deadline_s + ANSWER_MARGIN_S + 1.0

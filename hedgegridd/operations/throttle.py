@@ -24,7 +24,18 @@ class Throttle(Operation, frozen=True, kw_only=True):
     role: ClassVar[Role] = Role.OPERATOR
     positional: ClassVar[tuple[str, ...]] = ("throttle", "instrument")
 
-    throttle: Annotated[Decimal, Meta(description="0 to 1, at most six decimals")]
+    throttle: Annotated[
+        Decimal,
+        Meta(
+            description="0 to 1, at most six decimals",
+            extra_json_schema={
+                "minimum": 0,
+                "maximum": 1,
+                "multipleOf": 0.000001,
+                "pattern": r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$",
+            },
+        ),
+    ]
     instrument: Annotated[str | None, Meta(description="one instrument; all when left out")] = None
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ Nothing trades from a baseline that was not read: until equity, positions and ma
 whatever guards are on. A guard never sees another; the machine adds up what they want, the strongest wins downstream.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -29,18 +29,17 @@ OWN_EVENTS: tuple[type[m.Event], ...] = (m.RiskFigures, m.KillStateChanged, m.Tr
 class RiskMachine:
     """The machine; `instruments` are those that are traded here."""
 
-    def __init__(self, settings: Sequence[Setting], instruments: Iterable[str]) -> None:
-        self._all = tuple(settings)
-        self._running = tuple(each for each in settings if not each.off)
-        self._moved_by: dict[type[m.Message], list[int]] = {}
-        # Those that act hardest are asked first: a trip does not wait for guards that only tell.
-        hardest = sorted(range(len(self._running)), key=lambda at: self._running[at].params.act.strength)
-        for index in reversed(hardest):
-            for kind in self._running[index].guard.inputs:
-                self._moved_by.setdefault(kind, []).append(index)
-        keeps = [keep for each in self._running for keep in each.guard.history(each.params)]
-        self._ages = [int(each.params.max_age_s * 1_000_000_000) + 1 for each in self._running]
-        self._view = View(instruments, keeps)
+    def __init__(
+        self,
+        settings: Sequence[Setting],
+        instruments: Iterable[str],
+        remake: Callable[[msgspec.Raw], Sequence[Setting]] | None = None,
+    ) -> None:
+        """`remake` gives the settings of a config that was read anew; None: there is none."""
+        self._configured = tuple(settings)
+        self._remake = remake
+        self._view = View(instruments)
+        self._use(self._configured)
         self._state = RiskState()
         self._holds_moved = True
         self._begun = False  # every guard has been asked once since start
@@ -56,10 +55,39 @@ class RiskMachine:
         self._sample = True  # what is handled now has news of the market, or is no figure of it
         self._out: list[m.Message] = []
 
+    def _use(self, settings: Sequence[Setting]) -> None:
+        """Run these guards; what is known of those that ran before stays."""
+        self._all = tuple(settings)
+        self._running = tuple(each for each in settings if not each.off)
+        self._moved_by: dict[type[m.Message], list[int]] = {}
+        # Those that act hardest are asked first: a trip does not wait for guards that only tell.
+        hardest = sorted(range(len(self._running)), key=lambda at: self._running[at].params.act.strength)
+        for index in reversed(hardest):
+            for kind in self._running[index].guard.inputs:
+                self._moved_by.setdefault(kind, []).append(index)
+        self._view.keep(keep for each in self._running for keep in each.guard.history(each.params))
+        self._ages = [int(each.params.max_age_s * 1_000_000_000) + 1 for each in self._running]
+
+    def _reload(self, config: msgspec.Raw, now: Now) -> None:
+        """Other tables: every guard is asked anew, and what one that is off now has held is over."""
+        if self._remake is None:
+            return
+        self._use(self._remake(config))
+        running = {each.guard.name for each in self._running}
+        gone = {name for name in self._state.scopes if name not in running}
+        for name in gone:
+            del self._state.scopes[name]
+            self._last.pop(name, None)
+        self._holds_moved = self._holds_moved or bool(gone)
+        self._due.clear()
+        self._ask(range(len(self._running)), now)
+
     @property
     def inputs(self) -> tuple[type[m.Event], ...]:
         """The events it wants: its own and those of the guards that run."""
-        kinds = [*OWN_EVENTS, *(kind for each in self._running for kind in each.guard.inputs)]
+        kinds: list[type[m.Event]] = [m.ConfigReloaded, *OWN_EVENTS]
+        for each in self._running:
+            kinds += each.guard.inputs
         return tuple(dict.fromkeys(kinds))
 
     # ---------------------------------------------------------------------------------------------- persistence
@@ -106,6 +134,7 @@ class RiskMachine:
 
     def new_session(self) -> None:
         """A new process: windows over the past, holds and their cool-downs go on; all else must be read anew."""
+        self._use(self._configured)  # what a reload of the last process said is in the file that was read now
         self._forget()
         for scopes in self._state.scopes.values():
             for scope in scopes.values():
@@ -140,6 +169,8 @@ class RiskMachine:
             self._view.take(env)
             self._sample = self._view.moved_on or not isinstance(env.message, m.RiskFigures)
             moved = self._moved_by.get(type(env.message), ())
+        if isinstance(env.message, m.ConfigReloaded):
+            self._reload(env.message.config, now)
         if again := self._latches(env.message):
             moved = dict.fromkeys((*moved, *again))
         if not self._begun:

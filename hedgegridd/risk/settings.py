@@ -53,6 +53,12 @@ def settings(config: Config, guards: Mapping[str, Guard] = GUARDS) -> tuple[Sett
     )
 
 
+def calls_per_10s(chosen: Iterable[Setting]) -> int | None:
+    """The quota of calls in 10 s that `call_quota` judges by; None when it is off."""
+    on = (each.params for each in chosen if each.guard.name == "call_quota" and not each.off)
+    return next((getattr(params, "per_10s") for params in on), None)  # noqa: B009  # of a table that this module does not know
+
+
 def references(chosen: Iterable[Setting]) -> tuple[str, ...]:
     """The symbols whose prices the guards that run want to be told, beside those that are traded."""
     wanted = [symbol for each in chosen if not each.off for symbol in getattr(each.params, "references", ())]

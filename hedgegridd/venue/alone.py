@@ -119,12 +119,7 @@ class RawVenue:
             return failed(call.token, error)
         except ValueError as error:  # an order or a position that is on neither leg
             return m.VenueFailed(token=call.token, ambiguous=False, code=0, reason=str(error))
-        one_way = [
-            row for row in rows if row.symbol in ids and row.positionSide not in LEGS and row.positionAmt
-        ]
-        if one_way:
-            held = ", ".join(f"{row.positionAmt} {row.symbol}" for row in one_way)
-            reason = f"not in hedge mode: {held} on no leg; close it in the venue's app"
+        if reason := wire.on_no_leg(rows, ids):
             return m.VenueFailed(token=call.token, ambiguous=False, code=0, reason=reason)
         return m.VenueTruth(
             token=call.token,

@@ -24,6 +24,7 @@ from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.key_rights import KeyReader
 from hedgegridd.venue.on_disk import OnDisk
 from hedgegridd.venue.orders import Gate, Orders
+from hedgegridd.venue.pace import Pace, of_quota
 from hedgegridd.venue.port import Listener, Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
@@ -34,7 +35,7 @@ from hedgegridd.venue.stream_doubt import StreamDoubt
 from hedgegridd.venue.told import Teller
 from hedgegridd.venue.truth import TruthReader
 from hedgegridd.venue.user_stream import UserDecoder
-from hedgegridd.venue.watch import Channels, Watch
+from hedgegridd.venue.watch import TRADING, Channels, Watch
 
 SWEEP_S = 5.0  # for all tries
 SWEEP_AGAIN_S = 0.5
@@ -56,6 +57,7 @@ class Gateway(Actor, Listener):
         wall_ns, mono_ns: the clocks.
         gate: stands in the way of entries; None: nothing does.
         references: symbols not traded here whose last price is told.
+        calls_per_10s: our own quota, which entries wait for; None: none.
     """
 
     name: ClassVar[str] = "venue"
@@ -95,6 +97,7 @@ class Gateway(Actor, Listener):
         mono_ns: Callable[[], int],
         gate: Gate | None = None,
         references: Sequence[str] = (),
+        calls_per_10s: int | None = None,
     ) -> None:
         venue = config.venue
         self._config = config
@@ -119,15 +122,18 @@ class Gateway(Actor, Listener):
         self._truth = TruthReader(
             self._calls, symbols, self._feeds,
             inflight=self._inflight, teller=self._teller, **clocks,
+            waiting=lambda: self._orders.waiting(),  # noqa: PLW0108  # they are made after it
         )  # fmt: skip
         interlock = Interlock(symbols, enabled=config.dead_man.enabled, **clocks)
         self._orders = Orders(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, teller=self._teller, resolver=self._resolver,
             stats=self.stats, durable=durable, mono_ns=mono_ns, spawn=self._go, interlock=interlock, gate=gate,
+            pace=Pace(of_quota(calls_per_10s), self._calls_of_10s),
         )  # fmt: skip
         self._orders.on_sent = self._observe
         self._orders.on_clock_skew = lambda: self._go(self._sync_clock())
+        self._orders.on_not_trading = self._want_rules
         self._safety = Safety(
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, interlock=interlock, **clocks,
@@ -206,6 +212,8 @@ class Gateway(Actor, Listener):
             doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
         )  # fmt: skip
+        if any(rule.status != TRADING for rule in self._rules.values()):
+            watch.want_rules()
         for work in (*watch.loops(), *self._sources.loops(), self._setup.loop()):
             self._go(work)
         self._out(m.VenueUp(weight_per_minute=self.http.weight_limit))
@@ -219,6 +227,14 @@ class Gateway(Actor, Listener):
             feed = self._feeds[rule.id] = Feed(rule.id, rule.tick)
             self._bars[rule.id] = Bars(grid, self._calls, feed, self._out_market)
         return before
+
+    def _calls_of_10s(self) -> int:
+        return self._sources.burst() + len(self._inflight.order_ids)
+
+    def _want_rules(self) -> None:
+        """The venue refused an order because of its instrument: is it traded still?"""
+        if self._watch is not None:
+            self._watch.want_rules()
 
     def _take_account(self, account: m.VenueAccount) -> None:
         self._account, self._account_ns = account, self._mono_ns()

@@ -30,9 +30,10 @@ class Counted(NamedTuple):
 
 
 class CallMeter:
-    """Calls of one provider. A failed one is one that showed no working venue: lost, limited or 5xx.
+    """Calls of one provider that were sent. A failed one is one that brought nothing: lost, limited or 5xx.
 
-    Uptime: the venue is down from a failed call to the next answer. Time before the first call counts as up.
+    Uptime: the venue is down from a call that was lost or answered 5xx to the next answer. A limit is an answer: what we
+    hold back because of it says nothing of the venue. Time before the first call counts as up.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class CallMeter:
         self._down_since_ns: int | None = None
         self._began = False
 
-    def called(self, now_ns: int, *, failed: bool, took_ns: int | None) -> None:
+    def called(self, now_ns: int, *, failed: bool, took_ns: int | None, limited: bool = False) -> None:
         """A call is over; `now_ns` and `took_ns` are monotonic, None: not known how long it took."""
         self._began = True
         self._calls.append(_Call(now_ns, failed, took_ns))
@@ -53,7 +54,7 @@ class CallMeter:
         else:
             self._minutes.append((minute, 1))
         self._book_down(now_ns)
-        self._down_since_ns = now_ns if failed else None
+        self._down_since_ns = now_ns if failed and not limited else None
 
     def counted(self, now_ns: int) -> Counted:
         """How many calls there were; the hour is counted by whole minutes, the oldest of which may be over."""

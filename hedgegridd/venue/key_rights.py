@@ -49,7 +49,7 @@ class KeyReader:
         Raises:
             VenueCallError: the question was not answered; nothing is assumed.
         """
-        rights = await self._read()
+        rights = await self.rights()
         if rights is None:
             told = "the venue does not tell what the API key may do"
             if self._live:
@@ -78,7 +78,8 @@ class KeyReader:
         if self._http is not None:
             await self._http.close()
 
-    async def _read(self) -> wire.KeyRights | None:
+    async def rights(self) -> wire.KeyRights | None:
+        """What the key may do; None where the venue does not tell it. Raises VenueCallError."""
         if self._http is None:
             return None
         await self._http.open()

@@ -84,11 +84,11 @@ class NautilusTrading:
         loop = asyncio.get_running_loop()
         hooks.keep_our_signals()
         process_pipe().start(loop)
-        started: asyncio.Future[Exception | None] = loop.create_future()
+        started: asyncio.Future[str] = loop.create_future()
 
-        def on_started(error: Exception | None) -> None:
+        def on_started(problem: str) -> None:
             if not started.done():
-                started.set_result(error)
+                started.set_result(problem)
 
         try:
             strategy = self._build(loop, deadline_s, on_started)
@@ -193,7 +193,7 @@ class NautilusTrading:
         self,
         loop: asyncio.AbstractEventLoop,
         deadline_s: float,
-        on_started: Callable[[Exception | None], None],
+        on_started: Callable[[str], None],
     ) -> GridStrategy:
         config = node_config(
             self._options, self._credentials, self._subscriptions, str(process_pipe().directory), deadline_s
@@ -201,13 +201,22 @@ class NautilusTrading:
         node = self._node = TradingNode(config=config, loop=loop)
         hooks.keep_for_ever(node.kernel.get_log_guard())
         listener = self._listener
+
+        def failed(error: Exception) -> None:
+            on_started(f"the adapter could not connect: {error}")
+
         node.add_data_client_factory(
-            BINANCE, hooks.data_factory(loop.call_soon, listener.on_quote_overtaken, listener.venue_ms)
+            BINANCE,
+            hooks.data_factory(loop.call_soon, listener.on_quote_overtaken, listener.venue_ms, failed),
         )
         node.add_exec_client_factory(
-            BINANCE, hooks.exec_factory(self._hear, listener.on_user_renewed, listener.venue_ms)
+            BINANCE, hooks.exec_factory(self._hear, listener.on_user_renewed, listener.venue_ms, failed)
         )
-        strategy = GridStrategy(self._subscriptions, self._listener, on_started)
+
+        def subscribed(error: Exception | None) -> None:
+            on_started("" if error is None else f"the strategy could not subscribe: {error}")
+
+        strategy = GridStrategy(self._subscriptions, self._listener, subscribed)
         node.trader.add_strategy(strategy)
         node.build()
         return strategy
@@ -277,15 +286,12 @@ def node_config(
     )
 
 
-async def _outcome(
-    started: "asyncio.Future[Exception | None]", run: "asyncio.Task[None]", deadline_s: float
-) -> str:
+async def _outcome(started: "asyncio.Future[str]", run: "asyncio.Task[None]", deadline_s: float) -> str:
     """Wait for the strategy's start: empty when it came, else why not."""
-    waits: set[asyncio.Future[Exception | None] | asyncio.Task[None]] = {started, run}
+    waits: set[asyncio.Future[str] | asyncio.Task[None]] = {started, run}
     await asyncio.wait(waits, timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED)
     if started.done():
-        error = started.result()
-        return "" if error is None else f"the strategy could not subscribe: {error}"
+        return started.result()
     if run.done():
         return "the node ended before its strategy started"
     return f"not connected within {deadline_s:.0f} s"

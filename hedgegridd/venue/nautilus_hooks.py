@@ -8,6 +8,7 @@
     _clients           of the execution engine: how the client is found
     _prepare_params    of its HTTP client: signed calls are stamped with the venue's clock, not with ours
     _ws_client, _ws_public_client   of the data client: quotes that were overtaken are not handled
+    _connect           of both clients: one that fails is not tried again, and the node would wait for it in vain
 
 A test fails when one of them moves.
 """
@@ -145,8 +146,32 @@ def stamp(
     http._prepare_params = stamped  # noqa: SLF001  # checked above
 
 
+def hear_connect(
+    client: BinanceCommonExecutionClient | BinanceCommonDataClient, failed: Callable[[Exception], None]
+) -> None:
+    """Let `failed` hear why the client could not connect; all that the adapter does is to log it.
+
+    Raises:
+        AdapterMoved: the client connects in another way.
+    """
+    _needs(client, "_connect")
+    adapters = client._connect  # noqa: SLF001  # checked above
+
+    async def connect() -> None:
+        try:
+            await adapters()
+        except Exception as error:
+            failed(error)
+            raise
+
+    client._connect = connect  # noqa: SLF001  # checked above
+
+
 def exec_factory(
-    hear: Callable[[bytes], None], renewed: Callable[[], None], venue_ms: Callable[[], int]
+    hear: Callable[[bytes], None],
+    renewed: Callable[[], None],
+    venue_ms: Callable[[], int],
+    failed: Callable[[Exception], None],
 ) -> type[LiveExecClientFactory]:
     """The adapter's own factory, its client tapped and stamped with the venue's time."""
 
@@ -156,6 +181,7 @@ def exec_factory(
             client = BinanceLiveExecClientFactory.create(**options)
             tap(client, hear, renewed)
             stamp(client, venue_ms)
+            hear_connect(client, failed)
             return client
 
     return TappedFactory
@@ -181,7 +207,10 @@ def conflate(
 
 
 def data_factory(
-    soon: Callable[[Callable[[], None]], object], overtaken: Callable[[], None], venue_ms: Callable[[], int]
+    soon: Callable[[Callable[[], None]], object],
+    overtaken: Callable[[], None],
+    venue_ms: Callable[[], int],
+    failed: Callable[[Exception], None],
 ) -> type[LiveDataClientFactory]:
     """The adapter's own factory, its client's quotes conflated; its instrument provider signs as well."""
 
@@ -191,6 +220,7 @@ def data_factory(
             client = BinanceLiveDataClientFactory.create(**options)
             conflate(client, soon, overtaken)
             stamp(client, venue_ms)
+            hear_connect(client, failed)
             return client
 
     return ConflatingFactory

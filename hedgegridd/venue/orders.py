@@ -29,13 +29,20 @@ from hedgegridd.messages import (
     PlaceOrder,
     Trip,
 )
-from hedgegridd.model import ZERO, KillState, Leg, OrderKind, Purpose
+from hedgegridd.model import NOT_TRADING_CODES, ZERO, KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
-from hedgegridd.venue.failures import CANCEL_REJECTED, CLOCK_SKEW, TOO_MANY_ORDERS, Failure, Kind
+from hedgegridd.venue.failures import (
+    CANCEL_REJECTED,
+    CLOCK_SKEW,
+    TOO_MANY_ORDERS,
+    Failure,
+    Kind,
+)
 from hedgegridd.venue.inflight import Flying, InFlight, TooManyInFlight
 from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.lanes import Lanes, stops_answered
 from hedgegridd.venue.on_disk import durable_within
+from hedgegridd.venue.pace import Pace
 from hedgegridd.venue.port import Trading
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import VenueCallError
@@ -95,6 +102,7 @@ class Orders:
         spawn: Spawn,
         interlock: Interlock,
         gate: Gate | None = None,
+        pace: Pace | None = None,
         bounds: Bounds = BOUNDS,
     ) -> None:
         self._calls = calls
@@ -108,6 +116,7 @@ class Orders:
         self._mono_ns = mono_ns
         self._spawn = spawn
         self._gate = gate
+        self._pace = pace
         self._interlock = interlock
         self._bounds = bounds
         self._latched: dict[tuple[str, Leg], int] = {}  # and when
@@ -120,6 +129,7 @@ class Orders:
             False: 0,
         }  # until when no new order (True), no cancel (False) by the connection
         self.on_clock_skew: Callable[[], None] | None = None
+        self.on_not_trading: Callable[[], None] | None = None
         self.on_sent: Callable[[PlaceOrder], None] | None = None
 
     # --- latches ------------------------------------------------------------------------------
@@ -234,6 +244,11 @@ class Orders:
             lane.draining = True
             self._spawn(self._reduce(lanes) if lane is lanes.reducing else self._enter(lanes))
 
+    def waiting(self) -> tuple[str, ...]:
+        """Client order ids of the orders that have not left yet."""
+        lanes = (lane for each in self._lanes.values() for lane in (each.reducing, each.entries))
+        return tuple(coid for lane in lanes for coid in lane.waiting)
+
     async def _reduce(self, lanes: Lanes) -> None:
         """Send what reduces: each order waits for the journal `reducing_s` at most, since it was taken."""
         lane = lanes.reducing
@@ -258,12 +273,13 @@ class Orders:
         lane = lanes.entries
         try:
             while lane.waiting:
-                batch = tuple(lane.waiting.values())
+                batch, crowded = tuple(lane.waiting.values()), False
                 problem = await durable_within(self._durable, self._bounds.entry_s)
                 if self._interlock.why(batch[0].order.instrument):
                     await self._interlock.opened(batch[0].order.instrument, self._bounds.entry_s)
                 for waiting in batch:
                     if not problem and waiting.order.client_order_id in lane.waiting:
+                        crowded = self._pace is not None and not await self._pace.room()
                         await stops_answered(waiting, self._bounds.stop_answer_s)
                         if self._gate is not None:
                             await self._gate.looked(waiting.order.instrument, self._bounds.look_s)
@@ -272,6 +288,8 @@ class Orders:
                         continue  # cancelled or refused meanwhile
                     if problem:
                         self._refuse(order, f"the journal is {problem}")
+                    elif crowded:
+                        self._refuse(order, "our own quota of calls has no room")
                     else:
                         self._send(order, lanes)
         finally:
@@ -351,6 +369,8 @@ class Orders:
         """The answer to an order was a failure, from whichever way it went."""
         if failure.code == CLOCK_SKEW and self.on_clock_skew is not None:
             self.on_clock_skew()
+        if failure.code in NOT_TRADING_CODES and self.on_not_trading is not None:
+            self.on_not_trading()
         if failure.kind is not Kind.AMBIGUOUS:
             reason = failure.reason or failure.kind.value
             self._teller.tell(

@@ -78,10 +78,18 @@ class Resolver:
             item.asking = False
 
     async def answer(self, ask: AskOrder) -> Event:
-        """One question, answered by token: `VenueDone` with its status, or `VenueFailed` (-2013: not found)."""
+        """One question, answered by token: `VenueDone` with its status, or `VenueFailed`.
+
+        -2013: not found, and it cannot arrive any more; until then the answer is ambiguous.
+        """
         try:
             fate = await self._ask(ask.instrument, ask.client_order_id, algo=ask.algo)
         except VenueCallError as error:
+            item = self._inflight.order(ask.client_order_id)
+            missing = error.failure.code == NO_SUCH_ORDER
+            if missing and item is not None and self._mono_ns() < self._latest_arrival_ns(item):
+                reason = "the venue does not know it yet, and it may still arrive"
+                return VenueFailed(token=ask.token, ambiguous=True, code=0, reason=reason)
             return failed(ask.token, error)
         await self._tell_fills(ask.instrument, fate)
         order = fate.order

@@ -51,7 +51,7 @@ async def findings(calls: VenueCalls, grids: Sequence[Grid], key: KeyReader | No
     found = [*_wrong_mode(await calls.account_config()), *(await key.wrong() if key is not None else ())]
     for grid in grids:
         config = await calls.symbol_config(grid.symbol)
-        if config is None or not _fits(config, grid):
+        if config is None or not fits(config, grid):
             found.append(_unfit(config, grid))
     return tuple(found)
 
@@ -109,7 +109,7 @@ async def _prepare_symbol(calls: VenueCalls, grid: Grid) -> None:
     config = await calls.symbol_config(symbol)
     if config is None:
         raise SetupRefused(f"the venue tells no settings of {symbol}")
-    if _fits(config, grid):
+    if fits(config, grid):
         return
     try:
         if config.marginType.upper() not in _SHOWN_AS[grid.margin_type]:
@@ -122,7 +122,7 @@ async def _prepare_symbol(calls: VenueCalls, grid: Grid) -> None:
         said = f"and refuses the change: {error.failure.code} {error.failure.reason}"
         raise SetupRefused(f"{_unfit(config, grid)} {said}") from error
     after = await calls.symbol_config(symbol)
-    if after is None or not _fits(after, grid):
+    if after is None or not fits(after, grid):
         raise SetupRefused(_unfit(after, grid))
 
 
@@ -131,5 +131,6 @@ def _unfit(config: wire.SymbolConfig | None, grid: Grid) -> str:
     return f"{grid.symbol}: wanted leverage {grid.leverage}, margin {grid.margin_type}; venue says {shown}"
 
 
-def _fits(config: wire.SymbolConfig, grid: Grid) -> bool:
+def fits(config: wire.SymbolConfig, grid: Grid) -> bool:
+    """Whether leverage and margin type are as the config has them."""
     return config.leverage == grid.leverage and config.marginType.upper() in _SHOWN_AS[grid.margin_type]

@@ -10,7 +10,7 @@ from hedgegridd.core.polling import DEPTH_EVERY_S, REFERENCE_EVERY_S
 from hedgegridd.messages import BookDepth, CallsCounted, Event, ReferencePrice, VenueHealth
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.depth import ENOUGH_USDT, LEVELS, Depth, depth_of, spread_bps
-from hedgegridd.venue.failures import Failure
+from hedgegridd.venue.failures import Failure, Kind
 from hedgegridd.venue.feed import Feed
 from hedgegridd.venue.health import CallMeter
 from hedgegridd.venue.rest import VenueCallError
@@ -78,7 +78,8 @@ class Sources:
         """A call is over; a failed one is told at once."""
         answered = failure is None or failure.shows_a_venue
         now_ns = self._mono_ns()
-        self._meter.called(now_ns, failed=not answered, took_ns=took_ns)
+        limited = failure is not None and failure.kind is Kind.LIMITED
+        self._meter.called(now_ns, failed=not answered, took_ns=took_ns, limited=limited)
         self._last = (answered, now_ns)
         if self._telling and not answered:
             self.tell_health()
@@ -91,6 +92,10 @@ class Sources:
                 CallsCounted(provider=PROVIDER, burst=counted.burst, minute=counted.minute, hour=counted.hour)
             )
             await asyncio.sleep(HEALTH_S)
+
+    def burst(self) -> int:
+        """Calls of the last 10 s."""
+        return self._meter.counted(self._mono_ns()).burst
 
     def tell_health(self) -> None:
         """Publish the venue's health as it is now."""

@@ -4,7 +4,17 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
-from hedgegridd.messages import Event, IncomeBooked, ReadTruth, VenueAccount, VenueOrder, VenueTruth
+from hedgegridd.messages import (
+    Event,
+    IncomeBooked,
+    ReadTruth,
+    VenueAccount,
+    VenueAction,
+    VenueFailed,
+    VenueOrder,
+    VenueTruth,
+)
+from hedgegridd.model import Leg
 from hedgegridd.venue import wire
 from hedgegridd.venue.calls import NEVER_INCOME, PAGE, VenueCalls
 from hedgegridd.venue.feed import Feed
@@ -12,6 +22,7 @@ from hedgegridd.venue.inflight import InFlight
 from hedgegridd.venue.resolver import failed, fill_of
 from hedgegridd.venue.rest import VenueCallError
 from hedgegridd.venue.told import Teller
+from hedgegridd.venue.user_stream import own_kind
 
 PAGES_MAX = 10  # of trades or income in one reading; the cursor stands where it stopped, the next goes on
 ORDER_NAMES_MAX = 20_000
@@ -34,12 +45,15 @@ class TruthReader:
         teller: Teller,
         wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
+        waiting: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
+        """`waiting`: client order ids of orders that have not left yet."""
         self._calls = calls
         self._symbols = symbols
         self._ids = {symbol: instrument for instrument, symbol in symbols.items()}
         self._feeds = feeds
         self._inflight = inflight
+        self._waiting = waiting
         self._teller = teller
         self._wall_ns = wall_ns
         self._mono_ns = mono_ns
@@ -64,6 +78,8 @@ class TruthReader:
             return await self._read(command)
         except VenueCallError as error:
             return failed(command.token, error)
+        except wire.NoLeg as error:
+            return VenueFailed(token=command.token, ambiguous=False, code=0, reason=str(error))
 
     async def read_account(self) -> VenueAccount:
         """The account's figures alone. Raises VenueCallError."""
@@ -83,19 +99,21 @@ class TruthReader:
 
     async def _read(self, command: ReadTruth) -> VenueTruth:
         asked_ns, asked_mono_ns = self._wall_ns(), self._mono_ns()
-        in_flight = set(self._inflight.order_ids)
+        in_flight = {*self._inflight.order_ids, *self._waiting()}
         account, positions, orders = await asyncio.gather(
             self._calls.account(), self._calls.positions(), self._orders(command.instruments)
         )
+        ids = {self._symbols[name]: name for name in command.instruments}
+        if reason := wire.on_no_leg(positions, ids):
+            raise wire.NoLeg(reason)
         if command.history:
             async with self._history:
                 for instrument in command.instruments:
                     await self._read_trades(instrument, command.trades_from.get(instrument))
                 await self._read_income(command)
         marks = {name: mark for name, feed in self._feeds.items() if (mark := feed.mark) is not None}
-        ids = {self._symbols[name]: name for name in command.instruments}
         # An order whose outcome came while we read may be missing in the answer: it is open to both.
-        in_flight |= set(self._inflight.order_ids)
+        in_flight |= {*self._inflight.order_ids, *self._waiting()}
         return VenueTruth(
             token=command.token,
             instruments=command.instruments,
@@ -149,7 +167,11 @@ class TruthReader:
             order = await self._calls.order(row.symbol, "", venue_order_id=str(row.orderId))
             name = order.clientOrderId
             self.named(str(row.orderId), name)
-        self._teller.tell(fill_of(row, instrument, name, None))
+        if self._teller.tell(fill_of(row, instrument, name, None)) and (kind := own_kind(name)):
+            # Nobody heard it when it happened: we were away, or the stream was.
+            detail = f"{row.side} {row.qty} @ {row.price}, order {row.orderId}, found in the history"
+            leg = Leg(row.positionSide)
+            self._teller.tell(VenueAction(kind=kind, instrument=instrument, leg=leg, detail=detail))
 
     async def _read_income(self, command: ReadTruth) -> None:
         if self._funding_ms is not None and self._rest_ms is not None:

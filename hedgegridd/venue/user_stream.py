@@ -256,11 +256,16 @@ def _own_action(order: _Order, instrument: str) -> tuple[Event, ...]:
     """The venue's orders on our position are known by their client order id."""
     if order.x not in {"NEW", "TRADE", "CALCULATED"}:
         return ()
-    for prefix, kind in _OWN_ORDERS:
-        if order.c.startswith(prefix):
-            detail = f"{order.x} {order.S.value} {order.l} @ {order.L}, order {order.i}"
-            return (VenueAction(kind=kind, instrument=instrument, leg=Leg(order.ps), detail=detail),)
-    return ()
+    kind = own_kind(order.c)
+    if not kind:
+        return ()
+    detail = f"{order.x} {order.S.value} {order.l} @ {order.L}, order {order.i}"
+    return (VenueAction(kind=kind, instrument=instrument, leg=Leg(order.ps), detail=detail),)
+
+
+def own_kind(client_order_id: str) -> str:
+    """What an order of the venue's own making does to our position; empty for all other orders."""
+    return next((kind for prefix, kind in _OWN_ORDERS if client_order_id.startswith(prefix)), "")
 
 
 def _fill(order: _Order, instrument: str, ts_ns: int) -> Fill:

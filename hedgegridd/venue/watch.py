@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -25,6 +26,9 @@ REVIVE_EVERY_NS = 2_000_000_000
 DOUBTED_EVERY_NS = 10_000_000_000  # an open stream that is not believed
 REST_FAILURES = 3
 RULES_S = 3_600.0
+RULES_AGAIN_S = 10.0  # while an instrument does not trade, or its rules could not be read
+RULES_GAP_S = 1.0  # between two readings, whoever asks for them
+TRADING = "TRADING"
 RECONNECT_PAUSE_S = 2.0
 _NS_PER_S = 1_000_000_000
 _log = structlog.get_logger("venue.watch")
@@ -116,6 +120,7 @@ class Watch:
         self._user_down_ns: int | None = None
         self._revived_ns: int | None = None
         self._closing = asyncio.Event()
+        self._rules_wanted = asyncio.Event()
 
     def close(self) -> None:
         """The connection goes down on purpose: do not bring it back."""
@@ -215,17 +220,30 @@ class Watch:
             except VenueCallError as error:
                 _log.warning("clock not read", error=str(error))
 
+    def want_rules(self) -> None:
+        """Read the rules at once: an order says that they are others."""
+        self._rules_wanted.set()
+
     async def _rules_loop(self) -> None:
+        pause_s = RULES_S
         while True:
-            await asyncio.sleep(RULES_S)
-            try:
-                rules = await setup.instruments(self._calls, self._grids)
-            except (VenueCallError, setup.SetupRefused) as error:
-                _log.warning("rules not read", error=str(error))
-                continue
-            for rule in rules:
-                for event in rule_changes(self._on_rules(rule), rule):
-                    self._publish(event)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._rules_wanted.wait(), pause_s)
+            self._rules_wanted.clear()
+            pause_s = RULES_S if await self.read_rules() else RULES_AGAIN_S
+            await asyncio.sleep(RULES_GAP_S)
+
+    async def read_rules(self) -> bool:
+        """Read the instruments' rules and tell what has changed; True when all of them trade."""
+        try:
+            rules = await setup.instruments(self._calls, self._grids)
+        except (VenueCallError, setup.SetupRefused) as error:
+            _log.warning("rules not read", error=str(error))
+            return False
+        for rule in rules:
+            for event in rule_changes(self._on_rules(rule), rule):
+                self._publish(event)
+        return all(rule.status == TRADING for rule in rules)
 
 
 def rule_changes(before: Instrument | None, after: Instrument) -> list[Event]:

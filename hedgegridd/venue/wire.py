@@ -280,6 +280,10 @@ class Brackets(msgspec.Struct):
     brackets: list[Bracket]
 
 
+class NoLeg(ValueError):  # noqa: N818  # reads as the event it is
+    """An order or inventory is on neither leg: the account is not in hedge mode."""
+
+
 class FilterError(ValueError):
     """The venue's rules of a symbol lack something we need."""
 
@@ -345,6 +349,18 @@ def legs(
     return tuple(out)
 
 
+def on_no_leg(rows: Iterable[PositionRisk], ids: dict[str, str]) -> str:
+    """Inventory of the symbols in `ids` that is on neither leg, in words; empty when there is none.
+
+    It is there when the account is not in hedge mode, and must never be taken for flat legs.
+    """
+    found = [row for row in rows if row.symbol in ids and row.positionSide not in LEGS and row.positionAmt]
+    if not found:
+        return ""
+    held = ", ".join(f"{row.positionAmt} {row.symbol}" for row in found)
+    return f"not in hedge mode: {held} on no leg; close it in the venue's app"
+
+
 def _leg(row: PositionRisk, instrument_id: str, leg: Leg) -> VenueLeg:
     return VenueLeg(
         instrument=instrument_id,
@@ -357,13 +373,19 @@ def _leg(row: PositionRisk, instrument_id: str, leg: Leg) -> VenueLeg:
     )
 
 
+def _leg_of(side: str, client_order_id: str) -> Leg:
+    if side not in LEGS:
+        raise NoLeg(f"not in hedge mode: order {client_order_id} is on no leg; cancel it in the venue's app")
+    return Leg(side)
+
+
 def open_order(row: OpenOrder, instrument_id: str) -> VenueOrder:
-    """An ordinary order in our words."""
+    """An ordinary order in our words. Raises NoLeg."""
     return VenueOrder(
         instrument=instrument_id,
         client_order_id=row.clientOrderId,
         venue_order_id=str(row.orderId),
-        leg=Leg(row.positionSide),
+        leg=_leg_of(row.positionSide, row.clientOrderId),
         side=Side(row.side),
         kind=row.type,
         qty=row.origQty,
@@ -376,12 +398,12 @@ def open_order(row: OpenOrder, instrument_id: str) -> VenueOrder:
 
 
 def algo_order(row: AlgoOrder, instrument_id: str) -> VenueOrder:
-    """A conditional order in our words."""
+    """A conditional order in our words. Raises NoLeg."""
     return VenueOrder(
         instrument=instrument_id,
         client_order_id=row.clientAlgoId,
         venue_order_id=str(row.algoId),
-        leg=Leg(row.positionSide),
+        leg=_leg_of(row.positionSide, row.clientAlgoId),
         side=Side(row.side),
         kind=row.orderType,
         qty=row.quantity,

@@ -311,7 +311,8 @@ async def test_figures_are_written_as_in_the_captured_messages() -> None:
 async def test_exchange_info_has_all_that_the_captured_one_has() -> None:
     with gzip.open(INFO, "rt") as lines:
         real = json.loads(next(lines).partition(": ")[2])
-    async with PaperExchange(PAUSED) as exchange, Client(exchange) as client:
+    limited = Options(start_paused=True, seed=3)  # without its limits the exchange tells none that count
+    async with PaperExchange(limited) as exchange, Client(exchange) as client:
         ours = (await client.public("/fapi/v1/exchangeInfo")).body
     symbols = [next(row for row in info["symbols"] if row["symbol"] == "BTCUSDT") for info in (real, ours)]
     filters = [{row["filterType"]: shape(row) for row in symbol.pop("filters")} for symbol in symbols]

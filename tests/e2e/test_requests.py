@@ -7,6 +7,7 @@ import random
 import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,13 @@ def key() -> str:
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory, key: str) -> Iterator[tuple[Exchange, Daemon]]:
-    folder = tmp_path_factory.mktemp("requests")
+    with at_rest(tmp_path_factory.mktemp("requests"), key) as made:
+        yield made
+
+
+@contextmanager
+def at_rest(folder: Path, key: str) -> Iterator[tuple[Exchange, Daemon]]:
+    """An exchange whose market stands still, and a daemon that has settled; `key` is an operator's."""
     keys = {"name": "test", "role": "operator", "sha256": fingerprint(key)}
     with (
         exchange(["--regime", "quiet", "--seed", "3"], folder / "exchange.log") as venue,

@@ -239,3 +239,14 @@ async def test_a_deleveraging_is_an_action_of_the_venue_and_a_fill() -> None:
         fill = await b.venue.ear.until(m.Fill, lambda e: e.client_order_id != entry)
         assert (fill.leg, fill.side, fill.qty) == (Leg.LONG, Leg.LONG.exit_side, Decimal("0.004"))
         assert (await b.venue.truth("t")).legs[0].qty == Decimal("0.006")
+
+
+async def test_one_refused_listen_key_at_the_start_costs_a_try_and_not_the_deadline() -> None:
+    async with bench(connect=False) as b:
+        await b.fault(
+            target="rest", kind="status_before", method="POST", path="/fapi/v1/listenKey", status=503, count=1
+        )
+        async with asyncio.timeout(20):  # the deadline of a try is 60 s
+            await b.venue.gateway.connect()
+        waits = [e.waits_for for e in b.venue.ear.of(m.StageReached)]
+        assert any("the adapter could not connect" in text for text in waits), waits

@@ -69,3 +69,28 @@ async def test_rules_that_the_venue_changes_are_told_as_its_actions(monkeypatch:
         changed = await b.venue.ear.until(m.VenueAction, lambda e: e.kind == "FILTERS")
         assert "min_notional" in changed.detail
         await b.venue.ear.until(m.InstrumentReady, lambda e: e.instrument.status == "TRADING_HALT")
+
+
+async def test_an_order_refused_because_nothing_trades_has_the_status_read_at_once_and_until_it_trades_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching, "RULES_AGAIN_S", 0.2)  # ten seconds
+    async with bench() as b:
+        await b.post("/status", symbol="BTCUSDT", status="TRADING_HALT")
+        b.venue.gateway.on_order_refused(IID, "x", "{'code': -4140, 'msg': 'Invalid symbol status.'}")
+        said = await b.venue.ear.until(m.VenueAction)
+        assert (said.kind, said.detail) == ("STATUS", "TRADING -> TRADING_HALT")
+        await b.post("/status", symbol="BTCUSDT", status="TRADING")
+        await b.venue.ear.until(m.VenueAction, lambda e: e.detail == "TRADING_HALT -> TRADING")
+
+
+async def test_a_start_on_an_instrument_that_does_not_trade_finds_when_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watching, "RULES_AGAIN_S", 0.2)  # ten seconds
+    async with bench(connect=False) as b:
+        await b.post("/status", symbol="BTCUSDT", status="TRADING_HALT")
+        await b.venue.gateway.connect()
+        await b.venue.ear.until(m.InstrumentReady, lambda e: e.instrument.status == "TRADING_HALT")
+        await b.post("/status", symbol="BTCUSDT", status="TRADING")
+        await b.venue.ear.until(m.VenueAction, lambda e: e.detail == "TRADING_HALT -> TRADING")

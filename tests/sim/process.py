@@ -25,6 +25,7 @@ from hedgegridd.actors.machines import (
     PausesActor,
     ReconcilerActor,
     RiskActor,
+    SwitchesActor,
 )
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.config import Config
@@ -35,6 +36,7 @@ from hedgegridd.core.desk import WAKE_VIEW
 from hedgegridd.core.pauses import SOURCE as PAUSES
 from hedgegridd.core.pauses import Pauses
 from hedgegridd.core.reconciler import Reconciler
+from hedgegridd.core.switches import SOURCE as SWITCHES
 from hedgegridd.errors import ActorFault, HedgegridError
 from hedgegridd.model import parse_client_order_id
 from hedgegridd.risk.machine import SOURCE as GUARDS
@@ -52,7 +54,7 @@ from tests.sim.loop import SECOND, Killed, Machine, ProcessClock, ProcessLoop, T
 from tests.sim.network import Stream, Wire
 
 EPOCH = "s1m"
-HOLD_SOURCES = (GUARDS, PAUSES, DEAD_MAN)  # as in app.py
+HOLD_SOURCES = (GUARDS, PAUSES, DEAD_MAN, SWITCHES)  # as in app.py
 QUIET = (m.Woke, m.MarkPrice, m.VenueTruth, m.WatchPrices, m.ReadTruth)  # not worth a line of the trace
 JOURNAL_S = 2.0
 LOOK_S = 0.5  # as the daemon's own watch
@@ -260,6 +262,7 @@ class Process:
             RiskActor(self.machines.risk),
             self.gateway,
             PausesActor(Pauses(config.pause, ZoneInfo("UTC"), {})),
+            SwitchesActor(self.machines.switches),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
         for actor in self.actors:

@@ -30,6 +30,7 @@ HOLDERS = {
     "Pretrade": {"pretrade", "limits"},
     "Control": {"config", "_config", "control"},
     "Metrics": {"_config", "metrics"},
+    "Kpi": {"config"},
     "Journal": {"journal"},
     "Backup": {"backup"},
     "Panic": {"own"},

@@ -331,10 +331,11 @@ def write_config(
     *,
     tables: Mapping[str, Mapping[str, object]] | None = None,
     guards: Sequence[Mapping[str, object]] = (),
+    control: Mapping[str, object] | None = None,
 ) -> RunConfig:
     """A config for `hedgegridd run` against `venue` in `folder`, which must exist.
 
-    `tables` are further ones, `guards` the `[[guard]]` tables.
+    `tables` are further ones, `guards` the `[[guard]]` tables, `control` further keys of `[control]`.
     """
     http_port, metrics_port = free_port(), free_port()
     credentials = folder / "credentials"
@@ -368,7 +369,10 @@ def write_config(
                 "duplicate_window_ms": 0,
             },
         ),
-        toml_table("[control]", {"http_port": http_port, "socket": str(folder / "control.sock")}),
+        toml_table(
+            "[control]",
+            {"http_port": http_port, "socket": str(folder / "control.sock"), **(control or {})},
+        ),
         toml_table("[metrics]", {"port": metrics_port}),
     ]
     for grid in grids:

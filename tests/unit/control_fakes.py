@@ -1,14 +1,18 @@
 """A bus that answers from a table, and views of a desk with one instrument, for tests of the control plane."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal as D  # noqa: N817  # many literals
 from pathlib import Path
 from typing import Any
 
 from hedgegridd import messages as m
+from hedgegridd.config import Kpi
 from hedgegridd.control.dispatch import Dispatcher
-from hedgegridd.control.operation import Services
+from hedgegridd.control.once import Once
+from hedgegridd.control.operation import Feed, FeedItem, Services
+from hedgegridd.core.kpi import thresholds
+from hedgegridd.core.switches import Switches
 from hedgegridd.errors import AskTimeout
 from hedgegridd.model import KillState, Leg, LegMode, OrderKind, OrderStatus, Purpose, Regime, Side
 from hedgegridd.operations import REGISTRY
@@ -262,11 +266,23 @@ class FakeBus:
             m.GetOrders: m.OrdersAnswer(to=0, orders=(ORDER,)),
             m.Flatten: FLAT,
             m.GetGuards: GUARDS,
+            m.GetKpi: m.KpiAnswer(
+                to=0,
+                requests_per_minute=120,
+                error_rate_pct=D("1.25"),
+                healthy_pct=D(100),
+                thresholds=thresholds(Kpi()),
+            ),
+            m.GetSwitches: m.SwitchesAnswer(to=0, switches=Switches("binance_usdm", (BTC,)).views()),
         }
+        self.published: list[tuple[m.Event, str]] = []
 
     @property
     def commands(self) -> list[m.Message]:
         return [item for item in self.asked if isinstance(item, m.Command)]
+
+    def publish(self, event: m.Event, actor: str) -> None:
+        self.published.append((event, actor))
 
     async def ask(self, message: m.Message, deadline_s: float, *, actor: str = "") -> m.Answer:
         self.asked.append(message)
@@ -332,6 +348,16 @@ class FakeArchive:
         }  # fmt: skip
 
 
+class EndedFeed:
+    """A stream that has ended before it begins."""
+
+    async def next(self) -> Sequence[FeedItem]:
+        return ()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 async def on_disk(timeout_s: float) -> None:
     """A journal that has everything at once."""
 
@@ -341,6 +367,10 @@ def dispatcher(
     durable: Callable[[float], Awaitable[None]] = on_disk,
     recent: Callable[[], list[dict[str, object]]] = list,
     archive: FakeArchive | None = None,
+    *,
+    stream: Callable[[int | None], Feed] | None = lambda _after: EndedFeed(),
+    once: Once | None = None,
+    **over: Any,
 ) -> Dispatcher:
     services = Services(
         bus=bus,
@@ -351,8 +381,11 @@ def dispatcher(
         environment="paper",
         account="acct1",
         archive=archive or FakeArchive(),
+        stream=stream,
+        publish=bus.publish,
+        **{"reload": lambda _: {"applied": [], "needs_restart": []}} | over,
     )
-    return Dispatcher(REGISTRY, services)
+    return Dispatcher(REGISTRY, services, once)
 
 
 async def line_call(path: Path | str, line: bytes) -> bytes:

@@ -34,6 +34,7 @@ TABLES: dict[str, type[config.Table]] = {
     "[control]": config.Control,
     "[[control.keys]]": config.Key,
     "[metrics]": config.Metrics,
+    "[kpi]": config.Kpi,
     "[journal]": config.Journal,
     "[panic]": config.Panic,
     "[backup]": config.Backup,

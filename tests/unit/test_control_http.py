@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -32,12 +33,16 @@ CONFIG = Control(
     writes_per_min=1000,
     reads_per_min=1000,
 )
+NO_STREAMS = msgspec.structs.replace(CONFIG, stream_clients=0)
 GOOD: dict[str, dict[str, Any]] = {
     "backup": {"folder": "/srv/backup"},
     "flatten": {"side": "both"},
     "throttle": {"throttle": 0.5},
     "mode": {"leg": "long", "mode": "tp_only"},
     "rearm": {"reason": "checked"},
+    "switch": {"name": "disable_entries", "enabled": False},
+    "weights": {"weights": {"BTCUSDT": 2}},
+    "event": {"source": "scanner", "action": "pause"},
 }
 
 
@@ -46,7 +51,8 @@ async def served(
     bus: FakeBus, config: Control = CONFIG, **kw: Any
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, HttpServer]]:
     now_s = kw.pop("now_s", lambda: 0.0)
-    server = HttpServer(dispatcher(bus, **kw), config, now_s=now_s)
+    own = {name: kw.pop(name) for name in ("sessions", "events_secret") if name in kw}
+    server = HttpServer(dispatcher(bus, **kw), config, now_s=now_s, **own)
     await server.start()
     base = f"http://127.0.0.1:{server.port}"
     timeout = aiohttp.ClientTimeout(total=10)
@@ -64,7 +70,10 @@ def headers(role: str | None) -> dict[str, str]:
 async def send(session: aiohttp.ClientSession, verb: str, role: str | None) -> tuple[int, dict[str, Any]]:
     kind = REGISTRY.verbs[verb]
     body = GOOD.get(verb, {}) if kind.method == "POST" else None
-    async with session.request(kind.method, kind.paths[0], json=body, headers=headers(role)) as response:
+    path = kind.paths[0].replace("{name}", "disable_entries")
+    async with session.request(kind.method, path, json=body, headers=headers(role)) as response:
+        if response.content_type == "text/event-stream":
+            return response.status, {"events": await response.text()}
         return response.status, await response.json(content_type=None)
 
 
@@ -408,7 +417,7 @@ async def is_closed(reader: asyncio.StreamReader) -> bool:
 async def test_idle_connections_make_room_for_one_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     bound = functools.partial(BoundedServer, connections_max=4)  # three from one address
     monkeypatch.setattr(http, "BoundedServer", bound)
-    async with served(FakeBus()) as (_, server):
+    async with served(FakeBus(), NO_STREAMS) as (_, server):
         held = [await open_to(server) for _ in range(3)]
         held[0][1].write(b"GET /health HT")  # half a request
         reader, writer = await open_to(server)
@@ -425,7 +434,7 @@ async def test_idle_connections_make_room_for_one_that_asks(monkeypatch: pytest.
 
 async def test_a_connection_in_use_is_not_closed_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "BoundedServer", functools.partial(BoundedServer, connections_max=2))
-    async with served(FakeBus()) as (_, server):
+    async with served(FakeBus(), NO_STREAMS) as (_, server):
         busy, writer = await open_to(server)
         asked = asyncio.Event()
         release = asyncio.Event()

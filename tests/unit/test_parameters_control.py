@@ -4,12 +4,17 @@ import asyncio
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
-from hedgegridd.config import Control
+from hedgegridd.app import Daemon
+from hedgegridd.config import Config, Control, Grid, Venue
+from hedgegridd.config import Daemon as DaemonTable
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.auth import Auth
+from hedgegridd.control.operation import Problem
 from hedgegridd.operations import REGISTRY
+from hedgegridd.venue.rest import Credentials
 from tests.unit.control_fakes import FakeBus, dispatcher
 from tests.unit.test_control_http import CONFIG, headers, send, served
 
@@ -79,3 +84,39 @@ async def test_a_full_bucket_names_its_size(verb: str, limit: dict[str, int], te
         answers = [await send(session, verb, "operator") for _ in range(3)]
     assert [status for status, _ in answers] == [200, 200, 429]
     assert text in answers[-1][1]["detail"]
+
+
+@pytest.mark.parametrize("clients", [0, 1, 2])
+def test_so_many_may_follow_the_stream_as_the_config_says(tmp_path: Path, clients: int) -> None:
+    venue = Venue(
+        rest_url="http://127.0.0.1:9", market_ws_url="ws://127.0.0.1:9", user_ws_url="ws://127.0.0.1:9"
+    )
+    config = Config(
+        grid=(Grid(),),
+        daemon=DaemonTable(state_dir=str(tmp_path)),
+        venue=venue,
+        control=Control(http_port=0, stream_clients=clients),
+    )
+    made = Daemon(config, Credentials("k", "s"))
+    made.open()
+    try:
+        follow = made.control.http._dispatcher.services.stream
+        assert follow is not None
+        for _ in range(clients):
+            follow(None)
+        with pytest.raises(Problem, match=f"503 busy: {clients} clients"):
+            follow(None)
+    finally:
+        made.journal.close()
+        made.folder.close()
+
+
+@pytest.mark.parametrize("allowed", [1, 3])
+async def test_so_many_wrong_keys_are_answered_401_as_the_config_says(allowed: int) -> None:
+    control = msgspec.structs.replace(CONFIG, wrong_keys_per_min=allowed)
+    async with served(FakeBus(), control) as (session, _):
+        seen = []
+        for _ in range(allowed + 1):
+            async with session.get("/status", headers={"X-API-Key": "hgd_wrong"}) as response:
+                seen.append(response.status)
+    assert seen == [*[401] * allowed, 429]

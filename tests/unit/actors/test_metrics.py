@@ -410,3 +410,11 @@ def test_reasons_are_bounded():
         actor.handle(event(m.OrderRejected(instrument=BTC, client_order_id="x", code=code, reason="no")))
     assert len(actor._rejected) == REASONS_MAX + 1
     assert actor._rejected["other"] == 100 - REASONS_MAX
+
+
+def test_who_was_turned_away_is_counted():
+    meters = Meters(Stats(), Counter())
+    meters.auth_failures = lambda: 7
+    actor = MetricsActor(Metrics(port=0), meters, started_ns=0)
+    found = {sample.name: sample.value for family in actor.collect() for sample in family.samples}
+    assert found["hedgegrid_auth_failures_total"] == 7

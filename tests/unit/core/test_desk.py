@@ -10,7 +10,7 @@ from hedgegridd.core import operator as operator_module
 from hedgegridd.core.desk import Desk
 from hedgegridd.model import LEGS, KillState, Leg, LegMode, Purpose
 from tests.support.desk_rig import EPOCH, config, rig
-from tests.support.fake_venue import BTC, SECOND
+from tests.support.fake_venue import BTC, MINUTE, SECOND
 from tests.unit.core.test_grid import bar, entries, go, why
 
 D = Decimal
@@ -538,3 +538,19 @@ def test_the_view_tells_entries_under_way_and_why_a_leg_has_none():
     view = venue.check().instruments[0]
     assert (view.rungs_resting_long, view.tick, view.step) == (0, D("0.1"), D("0.001"))
     assert all(leg.entries_under_way == 0 and leg.no_rungs for leg in view.legs)
+
+
+def test_a_restart_within_one_bar_does_not_wait_for_the_next():
+    venue = rig()
+    state = venue.desk.snapshot()
+    desk = Desk(config(), EPOCH)
+    desk.restore(state)
+    desk.new_session()
+    newest = state.grids[BTC].bar_ns
+    told = {"instrument": BTC, "open": D(39600), "high": D(39600), "low": D(39600), "close": D(39600)}
+    for close_ns in (newest - MINUTE, newest):
+        bar = m.BarClosed(**told, volume=D(1), open_ns=close_ns - MINUTE, close_ns=close_ns, warmup=True)
+        desk.handle(m.Envelope(seq=1, time_ns=1, mono_ns=77, cause=0, actor="t", message=bar))
+        known = desk.snapshot().grids[BTC]
+        assert known.bar_mono == (77 if close_ns == newest else None)
+    assert known.regime == state.grids[BTC].regime, "and it is not read twice"

@@ -2,7 +2,7 @@
 
 from hedgegridd import messages as m
 from hedgegridd.core.desk import Desk
-from hedgegridd.core.operator import weight_share
+from hedgegridd.core.weights import weight_share
 from hedgegridd.model import KillState, Purpose
 from tests.support.desk_rig import EPOCH, D, config, rig
 

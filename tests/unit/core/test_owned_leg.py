@@ -5,8 +5,9 @@ from decimal import Decimal
 import pytest
 
 from hedgegridd import messages as m
+from hedgegridd.core.desk import Desk
 from hedgegridd.model import Leg, Purpose
-from tests.support.desk_rig import rig
+from tests.support.desk_rig import EPOCH, config, rig
 from tests.support.fake_venue import BTC, SECOND
 
 
@@ -60,3 +61,31 @@ def test_a_leg_whose_fills_have_not_come_gets_none_when_the_venue_says_that_it_i
     venue._report(stop, "CANCELED")
     go(venue, 3)
     assert not [x for x in venue.places[before:] if x.purpose is Purpose.STOP and x.leg is Leg.LONG]
+
+
+@pytest.mark.parametrize("trip", ["", "T-7"])
+def test_a_leg_whose_flatten_ended_unheard_is_taken_up_after_a_restart(trip: str):
+    """The process died after the flatten had its proof, and before the desk was told of it."""
+    venue = rig()
+    go(venue)
+    venue.feed(m.LegsLatched(instrument=BTC, legs=(Leg.LONG,), flatten_id="F-1", origin=trip))
+    go(venue)
+    before = len(venue.said)
+    venue.restart(Desk(config(), EPOCH))
+    venue.start()
+    (again,) = [x for x in venue.said[before:] if isinstance(x, m.Flatten)]
+    assert (again.legs, again.instrument, again.origin) == ((Leg.LONG,), BTC, trip)
+    venue.feed(m.LegFlat(flatten_id="F-2", instrument=BTC, leg=Leg.LONG, proof=()))
+    assert not venue.desk._state.grids[BTC].legs[Leg.LONG].owned
+
+
+def test_a_leg_that_no_flatten_owns_is_not_flattened_after_a_restart():
+    venue = rig()
+    venue.move(Decimal(39800))
+    go(venue)
+    venue.feed(latched(Leg.SHORT))
+    venue.feed(m.LegFlat(flatten_id="F-1", instrument=BTC, leg=Leg.SHORT, proof=()))
+    before = len(venue.said)
+    venue.restart(Desk(config(), EPOCH))
+    venue.start()
+    assert not [x for x in venue.said[before:] if isinstance(x, m.Flatten)]

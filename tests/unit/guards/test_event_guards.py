@@ -177,7 +177,8 @@ RULES = Instrument(
         ("ADL", "0.004", "CRITICAL"),
         ("LIQUIDATION", "", "CRITICAL"),
         ("STATUS", "SETTLING", "CRITICAL"),
-        ("STATUS", "TRADING again", "OK"),
+        ("STATUS", "TRADING -> SETTLING", "CRITICAL"),
+        ("STATUS", "SETTLING -> TRADING", "OK"),
         ("FILTERS", "tick 0.1 -> 0.5", "CRITICAL"),
         ("MARGIN_CALL", "", "OK"),  # margin_ratio has its own figures
     ],

@@ -134,6 +134,12 @@ def test_refusals_that_a_grid_lives_with_are_no_errors(code: int) -> None:
     assert (eyes.level(), eyes.one().value) == ("OK", 0)
 
 
+def test_an_instrument_that_does_not_trade_is_one_error_however_many_orders_it_refuses() -> None:
+    eyes = Eyes("order_errors").take(*[rejected(-4140) for _ in range(30)])
+    assert (eyes.level(), eyes.one().value) == ("OK", 1)
+    assert eyes.take(*[rejected() for _ in range(9)]).level() == "BLOCK"
+
+
 def test_refused_cancels_and_denials_count_with_the_orders() -> None:
     eyes = Eyes("order_errors").take(
         *[rejected(0) for _ in range(5)], *[cancel_rejected(-1001) for _ in range(5)]

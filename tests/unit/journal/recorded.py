@@ -6,11 +6,12 @@ import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.config import Config
+from hedgegridd.core.reloaded import carried
 from hedgegridd.journal.record import SESSION, STATE
 from hedgegridd.journal.recorder import Recorder
 from hedgegridd.journal.writer import Journal
 from hedgegridd.runtime.clock import VirtualClock
-from hedgegridd.state import Machines, config_for_replay
+from hedgegridd.state import Machines
 from tests.support.desk_rig import EPOCH
 from tests.support.desk_rig import config as default_config
 
@@ -36,14 +37,14 @@ class RecordedDesk:
             pid=1,
             snapshot_position=self.journal.position,
             epoch=EPOCH,
-            config=config_for_replay(self.config),
+            config=carried(self.config),
             state=self.state(),
         )
         self.write(SESSION, began)
 
     def keep(self, lost: int = 0) -> None:
         """The state goes into the journal."""
-        kept = m.StateKept(lost=lost, epoch=EPOCH, config=config_for_replay(self.config), state=self.state())
+        kept = m.StateKept(lost=lost, epoch=EPOCH, config=carried(self.config), state=self.state())
         self.write(STATE, kept)
 
     def state(self) -> msgspec.Raw:

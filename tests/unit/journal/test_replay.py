@@ -8,11 +8,12 @@ import pytest
 from hedgegridd import messages as m
 from hedgegridd.config_load import load_text
 from hedgegridd.core.desk import Desk
+from hedgegridd.core.reloaded import carried
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.reader import Walk, segments, verify
 from hedgegridd.journal.replay import Outcome, Replay
 from hedgegridd.model import ZERO
-from hedgegridd.state import config_for_replay, config_of
+from hedgegridd.state import config_of
 from tests.support.desk_rig import EPOCH, config, walk
 from tests.support.fake_venue import FakeVenue, Faults
 
@@ -181,7 +182,7 @@ role = "viewer"
 sha256 = "%s"
 """ % ("a" * 64)
     made = load_text(text, "test")
-    kept = config_for_replay(made)
+    kept = carried(made)
     assert b"aaaa" not in bytes(kept)
     back = config_of(kept)
     bare = msgspec.structs.replace(made, control=msgspec.structs.replace(made.control, keys=()))

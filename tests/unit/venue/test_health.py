@@ -61,6 +61,17 @@ def test_uptime_is_the_time_between_a_failure_and_the_next_answer() -> None:
     assert meter.uptime_pct(1_500 * S) == 100, "15 minutes later it is forgotten"
 
 
+def test_what_we_hold_back_after_a_limit_is_no_outage_of_the_venue() -> None:
+    meter = CallMeter()
+    meter.called(0, failed=True, took_ns=1, limited=True)
+    assert meter.failed(S) == 1
+    meter.called(60 * S, failed=False, took_ns=1)  # nothing was sent for a minute
+    assert meter.uptime_pct(60 * S) == 100
+    meter.called(100 * S, failed=True, took_ns=1)
+    meter.called(145 * S, failed=True, took_ns=1, limited=True)  # it answers again
+    assert meter.uptime_pct(500 * S) == 95
+
+
 def test_a_venue_that_is_down_for_long_has_no_uptime_left() -> None:
     meter = fed((0, True))
     assert meter.uptime_pct(5_000 * S) < 2, "up to one slot of 10 s is not in the window"

@@ -24,6 +24,8 @@ from nautilus_trader.adapters.binance.websocket.client import BinanceWebSocketCl
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
 from nautilus_trader.common.component import LiveClock
 from nautilus_trader.core.nautilus_pyo3 import WebSocketClient
+from nautilus_trader.live.data_client import LiveMarketDataClient
+from nautilus_trader.live.execution_client import LiveExecutionClient
 from nautilus_trader.model.identifiers import AccountId, InstrumentId
 from nautilus_trader.system.kernel import NautilusKernel
 
@@ -317,3 +319,27 @@ def test_another_market_handler_is_noticed() -> None:
     client._ws_client._handler = print
     with pytest.raises(hooks.AdapterMoved, match="handler"):
         hooks.conflate(client, print, print)
+
+
+async def test_a_client_that_fails_to_connect_says_so() -> None:
+    for owner in (BinanceCommonExecutionClient, BinanceCommonDataClient):
+        assert "async def _connect(self)" in source(owner)
+    for base in (LiveMarketDataClient, LiveExecutionClient):
+        assert "self._connect()," in source(base)
+
+    class Client:
+        fails = True
+
+        async def _connect(self) -> None:
+            if self.fails:
+                raise OSError("no listen key")
+
+    client: Any = Client()
+    told: list[Exception] = []
+    hooks.hear_connect(client, told.append)
+    with pytest.raises(OSError, match="no listen key"):
+        await client._connect()
+    assert [str(error) for error in told] == ["no listen key"]
+    client.fails = False
+    await client._connect()
+    assert len(told) == 1

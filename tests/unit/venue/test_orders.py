@@ -14,6 +14,7 @@ from hedgegridd.venue.failures import of_text
 from hedgegridd.venue.inflight import InFlight
 from hedgegridd.venue.interlock import Interlock
 from hedgegridd.venue.orders import Bounds, Orders
+from hedgegridd.venue.pace import Pace, of_quota
 from hedgegridd.venue.resolver import Resolver
 from hedgegridd.venue.rest import Credentials, RestClient
 from hedgegridd.venue.stats import Stats
@@ -52,9 +53,18 @@ class FakeTrading:
 
 
 class Bench:
-    def __init__(self, fake: FakeRest, rest: RestClient, bounds: Bounds, *, interlock: bool = False) -> None:
+    def __init__(
+        self,
+        fake: FakeRest,
+        rest: RestClient,
+        bounds: Bounds,
+        *,
+        interlock: bool = False,
+        most: int | None = None,
+    ) -> None:
         self.fake = fake
         self.log: list[str] = []
+        self.calls_10s = 0
         self.told: list[m.Event] = []
         self.causes: list[int] = []
         self.changed = asyncio.Event()
@@ -75,12 +85,14 @@ class Bench:
             mono_ns=lambda: self.now_ns,
             sleep=self.sleep,
         )
+        self.resolver = resolver
         self.interlock = Interlock(
             symbols, enabled=interlock, wall_ns=lambda: self.now_ns, mono_ns=lambda: self.now_ns
         )
         self.orders = Orders(
             calls, symbols, trading=self.trading, inflight=self.inflight, teller=teller, resolver=resolver,
             stats=stats, durable=self.durable, bounds=bounds, mono_ns=lambda: self.now_ns, spawn=self.spawn, interlock=self.interlock,
+            pace=Pace(most, lambda: self.calls_10s + len(self.inflight.order_ids)),
         )  # fmt: skip
         self.orders.kill_switch(KillState.ARMED)
         self.teller = teller
@@ -120,7 +132,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, interlock: bool = False, **bounds: Any) -> AsyncIterator[Bench]:
+async def bench(*, interlock: bool = False, most: int | None = None, **bounds: Any) -> AsyncIterator[Bench]:
     async with (
         fake_rest() as fake,
         RestClient(
@@ -133,7 +145,7 @@ async def bench(*, interlock: bool = False, **bounds: Any) -> AsyncIterator[Benc
         ) as rest,
     ):
         fake.on("POST", ALGO, answer({"algoId": 5}))
-        yield Bench(fake, rest, Bounds(**bounds), interlock=interlock)
+        yield Bench(fake, rest, Bounds(**bounds), interlock=interlock, most=most)
 
 
 def order(name: str, purpose: Purpose = Purpose.ENTRY, leg: Leg = Leg.LONG, **fields: Any) -> m.PlaceOrder:
@@ -451,6 +463,27 @@ async def test_an_unknown_order_is_missing_when_the_venue_says_so_twice_two_seco
         )
 
 
+async def test_who_asks_for_an_order_without_an_answer_is_not_told_that_it_is_missing_while_it_may_arrive() -> (
+    None
+):
+    async with bench() as b:
+        b.fake.on("GET", ORDER, MISSING)
+        ask = m.AskOrder(token="t", instrument=IID, client_order_id="C1")
+        b.inflight.sent(
+            IID, "C1", b.now_ns, algo=False
+        )  # a close; recvWindow is 1 s, and there is a margin of 1 s
+        b.now_ns += 1_999_999_999
+        early = await b.resolver.answer(ask)
+        assert (early.ambiguous, early.code) == (True, 0)
+        b.now_ns += 1
+        late = await b.resolver.answer(ask)
+        assert (late.ambiguous, late.code) == (False, -2013)
+        item = b.inflight.order("C1")
+        assert item is not None
+        b.now_ns, item.unanswered = 0, False  # the venue has answered it, if not clearly: it has arrived
+        assert (await b.resolver.answer(ask)).code == -2013
+
+
 async def test_silence_for_two_seconds_is_asked_about_once() -> None:
     async with bench() as b:
         b.fake.on("GET", ORDER, answer(RESTING))
@@ -624,3 +657,26 @@ async def test_a_hold_refuses_what_waits_for_the_journal_and_only_while_it_holds
         b.place(order("E3"))
         await b.settle()
         assert b.log == ["E3"]
+
+
+async def test_entries_wait_for_room_in_our_quota_and_what_reduces_does_not() -> None:
+    async with bench(most=3) as b:
+        b.calls_10s = 3
+        b.place(order("E1"), order("E2"), order("T1", Purpose.TAKE_PROFIT))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert b.log == ["T1"]
+        assert b.orders.waiting() == ("E1", "E2"), (
+            "whoever compares our books with the venue must know of them"
+        )
+        b.inflight.ordered("T1")
+        b.calls_10s = 1
+        await b.settle()
+        assert b.log == ["T1", "E1", "E2"]
+        assert b.orders.waiting() == ()
+
+
+async def test_an_entry_is_refused_when_our_quota_has_no_room_for_long() -> None:
+    assert not await Pace(1, lambda: 1).room(0.0)
+    assert await Pace(None, lambda: 10**9).room(0.0)
+    assert (of_quota(None), of_quota(100), of_quota(1)) == (None, 60, 1)

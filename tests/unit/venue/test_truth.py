@@ -133,6 +133,31 @@ async def test_a_failed_reading_says_why() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("path", "rows", "why"),
+    [
+        ("/fapi/v3/positionRisk", [POSITION | {"positionSide": "BOTH"}], "-0.020 BTCUSDT on no leg"),
+        ("/fapi/v1/openOrders", [ORDER | {"positionSide": "BOTH"}], "order BTCUSDT-L001E-x-1 is on no leg"),
+        (
+            "/fapi/v1/openAlgoOrders",
+            [STOP | {"positionSide": "BOTH"}],
+            "order BTCUSDT-S000S-x-2 is on no leg",
+        ),
+    ],
+)
+async def test_what_is_on_no_leg_is_never_taken_for_flat_and_breaks_nothing(
+    path: str, rows: list[dict[str, Any]], why: str
+) -> None:
+    async with bench() as b:
+        b.fake.on("GET", path, answer(rows))
+        event = await b.reader.read(m.ReadTruth(token="t", instruments=(IID,), history=False))
+        assert isinstance(event, m.VenueFailed)
+        assert why in event.reason
+        b.fake.on("GET", path, answer([POSITION | {"positionSide": "BOTH", "positionAmt": "0"}]))
+        if path.endswith("positionRisk"):
+            assert await b.read(history=False)
+
+
 async def test_without_a_cursor_nothing_old_is_told_and_the_cursors_are_set() -> None:
     async with bench() as b:
         b.fake.on("GET", "/fapi/v1/userTrades", answer([trade(41)]))
@@ -160,6 +185,27 @@ async def test_trades_since_the_cursor_are_told_with_the_id_of_their_order() -> 
         b.fake.on("GET", "/fapi/v1/userTrades", answer([trade(43, order_id=8)]))
         await b.read(trades_from={IID: 41})
         assert len([event for event in b.told if isinstance(event, m.Fill)]) == 2, "once each"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("adl_autoclose", "ADL"),
+        ("autoclose-17", "LIQUIDATION"),
+        ("settlement_autoclose-1", "SETTLEMENT"),
+        ("mine", None),
+    ],
+)
+async def test_what_the_venue_did_to_a_leg_while_nobody_listened_is_told_once(
+    name: str, kind: str | None
+) -> None:
+    async with bench() as b:
+        b.fake.on("GET", "/fapi/v1/userTrades", answer([trade(42, order_id=9)]))
+        b.fake.on("GET", "/fapi/v1/order", answer(ORDER | {"orderId": 9, "clientOrderId": name}))
+        await b.read(trades_from={IID: 41}, income_from_ms=1, funding_from_ms=1)
+        await b.read(trades_from={IID: 41}, income_from_ms=1, funding_from_ms=1)
+        acts = [(e.kind, e.instrument, e.leg) for e in b.told if isinstance(e, m.VenueAction)]
+        assert acts == ([] if kind is None else [(kind, IID, Leg(str(trade(42)["positionSide"])))])
 
 
 async def test_many_trades_come_in_pages_and_the_pages_are_bounded() -> None:
