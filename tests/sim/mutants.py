@@ -293,9 +293,9 @@ MUTANTS = (
     _one(
         "an end unheard",
         "a leg whose flatten ended just before a crash is told to nobody",
-        "state.py",
-        "        self.flatten.take_up(self.desk.being_flattened())",
-        "        self.flatten.take_up(())",
+        "core/desk.py",
+        "        if first:\n            self._take_up_flattens()",
+        "        if first:\n            pass",
     ),
     _one(
         "a switch that has heard nothing",

@@ -55,24 +55,6 @@ def test_a_snapshot_of_a_snapshot_is_the_same():
     assert again.books_are_empty()
 
 
-def test_a_leg_whose_flatten_ended_unheard_is_verified_again():
-    """A crash between the end of a flatten and the desk's hearing of it must not leave the leg to nobody."""
-    before = machines()
-    latched = m.LegsLatched(instrument=BTC, legs=(Leg.SHORT,), flatten_id="F-7", origin="T-3")
-    before.desk.handle(envelope(1, latched))
-    after = machines()
-    after.restore(before.snapshot(), ())
-    assert after.flatten.snapshot().running == [("F-7", BTC, (Leg.SHORT,), "T-3")]
-    again = machines()
-    again.restore(after.snapshot(), ())
-    assert again.flatten.snapshot().running == after.flatten.snapshot().running
-    told = again.flatten.handle(envelope(2, m.VenueUp(weight_per_minute=2400)))
-    assert [each.legs for each in told if isinstance(each, m.LegsLatched)] == [(Leg.SHORT,)]
-    assert any(isinstance(each, m.ReadTruth) for each in told)
-    again.desk.handle(envelope(3, m.LegFlat(flatten_id="F-7", instrument=BTC, leg=Leg.SHORT, proof=())))
-    assert again.desk.being_flattened() == []
-
-
 def test_a_snapshot_amid_a_life_goes_on_as_it_was():
     """A rearm in the records after it must end as it ended: by the state it was asked in, and by what had been heard."""
     before = machines()
