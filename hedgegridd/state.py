@@ -146,8 +146,6 @@ class Machines:
         self.risk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
-        # A crash between the end of a flatten and the desk's hearing of it: nobody would tell the desk any more.
-        self.flatten.take_up(self.desk.being_flattened())
         self.dead_man.new_session()
         self.switches.new_session()
 

@@ -23,7 +23,7 @@ from hedgegridd.core.operator import OperatorDesk
 from hedgegridd.core.reconcile import compare
 from hedgegridd.core.reloaded import config_in
 from hedgegridd.core.state import DeskState, GridState, HoldState, new_grid_state
-from hedgegridd.model import LEGS, KillState, Leg, Nanos, OrderStatus, Purpose
+from hedgegridd.model import LEGS, KillState, Nanos, OrderStatus, Purpose
 
 WAKE_VIEW = "view"
 WAKE_TRUTH = "truth"
@@ -103,15 +103,6 @@ class Desk:
         self._ctx.ledger.new_session()
         for grid in state.grids.values():
             _forget_times(grid)
-
-    def being_flattened(self) -> list[tuple[str, str, tuple[Leg, ...], str]]:
-        """Legs that a flatten has, as far as we have heard: its id, the instrument, the legs, who asked for it."""
-        found: dict[tuple[str, str, str], list[Leg]] = {}
-        for name, grid in self._state.grids.items():
-            for leg, state in grid.legs.items():
-                if state.owned:
-                    found.setdefault((state.flatten_id, name, state.trip_id), []).append(leg)
-        return [(flatten_id, name, tuple(legs), origin) for (flatten_id, name, origin), legs in found.items()]
 
     # ------------------------------------------------------------------------------------------------- messages
 

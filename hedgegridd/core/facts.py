@@ -45,7 +45,16 @@ class KeptFact(msgspec.Struct, frozen=True, kw_only=True):
 
     message: str
     time_ns: int
+    mono_ns: int = 0  # of the latest facts; the age of what is longer ago is not asked for
     figures: m.InstrumentFigures | None = None
+
+
+class KeptNow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of now, as a snapshot amid the life of a process has it: `new_session` forgets it."""
+
+    facts: list[KeptFact]
+    instruments: list[tuple[m.InstrumentFigures, int, int]]  # and when they came: monotonic, wall clock
+    margin_mono: int | None
 
 
 _decoder = msgspec.json.Decoder(m.Journaled)
@@ -252,6 +261,34 @@ class View:
             for kept in self._history.values()
             for fact in kept
         ]
+
+    def now(self) -> KeptNow:
+        """The latest facts, with their ages."""
+        return KeptNow(
+            facts=[
+                KeptFact(
+                    message=msgspec.json.encode(fact.message).decode(),
+                    time_ns=fact.time_ns,
+                    mono_ns=fact.mono_ns,
+                    figures=fact.figures,
+                )
+                for facts in self._last.values()
+                for fact in facts.values()
+            ],
+            instruments=[(fact.message, fact.mono_ns, fact.time_ns) for fact in self._instruments.values()],
+            margin_mono=self._margin_mono,
+        )
+
+    def go_on(self, now: KeptNow) -> None:
+        """Take up what was known: records of the same process follow."""
+        for kept in now.facts:
+            message = _decoder.decode(kept.message)
+            self._last.setdefault(type(message), {})[key_of(message)] = Fact(
+                message=message, mono_ns=kept.mono_ns, time_ns=kept.time_ns, figures=kept.figures
+            )
+        for figures, mono_ns, time_ns in now.instruments:
+            self._instruments[figures.instrument] = Fact(message=figures, mono_ns=mono_ns, time_ns=time_ns)
+        self._margin_mono = now.margin_mono
 
     def restore(self, facts: Iterable[KeptFact]) -> None:
         """Take up a kept history: windows over the past go on; what is known of now must come anew."""

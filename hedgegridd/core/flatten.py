@@ -5,15 +5,12 @@ one. An asker is answered when all its legs are verified flat, or at its deadlin
 on past the deadline.
 """
 
-from collections.abc import Iterable
-
 import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.core.flatten_worker import Worker, seconds
 from hedgegridd.model import ZERO, Instrument, Leg
 
-Unfinished = tuple[str, str, tuple[Leg, ...], str]  # flatten id, instrument, legs, origin
 ASKERS_MAX = 1_000  # who wait at once; what they asked for goes on without them all the same
 
 
@@ -31,7 +28,7 @@ class Asker(msgspec.Struct, kw_only=True):
 class FlattenState(msgspec.Struct, kw_only=True):
     """What must survive a restart: legs whose removal was not verified, and for whom."""
 
-    running: list[Unfinished] = []
+    running: list[tuple[str, str, tuple[Leg, ...], str]] = []  # flatten id, instrument, legs, origin
 
 
 class Flattener:
@@ -43,7 +40,7 @@ class Flattener:
         self._rules: dict[str, Instrument] = {}
         self._workers: dict[str, Worker] = {}
         self._askers: list[Asker] = []
-        self._restored: list[Unfinished] = []
+        self._restored: list[tuple[str, str, tuple[Leg, ...], str]] = []
 
     # ---------------------------------------------------------------------------------------------- persistence
 
@@ -63,14 +60,6 @@ class Flattener:
         self._workers.clear()
         self._askers.clear()
         self._restored = [item for item in state.running if item[1] in self._symbols]
-
-    def take_up(self, unfinished: Iterable[Unfinished]) -> None:
-        """Legs that the desk still takes for ours after a restore: they are verified once more, and told."""
-        known = {(name, leg) for _, name, legs, _ in self._restored for leg in legs}
-        for flatten_id, name, legs, origin in unfinished:
-            left = tuple(leg for leg in legs if (name, leg) not in known)
-            if left and name in self._symbols:
-                self._restored.append((flatten_id, name, left, origin))
 
     # --------------------------------------------------------------------------------------------------- messages
 

@@ -18,7 +18,7 @@ from hedgegridd.core.scopes import BASELINE_KEY, GUARDS
 from hedgegridd.guards import Setting
 from hedgegridd.model import LEGS, ZERO, KillState, Leg, Nanos
 from hedgegridd.risk.judging import is_quiet, level_shown, shown, stays_quiet, weigh
-from hedgegridd.risk.state import Acted, RiskState, ScopeState, fresh
+from hedgegridd.risk.state import Acted, Life, RiskState, ScopeState, fresh
 
 WAKE = "look"
 SOONEST_NS = 1_000_000  # between two looks that nothing but time asks for
@@ -94,19 +94,55 @@ class RiskMachine:
 
     def snapshot(self) -> RiskState:
         """What must survive a restart; a copy."""
-        state = RiskState(scopes=self._state.scopes, history=self._view.snapshot())
+        life = self._life() if self._begun else None
+        state = RiskState(scopes=self._state.scopes, history=self._view.snapshot(), life=life)
         return msgspec.json.decode(msgspec.json.encode(state), type=RiskState)
 
     def restore(self, state: RiskState) -> None:
-        """Take up a kept state (the journal's tail may follow)."""
+        """Take up a kept state as it was (the journal's tail may follow)."""
         known = {each.guard.name for each in self._running}
         self._state = msgspec.json.decode(msgspec.json.encode(state), type=RiskState)
         self._state.scopes = {name: scopes for name, scopes in self._state.scopes.items() if name in known}
+        self._state.life = None
         self._view.restore(state.history)
+        self._forget()
+        if state.life is not None:
+            self._go_on(state.life)
+
+    def _life(self) -> Life:
+        return Life(
+            now=self._view.now(),
+            baseline=self._baseline,
+            baseline_since=self._baseline_since,
+            kill=self._kill,
+            trips=dict(self._trips),
+            due={self._running[index].guard.name: at for index, at in self._due.items()},
+            wake_mono=self._wake_mono,
+            said=sorted(self._said),
+        )
+
+    def _go_on(self, life: Life) -> None:
+        """Records of the same process follow: a guard must not take what it knew for missing."""
+        self._view.go_on(life.now)
+        self._begun = True
+        self._baseline, self._baseline_since = life.baseline, life.baseline_since
+        self._kill, self._trips = life.kill, dict(life.trips)
+        names = {each.guard.name: index for index, each in enumerate(self._running)}
+        self._due = {names[name]: at for name, at in life.due.items() if name in names}
+        self._wake_mono = life.wake_mono
+        self._said = set(life.said)
 
     def new_session(self) -> None:
         """A new process: windows over the past, holds and their cool-downs go on; all else must be read anew."""
         self._use(self._configured)  # what a reload of the last process said is in the file that was read now
+        self._forget()
+        for scopes in self._state.scopes.values():
+            for scope in scopes.values():
+                scope.streaks.clear()
+                scope.ok_mono = scope.held_mono = None
+                scope.told = False
+
+    def _forget(self) -> None:
         self._view.forget()
         self._begun = self._baseline = False
         self._kill = KillState.STARTING
@@ -116,11 +152,6 @@ class RiskMachine:
         self._holds_moved = True
         self._wake_mono, self._told = None, None
         self._said.clear()
-        for scopes in self._state.scopes.values():
-            for scope in scopes.values():
-                scope.streaks.clear()
-                scope.ok_mono = scope.held_mono = None
-                scope.told = False
 
     # ------------------------------------------------------------------------------------------------- messages
 

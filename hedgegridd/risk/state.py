@@ -6,8 +6,8 @@ import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.core.actions import Action
-from hedgegridd.core.facts import KeptFact
-from hedgegridd.model import Nanos
+from hedgegridd.core.facts import KeptFact, KeptNow
+from hedgegridd.model import KillState, Nanos
 
 
 class Streak(msgspec.Struct, kw_only=True):
@@ -40,11 +40,25 @@ class ScopeState(msgspec.Struct, kw_only=True):
     told: bool = False  # a verdict with data has been given since start
 
 
+class Life(msgspec.Struct, frozen=True, kw_only=True):
+    """What counts within one process only; guards and scopes by their names. See the fields of the machine."""
+
+    now: KeptNow
+    baseline: bool
+    baseline_since: Nanos
+    kill: KillState
+    trips: dict[str, KillState]
+    due: dict[str, int]
+    wake_mono: int | None
+    said: list[tuple[str, str]]
+
+
 class RiskState(msgspec.Struct, kw_only=True):
     """All of it; the key is the guard's type and the scope."""
 
     scopes: dict[str, dict[str, ScopeState]] = {}
     history: list[KeptFact] = []
+    life: Life | None = None  # None: nothing has been handled in this process
 
 
 def fresh(guard: str, scope: m.Scope, unit: str, limit: Decimal | None, now_ns: Nanos) -> ScopeState:

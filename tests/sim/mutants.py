@@ -280,8 +280,36 @@ MUTANTS = (
         "never unlatch",
         "the gateway goes on refusing the entries of a leg that was released",
         "venue/orders.py",
-        "        self._latched.difference_update((instrument, leg) for leg in legs)",
-        "        self._latched.difference_update(())",
+        "            self._latched.pop((instrument, leg), None)",
+        "            self._latched.get((instrument, leg))",
+    ),
+    _one(
+        "close beside the desk",
+        "a flatten does not wait for a close that the strategy has under way",
+        "core/flatten_worker.py",
+        "            if self._closed_by_another(work, flying, env):",
+        "            if False:",
+    ),
+    _one(
+        "an end unheard",
+        "a leg whose flatten ended just before a crash is told to nobody",
+        "core/desk.py",
+        "        if first:\n            self._take_up_flattens()",
+        "        if first:\n            pass",
+    ),
+    _one(
+        "a switch that has heard nothing",
+        "behind a snapshot the kill switch judges a rearm by nothing",
+        "core/kill_switch.py",
+        "        self._watch.restore(state.heard)",
+        "        self._watch.restore(None)",
+    ),
+    _one(
+        "guards that know nothing",
+        "behind a snapshot guards take everything for missing",
+        "risk/machine.py",
+        "            self._go_on(state.life)",
+        "            self._begun = False",
     ),
 )
 

@@ -63,7 +63,6 @@ class Oracle:
         self.stop_refused: dict[tuple[str, str], int] = {}  # when
         self.blind_from: int | None = None
         self.last_state: bytes | None = None  # of a dead process of which the disk has everything
-        self.snapped = False  # and that was snapped amid its life
 
     def fail(self, name: str, text: str) -> None:
         raise Violation(name, text)
@@ -350,7 +349,7 @@ class Oracle:
         """A new process has restored its state: that of the one before, when nothing was lost."""
         last, self.last_state = self.last_state, None
         if last is not None:
-            self._same(process.first.state, last, snapped=self.snapped)
+            self._same(process.first.state, last)
         state = process.machines.kill_switch._state.state
         survives = self.latched_from is not None and self.latched_from <= process.first.position
         if survives and state not in LATCHED:
@@ -365,7 +364,6 @@ class Oracle:
     def died(self, process: Process, *, whole: bool) -> None:
         """It was killed. `whole`: the next start replays all that it has handled, to the state in which it died."""
         self.last_state = process.machines.snapshot() if whole else None
-        self.snapped = self.world.disk.snapshot is not process.first
         self.pending.clear()
         if process.bus.answers()["doubled"]:
             self.fail("every command gets exactly one answer", "one got two")
@@ -406,17 +404,11 @@ class Oracle:
         again.restore(first.state, [decode_record(line[:-1]) for line in lines[first.position :]])
         self._same(again.snapshot(), process.machines.snapshot())
 
-    def _same(self, left: bytes, lived: bytes, *, snapped: bool = False) -> None:
-        """The replayed state is the one that was lived, as a new process takes it up.
-
-        `snapped`: from a snapshot amid a life. What guards knew of that moment is in none: they must hear it anew, and
-        judge by what is missing until then.
-        """
+    def _same(self, left: bytes, lived: bytes) -> None:
+        """The replayed state is the one that was lived, as a new process takes it up."""
         now = new_machines(self.world.config)
         now.restore(lived, ())
         right = now.snapshot()
-        if snapped:
-            left, right = _without_guards(left), _without_guards(right)
         if left != right:
             self.fail("the journal replays to the same state", _difference(left, right))
 
@@ -432,11 +424,6 @@ class Oracle:
         if not isinstance(answer, m.Answer):
             self.fail("every command gets exactly one answer", f"{what}: {answer!r}")
         self.answered += 1
-
-
-def _without_guards(state: bytes) -> bytes:
-    kept: dict[str, msgspec.Raw] = msgspec.json.decode(state, type=dict[str, msgspec.Raw])
-    return msgspec.json.encode({name: part for name, part in kept.items() if name != "risk"})
 
 
 def _difference(left: object, right: object, where: str = "") -> str:

@@ -17,6 +17,7 @@ import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.actors.dead_man import DeadManActor
+from hedgegridd.actors.kpi import KpiActor
 from hedgegridd.actors.machines import (
     BootActor,
     DeskActor,
@@ -264,6 +265,7 @@ class Process:
             PausesActor(Pauses(config.pause, ZoneInfo("UTC"), {})),
             SwitchesActor(self.machines.switches),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
+            KpiActor(config.kpi),
         ]
         for actor in self.actors:
             actor.register(self.bus)

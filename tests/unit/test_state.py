@@ -1,5 +1,7 @@
 """What survives a restart comes back as it was, the order of things included."""
 
+from decimal import Decimal
+
 import msgspec
 
 from hedgegridd import messages as m
@@ -53,24 +55,6 @@ def test_a_snapshot_of_a_snapshot_is_the_same():
     assert again.books_are_empty()
 
 
-def test_a_leg_whose_flatten_ended_unheard_is_verified_again():
-    """A crash between the end of a flatten and the desk's hearing of it must not leave the leg to nobody."""
-    before = machines()
-    latched = m.LegsLatched(instrument=BTC, legs=(Leg.SHORT,), flatten_id="F-7", origin="T-3")
-    before.desk.handle(envelope(1, latched))
-    after = machines()
-    after.restore(before.snapshot(), ())
-    assert after.flatten.snapshot().running == [("F-7", BTC, (Leg.SHORT,), "T-3")]
-    again = machines()
-    again.restore(after.snapshot(), ())
-    assert again.flatten.snapshot().running == after.flatten.snapshot().running
-    told = again.flatten.handle(envelope(2, m.VenueUp(weight_per_minute=2400)))
-    assert [each.legs for each in told if isinstance(each, m.LegsLatched)] == [(Leg.SHORT,)]
-    assert any(isinstance(each, m.ReadTruth) for each in told)
-    again.desk.handle(envelope(3, m.LegFlat(flatten_id="F-7", instrument=BTC, leg=Leg.SHORT, proof=())))
-    assert again.desk.being_flattened() == []
-
-
 def test_a_snapshot_amid_a_life_goes_on_as_it_was():
     """A rearm in the records after it must end as it ended: by the state it was asked in, and by what had been heard."""
     before = machines()
@@ -89,3 +73,45 @@ def test_a_snapshot_amid_a_life_goes_on_as_it_was():
     after.new_session()
     assert after.kill_switch.snapshot().state is KillState.STARTING
     assert after.kill_switch.snapshot().heard is None
+
+
+def figures(*instruments: m.InstrumentFigures) -> m.RiskFigures:
+    return m.RiskFigures(
+        equity_usdt=Decimal(1000),
+        session_peak_usdt=Decimal(1001),
+        peak_usdt=Decimal(1001),
+        session_usdt=Decimal(0),
+        day_usdt=Decimal(0),
+        maint_margin_usdt=Decimal(1),
+        margin_balance_usdt=Decimal(1000),
+        margin_ns=10**18,
+        instruments=instruments,
+        reconciled=True,
+    )
+
+
+def test_guards_go_on_amid_a_life_with_what_they_know():
+    """Else they would take everything for missing in the records behind a snapshot, and act on that."""
+    before = machines()
+    legs = tuple(
+        m.LegFigures(
+            leg=leg,
+            qty=Decimal(1),
+            notional_usdt=Decimal(100),
+            entries_usdt=Decimal(0),
+            stop_resting=True,
+        )
+        for leg in Leg
+    )
+    mine = m.InstrumentFigures(instrument=BTC, mark=Decimal(100), legs=legs, market_ns=10**18)
+    before.risk.handle(envelope(1, figures(mine)))
+    after = machines()
+    after.load(before.snapshot())
+    assert after.snapshot() == before.snapshot()
+    counted = m.CallsCounted(provider="binance_usdm", burst=1, minute=1, hour=1)
+    for number, message in enumerate((counted, figures()), 2):
+        for each in (before, after):
+            each.risk.handle(envelope(number, message))
+    assert after.snapshot() == before.snapshot()
+    after.new_session()
+    assert after.risk.snapshot().life is None
