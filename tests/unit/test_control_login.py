@@ -8,11 +8,12 @@ import pytest
 
 from hedgegridd import messages as m
 from hedgegridd.config import Control
-from hedgegridd.control.auth import FAILURES_PER_MIN, Auth
+from hedgegridd.control.auth import Auth
 from hedgegridd.control.sessions import COOKIE, LASTS_S, SESSIONS_PER_KEY, Sessions
 from tests.unit.control_fakes import NOW_NS, FakeBus
 from tests.unit.test_control_http import CONFIG, KEYS, headers, served
 
+WRONG = CONFIG.wrong_keys_per_min
 FORM = {"X-Requested-With": "hedgegridd"}
 
 
@@ -133,21 +134,21 @@ async def test_who_is_turned_away_is_limited_counted_and_told_boundedly() -> Non
     bus = FakeBus()
     async with served(bus, sessions=Sessions(None, lambda: NOW_NS)) as (session, server):
         statuses = []
-        for number in range(FAILURES_PER_MIN + 5):
+        for number in range(WRONG + 5):
             if number % 2:
                 async with session.post("/login", json={"key": "no"}) as response:
                     statuses.append(response.status)
             else:
                 async with session.get("/status", headers={"X-API-Key": "no"}) as response:
                     statuses.append(response.status)
-        assert statuses == [401] * FAILURES_PER_MIN + [429] * 5
-        assert server.auth.failures == FAILURES_PER_MIN + 5
+        assert statuses == [401] * WRONG + [429] * 5
+        assert server.auth.failures == WRONG + 5
         async with session.get("/status", headers=headers("viewer")) as response:
             assert response.status == 200  # a right key is not held back by others' wrong ones
     told = [event for event, _ in bus.published]
-    assert len(told) == FAILURES_PER_MIN
+    assert len(told) == WRONG
     assert told[0] == m.AuthFailed(address="127.0.0.1", what="key", count=1)
-    assert told[-1] == m.AuthFailed(address="127.0.0.1", what="login", count=FAILURES_PER_MIN, limited=True)
+    assert told[-1] == m.AuthFailed(address="127.0.0.1", what="login", count=WRONG, limited=True)
 
 
 def test_a_flood_from_many_addresses_is_no_flood_of_records() -> None:

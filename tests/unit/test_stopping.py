@@ -171,6 +171,9 @@ async def test_while_stopping_new_commands_are_refused_but_not_those_of_safety(v
         "flatten": {"side": "both"},
         "rearm": {"reason": "x"},
         "backup": {"folder": "/srv/backup"},
+        "event": {"source": "scanner", "action": "pause", "reason": "x"},
+        "switch": {"name": "read_only", "enabled": True, "reason": "x"},
+        "weights": {"weights": {"BTCUSDT": 1}},
     }
     caller = Caller(actor="me", role=Role.ADMIN, client="me")
     kind = REGISTRY.verbs[verb]
