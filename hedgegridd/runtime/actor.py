@@ -10,6 +10,7 @@ from hedgegridd.errors import ActorFault, TooManyTasks
 from hedgegridd.messages import Envelope, Message
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.mailbox import CONTROL_MAX, DATA_MAX
+from hedgegridd.runtime.tasks import start_soon
 
 
 class Actor:
@@ -86,7 +87,7 @@ class Actor:
         if self._live_tasks >= self.tasks_max:
             raise TooManyTasks(f"{self.name} runs its {self.tasks_max} tasks already")
         self._live_tasks += 1
-        self._tasks.start_soon(self._guard, work, args)
+        start_soon(self._tasks, self._guard, work, args)
 
     async def run_tasks(
         self,

@@ -19,6 +19,7 @@ from hedgegridd.errors import ActorFault
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.scheduler import Fault
+from hedgegridd.runtime.tasks import start_soon
 
 
 class ActorState(StrEnum):
@@ -232,7 +233,7 @@ class Supervisor:
         seat.restarts_ns.append(now_ns)
         seat.state = ActorState.RESTARTING
         self._on_incident(Incident(fault, "restart"))
-        self._group.start_soon(self._restart, seat)
+        start_soon(self._group, self._restart, seat)
 
     async def _restart(self, seat: _Seat) -> None:
         actor = seat.actor

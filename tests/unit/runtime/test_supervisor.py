@@ -1,6 +1,10 @@
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import anyio.lowlevel
@@ -477,3 +481,30 @@ async def test_the_default_start_and_stop_do_nothing() -> None:
     async with world.running():
         pass
     assert world.incidents == []
+
+
+SNIFFIO = """
+import asyncio
+from contextvars import ContextVar
+
+class AsyncLibraryNotFoundError(RuntimeError):
+    pass
+
+current_async_library_cvar = ContextVar("library", default=None)
+
+def current_async_library():
+    if current_async_library_cvar.get() is None and asyncio.current_task() is None:
+        raise AsyncLibraryNotFoundError
+    return "asyncio"
+"""
+
+
+def test_handlers_spawn_work_with_the_package_sniffio_beside_anyio(tmp_path: Path) -> None:
+    """It tells anyio which library runs, and sees that in tasks only; a handler runs in a callback."""
+    (tmp_path / "sniffio.py").write_text(SNIFFIO)
+    tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-k", "not sniffio", __file__]
+    path = os.pathsep.join([str(tmp_path), *(each for each in sys.path if each)])
+    done = subprocess.run(
+        tests, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
