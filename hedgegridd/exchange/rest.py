@@ -183,6 +183,8 @@ async def _params(request: web.Request) -> dict[str, str]:
 
 def _fault_answer(rule: FaultRule) -> web.Response:
     headers = {"Retry-After": str(rule.retry_after_s)} if rule.retry_after_s is not None else {}
+    if rule.body is not None:
+        return web.Response(text=rule.body, status=rule.status, headers=headers, content_type="text/html")
     return web.Response(
         body=msgspec.json.encode({"code": rule.code, "msg": rule.msg}),
         status=rule.status,

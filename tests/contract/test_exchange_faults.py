@@ -152,6 +152,20 @@ async def test_processed_yet_answered_503(code: int) -> None:
         assert [order["clientOrderId"] for order in await open_orders(client)] == ["mine"]
 
 
+async def test_processed_yet_answered_by_a_proxy() -> None:
+    async with venue() as client:
+        call = (
+            '/faults {"target": "rest", "kind": "status_after", "method": "POST", "path": "/fapi/v1/order", '
+            '"count": 1, "status": 502, "body": "<html>502 Bad Gateway</html>"}'
+        )
+        await drill(client, call)
+        price = below(await bid(client), "0.97")
+        sent = client.order("BUY", "LONG", price, newClientOrderId="mine")
+        with pytest.raises(aiohttp.ContentTypeError, match="502"):
+            await sent
+        assert [order["clientOrderId"] for order in await open_orders(client)] == ["mine"]
+
+
 @pytest.mark.parametrize(("kind", "left"), [("drop_after", 1), ("drop_before", 0)])
 async def test_answer_lost_or_request_never_arrived(kind: str, left: int) -> None:
     async with venue() as client:

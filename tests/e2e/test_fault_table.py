@@ -19,6 +19,8 @@ CANCEL = {"target": "rest", "method": "DELETE", "path": "/fapi/v1/order", "count
 PROCESSED = {"kind": "status_after", "status": 503, "code": -1007, "msg": "Timeout waiting for response."}
 UNKNOWN = {"kind": "status_after", "status": 503, "msg": "Unknown error, please check your request."}
 LOST = {"kind": "drop_after"}
+PROXY = {"kind": "status_after", "status": 502, "body": "<html>502 Bad Gateway</html>"}
+EMPTY = {"kind": "status_after", "status": 504, "body": ""}
 
 
 async def soon(true: Callable[[], bool]) -> None:
@@ -54,7 +56,11 @@ async def test_a_submit_that_is_refused_for_sure_is_rejected_once(status: int, c
         assert coid not in await resting(b)
 
 
-@pytest.mark.parametrize("fault", [PROCESSED, UNKNOWN, LOST], ids=["-1007", "unknown", "reset"])
+@pytest.mark.parametrize(
+    "fault",
+    [PROCESSED, UNKNOWN, LOST, PROXY, EMPTY],
+    ids=["-1007", "unknown", "reset", "a proxy's page", "an empty answer"],
+)
 async def test_a_submit_that_was_processed_without_its_answer_lives_once_under_its_id(
     fault: dict[str, object],
 ) -> None:
