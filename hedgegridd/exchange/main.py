@@ -13,6 +13,7 @@ import uvloop
 
 from hedgegridd.exchange import markets
 from hedgegridd.exchange.server import Options, PaperExchange
+from hedgegridd.exchange.settlement import FUNDING_HOURS, USUAL_HOURS
 
 
 def _decimal(text: str) -> Decimal:
@@ -73,6 +74,10 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--history-bars", type=_count, help="1m bars before the start (default: the market's own)"
     )
+    line.add_argument(
+        "--funding-hours", type=int, choices=FUNDING_HOURS, default=USUAL_HOURS,
+        help="hours between two settlements (default %(default)s)",
+    )  # fmt: skip
     line.add_argument("--api-key", default="", help="made up and printed when absent")
     line.add_argument("--api-secret", default="", help="made up and printed when absent")
     line.add_argument("--state", type=Path, help="file that keeps everything over a restart (default: none)")
@@ -100,6 +105,7 @@ def options_of(argv: Sequence[str]) -> Options:
         state=args.state,
         rate_limits=not args.no_rate_limits,
         history_bars=args.history_bars,
+        funding_hours=args.funding_hours,
         tick_rate=args.tick_rate,
         start_ms=args.start_ms,
         regime=args.regime,
