@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument("--start-ms", type=_count, help="market time of the synthetic start (default: now)")
     line.add_argument("--regime", default="demo", help="course of the synthetic market (default %(default)s)")
-    line.add_argument("--latency-ms", type=_count, default=0, help="wall ms each way of a request")
+    line.add_argument("--latency-ms", type=_count, default=0, help="wall ms each way, requests and streams")
     line.add_argument("--jitter-ms", type=_count, default=0, help="up to so many wall ms more, each way")
     line.add_argument("--no-partial-fills", action="store_true", help="an order fills whole or not")
     line.add_argument(

@@ -64,9 +64,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     `api_key`/`api_secret` are made up when empty. `tick_rate` (ticks per second of market time) and `start_ms` (market
     time of its start; None: now) are the synthetic market's, `data` is the replay's file; `history_bars` None leaves
-    the market's own default. `funding_hours`: between two settlements (1, 2, 4 or 8). A client that is `backlog_bytes` behind in reading a socket is dropped. A request takes
-    `latency_ms` plus up to `jitter_ms` (wall) each way. `state` is the file that is kept over a restart (None: nothing
-    is). `partial_fills`, `countdown_cancels_algo`, `allow_flat_stop`: see Engine.
+    the market's own default. `funding_hours`: between two settlements (1, 2, 4 or 8). A client that is `backlog_bytes`
+    behind in reading a socket is dropped. A request, its answer and what the streams tell take `latency_ms` plus up to
+    `jitter_ms` (wall) each. `state` is the file that is kept over a restart (None: nothing is). `partial_fills`, `countdown_cancels_algo`, `allow_flat_stop`: see Engine.
     """
 
     host: str = "127.0.0.1"
@@ -175,7 +175,7 @@ class PaperExchange:
             self.venue.save = keeper.save
         latency = Latency(options.latency_ms, options.jitter_ms, options.seed)
         self._rest = Rest(self.venue, self.api_key, self.api_secret, latency)
-        self._sockets = WebSockets(self.venue, options.backlog_bytes)
+        self._sockets = WebSockets(self.venue, options.backlog_bytes, latency)
         self.feeder = Feeder(self.venue, lambda: self._rest.requests, lambda: self._rest.in_progress)
 
     def _markets(self, now_ms: int) -> list[Market]:

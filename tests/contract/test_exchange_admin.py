@@ -269,6 +269,14 @@ async def test_latency_is_paid_each_way() -> None:
         start = loop.time()
         assert (await client.public("/fapi/v1/ping")).status == 200
         assert loop.time() - start >= 0.04
+        socket = await client.socket("/ws/btcusdt@bookTicker")
+        start = loop.time()
+        await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        await asyncio.wait_for(socket.receive_json(), 5)
+        assert loop.time() - start >= 0.04
+        assert (await client.admin("POST", "/step", {"ms": 1_000})).body["settled"] is True
+        assert [(await asyncio.wait_for(socket.receive_json(), 5))["e"] for _ in range(10)]
+        await socket.close()
     with pytest.raises(ValueError, match="latency_ms"):
         PaperExchange(Options(latency_ms=-1))
 
