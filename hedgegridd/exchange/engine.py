@@ -43,7 +43,7 @@ class Engine:
 
     `deposit` is the first USDT transfer; `partial_fills` False fills an order whole as soon as it would get
     anything; `countdown_cancels_algo` lets countdownCancelAll take algo orders too; `allow_flat_stop` and
-    `single_close_position`: see AlgoService.
+    `single_close_position`: see AlgoService; `exits_reserve`: see Trading.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Engine:
         countdown_cancels_algo: bool = False,
         allow_flat_stop: bool = True,
         single_close_position: bool = True,
+        exits_reserve: bool = False,
         start_ms: int = 0,
     ) -> None:
         self._rules = {r.symbol: r for r in rules}
@@ -66,6 +67,7 @@ class Engine:
         self._countdown_cancels_algo = countdown_cancels_algo
         self._allow_flat_stop = allow_flat_stop
         self._single_close_position = single_close_position
+        self._exits_reserve = exits_reserve
         self._now_ms = start_ms
         self.changes = 0  # grows with every mutation
         self._wire(_fresh_state(self._rules))
@@ -84,7 +86,7 @@ class Engine:
         self._account = Account(self._rules, state, self._books)
         self._outbox = Outbox(self._rules, state, self._account, self._books)
         self._desk = Desk(self._rules, state, self._account, self._outbox, self._books)
-        self._trading = Trading(self._desk)
+        self._trading = Trading(self._desk, exits_reserve=self._exits_reserve)
         self._algo = AlgoService(
             self._desk,
             self._trading,

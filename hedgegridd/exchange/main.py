@@ -72,6 +72,9 @@ def parser() -> argparse.ArgumentParser:
         "--no-flat-stop", action="store_true", help="a closePosition stop needs a position first"
     )
     line.add_argument(
+        "--exits-reserve", action="store_true", help="closes that rest count against the leg (-4118)"
+    )
+    line.add_argument(
         "--history-bars", type=_count, help="1m bars before the start (default: the market's own)"
     )
     line.add_argument(
@@ -114,6 +117,7 @@ def options_of(argv: Sequence[str]) -> Options:
         partial_fills=not args.no_partial_fills,
         countdown_cancels_algo=args.countdown_cancels_algo,
         allow_flat_stop=not args.no_flat_stop,
+        exits_reserve=args.exits_reserve,
     )
 
 

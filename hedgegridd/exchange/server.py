@@ -66,7 +66,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     time of its start; None: now) are the synthetic market's, `data` is the replay's file; `history_bars` None leaves
     the market's own default. `funding_hours`: between two settlements (1, 2, 4 or 8). A client that is `backlog_bytes`
     behind in reading a socket is dropped. A request, its answer and what the streams tell take `latency_ms` plus up to
-    `jitter_ms` (wall) each. `state` is the file that is kept over a restart (None: nothing is). `partial_fills`, `countdown_cancels_algo`, `allow_flat_stop`: see Engine.
+    `jitter_ms` (wall) each. `state` is the file that is kept over a restart (None: nothing is). `partial_fills`,
+    `countdown_cancels_algo`, `allow_flat_stop`, `exits_reserve`: see Engine.
     """
 
     host: str = "127.0.0.1"
@@ -93,6 +94,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     partial_fills: bool = True
     countdown_cancels_algo: bool = False
     allow_flat_stop: bool = True
+    exits_reserve: bool = False
     backlog_bytes: int = BACKLOG_BYTES
     state: Path | None = None
 
@@ -149,6 +151,7 @@ class PaperExchange:
             partial_fills=options.partial_fills,
             countdown_cancels_algo=options.countdown_cancels_algo,
             allow_flat_stop=options.allow_flat_stop,
+            exits_reserve=options.exits_reserve,
             start_ms=wall.now_ms(),
         )
         if options.funding_hours not in FUNDING_HOURS:
