@@ -140,6 +140,25 @@ async def test_a_limit_is_kept_for_as_long_as_the_venue_says(status: int, code: 
         await works_again(b)
 
 
+async def test_a_grid_that_is_refused_at_once_has_the_venue_asked_once_for_how_long() -> None:
+    async with bench() as b:
+        calls = b.venue.gateway.http.stats.calls
+
+        def asked() -> int:
+            return sum(n for (path, how), n in calls.items() if path == "GET /fapi/v1/time" and how != "held")
+
+        before = asked()
+        rule = {"target": "rest", "kind": "status_before", "path": "/fapi/v1/*", "count": 40}
+        await b.fault(**rule, status=429, code=-1003, retry_after_s=3)
+        order = await b.far_entry()
+        placed = [b.venue.place(order)]
+        placed += [b.venue.place(await b.far_entry()) for _ in range(11)]
+        for coid in placed:
+            await b.venue.ear.until(m.OrderRejected, lambda e, coid=coid: e.client_order_id == coid)
+        await soon(lambda: b.venue.gateway.http.wait_s(new_order=True) > 2)
+        assert asked() == before + 1
+
+
 async def test_clocks_apart_are_put_right_for_our_own_signatures() -> None:
     async with bench() as b:
         await b.post("/skew", ms=90_000)
