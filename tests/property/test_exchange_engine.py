@@ -161,7 +161,7 @@ def test_books_never_contradict_themselves(steps: list[tuple[Any, ...]], partial
         run.play(step)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=300, deadline=None)  # most orders are refused: a fill in every sixth run
 @given(steps=steps)
 def test_fills_keep_their_limits_and_the_stream_tells_every_change(steps: list[tuple[Any, ...]]) -> None:
     run = Run(partial_fills=True)
