@@ -165,10 +165,11 @@ def tell_status(client: BinanceCommonExecutionClient) -> None:
 
     async def told(*what: Any, **options: Any) -> bytes:
         try:
-            return await send(http, *what, **options)
+            answer: bytes = await send(http, *what, **options)
         except BinanceError as error:
             said = with_status(error.status, error.message)
             raise type(error)(error.status, said, error.headers) from error
+        return answer
 
     http.send_request = told
 
