@@ -107,6 +107,8 @@ def _kind(status: int, code: int, message: str) -> Kind:
     # Below 400: it was processed, and what came of it could not be read.
     if code in AMBIGUOUS_CODES or status < 400 or status == _REQUEST_TIMEOUT:
         return Kind.AMBIGUOUS
+    if _UNKNOWN_TEXT in message.lower():
+        return Kind.AMBIGUOUS  # whatever it comes with: who says so does not know
     if status < 500:
         return Kind.REFUSED
     if status == 503:

@@ -12,6 +12,7 @@ ANSWERS = [
     (403, b"<html>WAF</html>", None, Kind.REFUSED, 0, 0),
     (408, b'{"code":-1007,"msg":"Timeout"}', None, Kind.AMBIGUOUS, -1007, 0),
     (408, b"<html>Request Time-out</html>", None, Kind.AMBIGUOUS, 0, 0),
+    (400, b'{"code":-1,"msg":"Unknown error, please check your request."}', None, Kind.AMBIGUOUS, -1, 0),
     (400, b'{"code":-1006,"msg":"unexpected"}', None, Kind.AMBIGUOUS, -1006, 0),
     (429, b'{"code":-1003,"msg":"Too many"}', "7", Kind.LIMITED, -1003, 7),
     (429, b'{"code":-1015,"msg":"Too many orders"}', None, Kind.LIMITED, -1015, RETRY_AFTER_DEFAULT_S),
