@@ -4,7 +4,10 @@ import pytest
 
 from hedgegridd import messages as m
 from hedgegridd.venue.failures import of_text
-from tests.unit.venue.test_orders import IID, MISSING, ORDER, bench, order
+from tests.support.fake_rest import answer
+from tests.support.order_bench import IID, ORDER, bench, order
+
+MISSING = answer({"code": -2013, "msg": "Order does not exist."}, 400)
 
 
 @pytest.mark.parametrize(
