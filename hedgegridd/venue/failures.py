@@ -107,13 +107,12 @@ def _kind(status: int, code: int, message: str) -> Kind:
     # Below 400: it was processed, and what came of it could not be read.
     if code in AMBIGUOUS_CODES or status < 400 or status == _REQUEST_TIMEOUT:
         return Kind.AMBIGUOUS
-    if _UNKNOWN_TEXT in message.lower():
-        return Kind.AMBIGUOUS  # whatever it comes with: who says so does not know
-    if status < 500:
+    # "Unknown error" is sent without an answer from the matching engine; who says so does not know, with any status.
+    unknown = _UNKNOWN_TEXT in message.lower()
+    if status < 500 and not unknown:
         return Kind.REFUSED
     if status == 503:
-        # "Unknown error" is sent without an answer from the matching engine; "Service Unavailable." and
-        # -1008 (overload) are failures for sure. A 503 with neither text is not known: ambiguous.
+        # "Service Unavailable." and -1008 (overload) are failures for sure. A 503 with neither is not known.
         sure = code == -1008 or "service unavailable" in message.lower()
         return Kind.REFUSED if sure else Kind.AMBIGUOUS
     return Kind.AMBIGUOUS
