@@ -14,6 +14,12 @@ type Nanos = int
 
 ZERO = Decimal(0)
 BPS = Decimal(10_000)
+# The venue's: what the text says is no API key, not ours or without the right, a wrong secret; not in hedge mode.
+NOT_ALLOWED_CODES = frozenset({-2014, -2015, -1022, -4061})
+ACCOUNT_KEY = "account"  # of the hold of an account or key that is not set up as it must be
+NEEDS_YOU = (
+    "only you can mend this: "  # before what the connection waits for when waiting alone does not help
+)
 NOT_TRADING_CODES = frozenset({-1121, -4140, -4141})  # the venue's: unknown symbol, opens nothing now, closed
 
 

@@ -25,13 +25,14 @@ from hedgegridd.messages import (
     LegView,
     VenueAnswer,
 )
-from hedgegridd.model import KillState
+from hedgegridd.model import ACCOUNT_KEY, NEEDS_YOU, KillState
 
 FRESH_S = 60.0
 POLLS = 3  # the account is read so often: older figures mean that reading fails
 POLLS_MIN_S = 10.0
 CENT = Decimal("0.01")
 REMOVAL_S = 10.0
+MEND = "mend it at the venue: it is looked at again within a minute; another key or config: restart with it"
 FLAT_STATES = frozenset({"flat", "verified", "done", "finished"})
 
 
@@ -281,7 +282,7 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
     if state == "UNKNOWN":
         return ("look at the daemon's log", "if it lasts: hedgegridctl panic")
     if state == "STARTING":
-        return ("wait",)
+        return _ways_to_start(facts)
     if state == "HALTED":
         return ways_out(facts.kill, facts.now_ns)
     if state == "TRIPPED":
@@ -293,7 +294,9 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
             ways.append("hedgegridctl resume")
         if facts.kill is not None and facts.kill.trips:
             ways += ways_out(facts.kill, facts.now_ns)
-        if any(hold.action != "notify" for hold in facts.desk.holds):
+        if any(hold.key == ACCOUNT_KEY for hold in facts.desk.holds):
+            ways.append(MEND)
+        if any(hold.action != "notify" and hold.key != ACCOUNT_KEY for hold in facts.desk.holds):
             ways.append("wait: holds clear by themselves")
         if any(item.throttle == 0 for item in facts.desk.instruments):
             ways.append("hedgegridctl throttle 1")
@@ -307,11 +310,20 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
     return tuple(ways)
 
 
+def _ways_to_start(facts: Facts) -> tuple[str, ...]:
+    """The venue that refuses our key does so until somebody has mended it."""
+    if facts.boot is not None and NEEDS_YOU in facts.boot.waits_for:
+        return (MEND,)
+    return ("wait",)
+
+
 def _ways_to_safety(facts: Facts, safe: str) -> list[str]:
     """What brings `safe` back to yes."""
     if safe == "unknown":
         venue = facts.venue
         down = facts.desk is not None and "rest" in facts.desk.feeds_down
+        if facts.desk is not None and any(hold.key == ACCOUNT_KEY for hold in facts.desk.holds):
+            return ["to get out now: the venue's own app, or hedgegridctl panic with another key"]
         if venue is None or not venue.connected or venue.failed_in_a_row or down:
             return ["wait: the venue is asked again and again", "if it lasts: hedgegridctl panic"]
         return ["hedgegridctl reconcile", "look at the daemon's log"]

@@ -10,8 +10,8 @@ from hedgegridd import messages as m
 from hedgegridd.control import dead_man
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.operation import Context, Operation, Outcome, Problem, Registry
-from hedgegridd.control.verdict import Facts, judge, trading_enabled
-from hedgegridd.model import KillState, Leg
+from hedgegridd.control.verdict import MEND, Facts, judge, trading_enabled
+from hedgegridd.model import ACCOUNT_KEY, NEEDS_YOU, KillState, Leg
 from tests.unit.control_fakes import BTC, NOW_NS, FakeBus, desk, instrument, leg, venue
 
 
@@ -323,6 +323,19 @@ def test_a_hold_is_told_once_with_its_scope_its_age_and_what_to_do() -> None:
     assert verdict.do == ("wait: holds clear by themselves",)
     verdict = judge(facts(desk=desk(holds=(hold("throttle", m.Scope(instrument=BTC), factor="0.5"),))))
     assert verdict.wrong == ("BTCUSDT: new entries x 0.5, by guard:spread, 250 s: 132 bps",)
+
+
+def test_what_only_a_person_can_mend_is_not_waited_for() -> None:
+    refused = f"the venue: {NEEDS_YOU}the venue refuses our key"
+    assert judge(facts(boot=boot(waits_for=refused))).do == (MEND,)
+    assert judge(facts(boot=boot())).do == ("wait",)
+    gone = hold(key=ACCOUNT_KEY)
+    assert judge(facts(desk=desk(holds=(gone,)))).do == (MEND,)
+    assert judge(facts(desk=desk(holds=(gone, hold())))).do == (MEND, "wait: holds clear by themselves")
+    unread = judge(facts(desk=desk(holds=(gone,)), venue=venue(account_age_s=60.0)))
+    assert unread.safe == "unknown"
+    assert "panic with another key" in unread.do[0]
+    assert unread.do[1:] == (MEND,)
 
 
 def test_an_announced_pause_is_nothing_wrong() -> None:
