@@ -17,6 +17,7 @@ BPS = Decimal(10_000)
 # The venue's: what the text says is no API key, not ours or without the right, a wrong secret; not in hedge mode.
 NOT_ALLOWED_CODES = frozenset({-2014, -2015, -1022, -4061})
 ACCOUNT_KEY = "account"  # of the hold of an account or key that is not set up as it must be
+JOURNAL_KEY = "journal"  # of the hold of a journal that cannot be written
 NEEDS_YOU = (
     "only you can mend this: "  # before what the connection waits for when waiting alone does not help
 )

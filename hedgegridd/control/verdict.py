@@ -25,7 +25,7 @@ from hedgegridd.messages import (
     LegView,
     VenueAnswer,
 )
-from hedgegridd.model import ACCOUNT_KEY, NEEDS_YOU, KillState
+from hedgegridd.model import ACCOUNT_KEY, JOURNAL_KEY, NEEDS_YOU, KillState
 
 FRESH_S = 60.0
 POLLS = 3  # the account is read so often: older figures mean that reading fails
@@ -33,6 +33,7 @@ POLLS_MIN_S = 10.0
 CENT = Decimal("0.01")
 REMOVAL_S = 10.0
 MEND = "mend it at the venue: it is looked at again within a minute; another key or config: restart with it"
+FREE = "make room on the disk of state_dir, or have it answer: the journal goes on by itself within seconds"
 FLAT_STATES = frozenset({"flat", "verified", "done", "finished"})
 
 
@@ -165,6 +166,8 @@ def _unread(facts: Facts) -> str | None:
     lately = f"account last read {venue.account_age_s:.0f} s ago"
     if not venue.connected:
         return f"not connected to the venue; {lately}"
+    if venue.limited_s > 0:
+        return f"the venue asks us to send nothing for {venue.limited_s:.0f} s more; {lately}"
     if "rest" in desk.feeds_down or venue.failed_in_a_row:
         return f"the venue does not answer; {lately}"
     if venue.account_age_s > max(POLLS * facts.account_poll_s, POLLS_MIN_S):
@@ -187,7 +190,9 @@ def _difference(facts: Facts) -> str | None:
 
 
 def _left(item: FlattenView) -> str:
-    qty = "quantity not known" if item.residual_qty is None else f"{item.residual_qty:f} open"
+    qty = "quantity not known"
+    if item.residual_qty is not None:
+        qty = f"{item.residual_qty:f} open" if item.residual_qty else "flat, not verified yet"
     orders = "" if not item.residual_orders else f", {counted(item.residual_orders, 'order', 'orders')}"
     return f"{item.leg.value} {short(item.instrument)} {qty}{orders}"
 
@@ -286,6 +291,8 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
     if state == "HALTED":
         return ways_out(facts.kill, facts.now_ns)
     if state == "TRIPPED":
+        if _limited(facts):
+            return (_limited(facts), "then it goes on by itself until the venue reports nothing")
         return ("wait: it goes on until the venue reports nothing", "if it hangs: hedgegridctl panic")
     ways = _ways_to_safety(facts, safe)
     if state == "HELD" and facts.desk is not None:
@@ -296,7 +303,10 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
             ways += ways_out(facts.kill, facts.now_ns)
         if any(hold.key == ACCOUNT_KEY for hold in facts.desk.holds):
             ways.append(MEND)
-        if any(hold.action != "notify" and hold.key != ACCOUNT_KEY for hold in facts.desk.holds):
+        if any(hold.key == JOURNAL_KEY for hold in facts.desk.holds):
+            ways.append(FREE)
+        by_hand = (ACCOUNT_KEY, JOURNAL_KEY)
+        if any(hold.action != "notify" and hold.key not in by_hand for hold in facts.desk.holds):
             ways.append("wait: holds clear by themselves")
         if any(item.throttle == 0 for item in facts.desk.instruments):
             ways.append("hedgegridctl throttle 1")
@@ -310,6 +320,16 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
     return tuple(ways)
 
 
+def _limited(facts: Facts) -> str:
+    """What to do while the venue wants to hear nothing; empty: it does not ask for that."""
+    if facts.venue is None or facts.venue.limited_s <= 0:
+        return ""
+    return (
+        f"wait {facts.venue.limited_s:.0f} s, as the venue asks: more calls from here can end in a longer ban"
+        " · to get out now: the venue's own app"
+    )
+
+
 def _ways_to_start(facts: Facts) -> tuple[str, ...]:
     """The venue that refuses our key does so until somebody has mended it."""
     if facts.boot is not None and NEEDS_YOU in facts.boot.waits_for:
@@ -321,6 +341,8 @@ def _ways_to_safety(facts: Facts, safe: str) -> list[str]:
     """What brings `safe` back to yes."""
     if safe == "unknown":
         venue = facts.venue
+        if _limited(facts):
+            return [_limited(facts)]
         down = facts.desk is not None and "rest" in facts.desk.feeds_down
         if facts.desk is not None and any(hold.key == ACCOUNT_KEY for hold in facts.desk.holds):
             return ["to get out now: the venue's own app, or hedgegridctl panic with another key"]

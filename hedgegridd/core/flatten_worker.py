@@ -137,7 +137,8 @@ class Worker(msgspec.Struct, kw_only=True):
             return self._again(env, failed.retry_after_s, f"venue not read: {failed.reason}")
         if failed.token in self.pending:
             del self.pending[failed.token]
-            return self._again(env, failed.retry_after_s, f"cancel failed: {failed.code} {failed.reason}")
+            said = f"{failed.code} {failed.reason}" if failed.code else failed.reason
+            return self._again(env, failed.retry_after_s, f"cancel failed: {said}")
         for work in self.legs.values():
             if work.close_token == failed.token:
                 return self._close_failed(work, failed, env)

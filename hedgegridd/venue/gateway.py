@@ -511,6 +511,7 @@ class Gateway(Actor, Listener):
             used_weight_1m=rest.used_weight_1m,
             clock_offset_ms=rest.clock_offset_ms,
             failed_in_a_row=rest.stats.failed_in_a_row,
+            limited_s=rest.wait_s(new_order=False),
         )
 
 
