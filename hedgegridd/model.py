@@ -14,8 +14,10 @@ type Nanos = int
 
 ZERO = Decimal(0)
 BPS = Decimal(10_000)
-# The venue's: what the text says is no API key, not ours or without the right, a wrong secret; not in hedge mode.
-NOT_ALLOWED_CODES = frozenset({-2014, -2015, -1022, -4061})
+KEY_CODES = frozenset(
+    {-2014, -2015, -1022}
+)  # the venue's: no API key, unknown or without the right, a wrong secret
+NOT_ALLOWED_CODES = KEY_CODES | {-4061}  # or not in hedge mode: account or key are not set up as they must be
 ACCOUNT_KEY = "account"  # of the hold of an account or key that is not set up as it must be
 JOURNAL_KEY = "journal"  # of the hold of a journal that cannot be written
 NEEDS_YOU = (

@@ -293,16 +293,18 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
     if state == "TRIPPED":
         if _limited(facts):
             return (_limited(facts), "then it goes on by itself until the venue reports nothing")
+        if _account_held(facts):
+            return (MEND, "then it goes on by itself until the venue reports nothing")
         return ("wait: it goes on until the venue reports nothing", "if it hangs: hedgegridctl panic")
     ways = _ways_to_safety(facts, safe)
+    if _account_held(facts):
+        ways.append(MEND)
     if state == "HELD" and facts.desk is not None:
         latched = any(leg.latched and not leg.trip_id for _, leg in facts.legs)
         if latched or any(item.paused for item in facts.desk.instruments):
             ways.append("hedgegridctl resume")
         if facts.kill is not None and facts.kill.trips:
             ways += ways_out(facts.kill, facts.now_ns)
-        if any(hold.key == ACCOUNT_KEY for hold in facts.desk.holds):
-            ways.append(MEND)
         if any(hold.key == JOURNAL_KEY for hold in facts.desk.holds):
             ways.append(FREE)
         by_hand = (ACCOUNT_KEY, JOURNAL_KEY)
@@ -318,6 +320,11 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
                 'or say manual_position = "adopt" or "ignore"',
             ]
     return tuple(ways)
+
+
+def _account_held(facts: Facts) -> bool:
+    """Whether account or key are not as they must be."""
+    return facts.desk is not None and any(hold.key == ACCOUNT_KEY for hold in facts.desk.holds)
 
 
 def _limited(facts: Facts) -> str:
@@ -344,7 +351,7 @@ def _ways_to_safety(facts: Facts, safe: str) -> list[str]:
         if _limited(facts):
             return [_limited(facts)]
         down = facts.desk is not None and "rest" in facts.desk.feeds_down
-        if facts.desk is not None and any(hold.key == ACCOUNT_KEY for hold in facts.desk.holds):
+        if _account_held(facts):
             return ["to get out now: the venue's own app, or hedgegridctl panic with another key"]
         if venue is None or not venue.connected or venue.failed_in_a_row or down:
             return ["wait: the venue is asked again and again", "if it lasts: hedgegridctl panic"]

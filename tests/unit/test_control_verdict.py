@@ -354,6 +354,7 @@ def test_what_only_a_person_can_mend_is_not_waited_for() -> None:
     assert unread.safe == "unknown"
     assert "panic with another key" in unread.do[0]
     assert unread.do[1:] == (MEND,)
+    assert judge(facts(desk=desk(holds=(gone,)), flattens=removing(11))).do[0] == MEND
 
 
 def test_an_announced_pause_is_nothing_wrong() -> None:
