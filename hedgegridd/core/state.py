@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
+from hedgegridd.config import Pretrade
 from hedgegridd.core.pretrade import Recent
 from hedgegridd.core.regime import RegimeState
 from hedgegridd.messages import Hold, Trip, VenueAccount
@@ -298,5 +299,6 @@ class DeskState(msgspec.Struct, kw_only=True):
     held: HoldState = msgspec.field(default_factory=HoldState)
     limits: dict[str, LimitChange] = {}
     weights: WeightChange | None = None
+    reloaded: Pretrade | None = None  # limits that this process has read again; None: those of its start
     view_due: bool = False
     view_mono: int | None = None

@@ -18,7 +18,7 @@ from hedgegridd.core.scopes import BASELINE_KEY, GUARDS
 from hedgegridd.guards import Setting
 from hedgegridd.model import LEGS, ZERO, KillState, Leg, Nanos
 from hedgegridd.risk.judging import is_quiet, level_shown, shown, stays_quiet, weigh
-from hedgegridd.risk.state import Acted, Life, RiskState, ScopeState, fresh
+from hedgegridd.risk.state import NOT_RELOADED, Acted, Life, RiskState, ScopeState, fresh
 
 WAKE = "look"
 SOONEST_NS = 1_000_000  # between two looks that nothing but time asks for
@@ -38,6 +38,7 @@ class RiskMachine:
         """`remake` gives the settings of a config that was read anew; None: there is none."""
         self._configured = tuple(settings)
         self._remake = remake
+        self._reloaded = NOT_RELOADED  # the config that was read again in this process
         self._view = View(instruments)
         self._use(self._configured)
         self._state = RiskState()
@@ -68,11 +69,17 @@ class RiskMachine:
         self._view.keep(keep for each in self._running for keep in each.guard.history(each.params))
         self._ages = [int(each.params.max_age_s * 1_000_000_000) + 1 for each in self._running]
 
+    def _settings(self) -> Sequence[Setting]:
+        if self._remake is None or self._reloaded == NOT_RELOADED:
+            return self._configured
+        return self._remake(self._reloaded)
+
     def _reload(self, config: msgspec.Raw, now: Now) -> None:
         """Other tables: every guard is asked anew, and what one that is off now has held is over."""
         if self._remake is None:
             return
-        self._use(self._remake(config))
+        self._reloaded = config
+        self._use(self._settings())
         running = {each.guard.name for each in self._running}
         gone = {name for name in self._state.scopes if name not in running}
         for name in gone:
@@ -100,6 +107,8 @@ class RiskMachine:
 
     def restore(self, state: RiskState) -> None:
         """Take up a kept state as it was (the journal's tail may follow)."""
+        self._reloaded = NOT_RELOADED if state.life is None else state.life.config
+        self._use(self._settings())
         known = {each.guard.name for each in self._running}
         self._state = msgspec.json.decode(msgspec.json.encode(state), type=RiskState)
         self._state.scopes = {name: scopes for name, scopes in self._state.scopes.items() if name in known}
@@ -119,6 +128,7 @@ class RiskMachine:
             due={self._running[index].guard.name: at for index, at in self._due.items()},
             wake_mono=self._wake_mono,
             said=sorted(self._said),
+            config=self._reloaded,
         )
 
     def _go_on(self, life: Life) -> None:
@@ -134,7 +144,9 @@ class RiskMachine:
 
     def new_session(self) -> None:
         """A new process: windows over the past, holds and their cool-downs go on; all else must be read anew."""
-        self._use(self._configured)  # what a reload of the last process said is in the file that was read now
+        # What a reload of the last process said is in the file that was read now.
+        self._reloaded = NOT_RELOADED
+        self._use(self._configured)
         self._forget()
         self._view.new_process()
         for scopes in self._state.scopes.values():

@@ -10,6 +10,9 @@ from hedgegridd.core.facts import KeptFact, KeptNow
 from hedgegridd.model import KillState, Nanos
 
 
+NOT_RELOADED = msgspec.Raw(b"null")  # the guards are those of the process's start
+
+
 class Streak(msgspec.Struct, kw_only=True):
     """Breaches in a row that want one action (or a stronger one), not yet acted upon or since."""
 
@@ -51,6 +54,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     due: dict[str, int]
     wake_mono: int | None
     said: list[tuple[str, str]]
+    config: msgspec.Raw = NOT_RELOADED  # that was read again amid this life
 
 
 class RiskState(msgspec.Struct, kw_only=True):
