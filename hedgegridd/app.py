@@ -62,7 +62,7 @@ from hedgegridd.keeper import Keeper
 from hedgegridd.operations import REGISTRY
 from hedgegridd.reload import plan, read_again
 from hedgegridd.risk.machine import SOURCE as GUARDS
-from hedgegridd.risk.settings import calls_per_10s, references, settings
+from hedgegridd.risk.settings import calls_per_10s, references, settings, warm_up_s
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
@@ -211,6 +211,7 @@ class Daemon:
             gate=gate,
             references=references(settings(self.config)),
             calls_per_10s=calls_per_10s(settings(self.config)),
+            warm_up_s=warm_up_s(self.config),
         )
 
     def _services(self, archive: Archive, recent: RecentActor, hub: Hub) -> Services:

@@ -143,7 +143,7 @@ class Machines:
     def new_session(self) -> None:
         """A new process begins: each machine settles what that means to it."""
         self.desk.new_session()
-        self.risk.new_session()
+        self.risk.new_session(self.kill_switch.latched)
         self.kill_switch.restore(self.kill_switch.snapshot())
         self.flatten.restore(self.flatten.snapshot())
         self.dead_man.new_session()

@@ -86,6 +86,24 @@ class KillSwitch:
         self._watch.restore(state.heard)
 
     @property
+    def latched(self) -> tuple[m.Trip, ...]:
+        """Every trip that is latched, the account's own first."""
+        state = self._state
+        if state.state in (KillState.STARTING, KillState.ARMED):
+            return tuple(state.trips.values())
+        own = m.Trip(
+            trip_id=state.trip_id,
+            scope=_ACCOUNT,
+            action="flatten" if state.action == "flatten" else "halt",
+            cause=state.cause,
+            guard=state.guard,
+            state=KillState.TRIPPED if state.state is KillState.TRIPPED else KillState.HALTED,
+            since_ns=state.since_ns,
+            cooldown_s=state.cooldown_s,
+        )
+        return (own, *state.trips.values())
+
+    @property
     def at_rest(self) -> bool:
         """Whether no removal and no rearm is under way: a state kept now goes on as if nothing had happened."""
         busy = self._state.state in (KillState.TRIPPED, KillState.REARMING)

@@ -12,6 +12,7 @@ from hedgegridd.model import LEGS, KillState, Leg, LegMode, OrderStatus, Purpose
 
 WAITERS_MAX = 256
 LISTENERS_MAX = 256  # trips and stops that wait for `EntriesGone`: more than there can be scopes to trip
+EPISODES_KEPT = 256
 WAIT_NS = 10 * SECOND_NS  # an asker is answered with what is true by then
 COMPARE_NS = 30 * SECOND_NS  # longer than the kill switch waits for the comparison of a rearm
 
@@ -292,7 +293,15 @@ class OperatorDesk:
             why = f"being flattened by {state.flatten_id}" if state.owned else "in mode manual"
             self._refuse(seq, f"{name} {leg} is {why}", ("flatten", "status"))
             return False
+        trims = self._ctx.state.trims
         held = self._ctx.ledger.leg(name, leg).qty
+        if command.episode and command.episode in trims:
+            known: dict[str, object] = {"known": True, "quantity": str(held), "reason": command.reason}
+            self._ctx.say(m.Done(to=seq, detail=known))
+            return False
+        if command.episode:
+            trims.append(command.episode)
+            del trims[:-EPISODES_KEPT]
         qty = min(held, -rules.floor_qty(-held * command.share))  # rounded up: a small leg is not spared
         lot_book.mark_for_trim(state.lots, leg, qty, self._ctx.mono)
         detail = {"asked": str(qty), "before": str(held), "reason": command.reason}

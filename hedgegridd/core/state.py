@@ -299,6 +299,7 @@ class DeskState(msgspec.Struct, kw_only=True):
     held: HoldState = msgspec.field(default_factory=HoldState)
     limits: dict[str, LimitChange] = {}
     weights: WeightChange | None = None
+    trims: list[str] = []  # the last episodes of guards that were taken, the newest last
     reloaded: Pretrade | None = None  # limits that this process has read again; None: those of its start
     view_due: bool = False
     view_mono: int | None = None

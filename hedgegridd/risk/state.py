@@ -9,7 +9,6 @@ from hedgegridd.core.actions import Action
 from hedgegridd.core.facts import KeptFact, KeptNow
 from hedgegridd.model import KillState, Nanos
 
-
 NOT_RELOADED = msgspec.Raw(b"null")  # the guards are those of the process's start
 
 
@@ -40,6 +39,7 @@ class ScopeState(msgspec.Struct, kw_only=True):
     ok_mono: int | None = None  # since when the breach that it acts upon is over
     held_mono: int | None = None
     once: str = ""  # of the last trim
+    unheard: bool = False  # at a start: the kill switch knows nothing of its trip
     told: bool = False  # a verdict with data has been given since start
 
 
