@@ -119,8 +119,11 @@ class Machines:
         legs = [leg for legs in desk.ledger.legs.values() for leg in legs.values()]
         return not any(grid.book.live for grid in desk.grids.values()) and not any(leg.qty for leg in legs)
 
-    def restore(self, state: bytes | None, tail: Iterable[Record]) -> int:
+    def restore(self, state: bytes | None, tail: Iterable[Record], latched: tuple[m.Trip, ...] = ()) -> int:
         """Take up a snapshot (None: begin empty) and the records after it; how many records were replayed.
+
+        `latched` are the trips of the last process by the file beside the journal, which knows also those that the
+        journal has lost.
 
         Raises:
             JournalBroken: a record that a machine consumed cannot be read by this version.
@@ -137,14 +140,15 @@ class Machines:
                 continue
             machine.handle(envelope_of(record))
             count += 1
-        self.new_session()
+        self.new_session(latched)
         return count
 
-    def new_session(self) -> None:
+    def new_session(self, latched: tuple[m.Trip, ...] = ()) -> None:
         """A new process begins: each machine settles what that means to it."""
         self.desk.new_session()
-        self.risk.new_session(self.kill_switch.latched)
         self.kill_switch.restore(self.kill_switch.snapshot())
+        self.kill_switch.relatch(latched)
+        self.risk.new_session(self.kill_switch.latched)
         self.flatten.restore(self.flatten.snapshot())
         self.dead_man.new_session()
         self.switches.new_session()

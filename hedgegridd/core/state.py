@@ -213,6 +213,12 @@ class LedgerState(msgspec.Struct, kw_only=True):
     session_base: Decimal | None = None
     inception_base: Decimal | None = None
     money_mono: int = 0  # when the last fill or income was booked
+    gap: Decimal = ZERO  # the venue's wallet minus ours, as far down as two comparisons agree
+    gap_seen: Decimal | None = None  # a larger loss that one comparison has shown
+    gap_mono: int = 0  # and when
+    elsewhere: Decimal = ZERO  # unrealised of positions that are not traded here, at the last comparison
+    session_outside: Decimal | None = None  # what was outside our books when that period began
+    day_outside: Decimal | None = None
 
 
 class Waiter(msgspec.Struct, kw_only=True):
