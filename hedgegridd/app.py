@@ -36,6 +36,7 @@ from hedgegridd.actors.machines import (
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.panic import PanicActor
 from hedgegridd.actors.recent import RecentActor, words
+from hedgegridd.actors.trip_latch import TripLatchActor
 from hedgegridd.actors.waiter import WaiterActor
 from hedgegridd.archive import Archive
 from hedgegridd.config import Config
@@ -57,12 +58,13 @@ from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.latch_watch import LatchWatch
 from hedgegridd.journal.recorder import Recorder
+from hedgegridd.journal.trip_latch import TripLatch
 from hedgegridd.journal.writer import Journal, JournalHooks
 from hedgegridd.keeper import Keeper
 from hedgegridd.operations import REGISTRY
 from hedgegridd.reload import plan, read_again
 from hedgegridd.risk.machine import SOURCE as GUARDS
-from hedgegridd.risk.settings import calls_per_10s, references, settings
+from hedgegridd.risk.settings import calls_per_10s, references, settings, warm_up_s
 from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
@@ -136,9 +138,13 @@ class Daemon:
         )
         for note in restored.notes:
             _log.warning("journal", note=note)
+        self.trip_latch = TripLatch(self.folder.path)
+        if problem := self.trip_latch.open():
+            _log.critical("trips_not_latched", error=problem, effect="a crash forgets what the journal lacks")
+        latched = self.trip_latch.read()
         self.machines = Machines.of(config, self.folder.epoch, HOLD_SOURCES)
         state = restored.snapshot.state if restored.snapshot else None
-        replayed = self.machines.restore(state, restored.tail())
+        replayed = self.machines.restore(state, restored.tail(), latched)
         _log.info("state", snapshot=state is not None, records_replayed=replayed, epoch=self.folder.epoch)
         if left := self.machines.unwatched({grid.instrument_id for grid in config.grid}):
             raise ConfigError(
@@ -147,7 +153,7 @@ class Daemon:
             )
         self._join(restored.next_seq)
         known = restored.snapshot.position if restored.snapshot else 0
-        self.keeper.begin_session(restored.opened.last_position, known)
+        self.keeper.begin_session(restored.opened.last_position, known, latched)
 
     def _join(self, next_seq: int) -> None:
         config = self.config
@@ -192,6 +198,7 @@ class Daemon:
             self.waiter,
             BootActor(self.boot),
             KillSwitchActor(self.machines.kill_switch),
+            TripLatchActor(self.trip_latch, lambda: self.machines.kill_switch.latched),
             PanicActor(watch, self.folder.path, services.instruments, self._durable_now),
             DeskActor(self.machines.desk),
             FlattenActor(self.machines.flatten),
@@ -217,6 +224,7 @@ class Daemon:
             gate=gate,
             references=references(settings(self.config)),
             calls_per_10s=calls_per_10s(settings(self.config)),
+            warm_up_s=warm_up_s(self.config),
         )
 
     def _services(self, archive: Archive, recent: RecentActor, hub: Hub) -> Services:
@@ -335,6 +343,7 @@ class Daemon:
         try:
             return self.keeper.close()
         finally:
+            self.trip_latch.close()
             self.once.close()
             self.folder.close()
 

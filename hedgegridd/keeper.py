@@ -66,10 +66,12 @@ class Keeper:
         """What is in force from now on: a replay that begins later begins with it."""
         self._config = config
 
-    def begin_session(self, position: int, snapshot_position: int = 0) -> None:
+    def begin_session(
+        self, position: int, snapshot_position: int = 0, latched: tuple[m.Trip, ...] = ()
+    ) -> None:
         """Keep the state with which this process begins, as of `position`, and write it down with its config.
 
-        It was made from the snapshot as of `snapshot_position`.
+        It was made from the snapshot as of `snapshot_position`, and the trips that the file beside the journal had.
 
         The next start replays this process's records on it: on the state in which the one before was killed the
         machines would decide otherwise than they did here.
@@ -81,6 +83,7 @@ class Keeper:
             snapshot_position=snapshot_position,
             epoch=self._folder.epoch,
             hold_sources=self._machines.hold_sources,
+            latched=latched,
             config=carried(self._config),
             state=msgspec.Raw(state),
         )

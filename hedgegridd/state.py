@@ -129,8 +129,11 @@ class Machines:
             if account.qty and instrument not in instruments
         )
 
-    def restore(self, state: bytes | None, tail: Iterable[Record]) -> int:
+    def restore(self, state: bytes | None, tail: Iterable[Record], latched: tuple[m.Trip, ...] = ()) -> int:
         """Take up a snapshot (None: begin empty) and the records after it; how many records were replayed.
+
+        `latched` are the trips of the last process by the file beside the journal, which knows also those that the
+        journal has lost.
 
         Raises:
             JournalBroken: a record that a machine consumed cannot be read by this version.
@@ -147,14 +150,15 @@ class Machines:
                 continue
             machine.handle(envelope_of(record))
             count += 1
-        self.new_session()
+        self.new_session(latched)
         return count
 
-    def new_session(self) -> None:
+    def new_session(self, latched: tuple[m.Trip, ...] = ()) -> None:
         """A new process begins: each machine settles what that means to it."""
         self.desk.new_session()
-        self.risk.new_session()
         self.kill_switch.restore(self.kill_switch.snapshot())
+        self.kill_switch.relatch(latched)
+        self.risk.new_session(self.kill_switch.latched)
         self.flatten.restore(self.flatten.snapshot())
         self.dead_man.new_session()
         self.switches.new_session()

@@ -56,6 +56,8 @@ class Desk:
                 state.grids[grid.instrument_id] = new_grid_state()
         self._state = state
         self._ctx = Context(self._config, self._epoch, state, self._zone)
+        if state.reloaded is not None:
+            self._ctx.config = msgspec.structs.replace(self._config, pretrade=state.reloaded)
         shares = weights.shares(self._config.grid, state.weights)
         self._grids = {
             grid.instrument_id: GridMachine(
@@ -81,9 +83,8 @@ class Desk:
         What was in flight is UNKNOWN, nobody waits any more, monotonic times of the old process mean nothing.
         """
         state = self._state
-        self._ctx.config = (
-            self._config
-        )  # what a reload of the last process said is in the file that was read now
+        # What a reload of the last process said is in the file that was read now.
+        self._ctx.config, state.reloaded = self._config, None
         # Exits do not wait for a late journal: ids that a killed process has used may be in no record.
         state.next_order += LOST_ORDERS
         state.reconciled = False
@@ -155,8 +156,8 @@ class Desk:
             case m.HoldsChanged() | m.TripsChanged():
                 due = self._held(message)
             case m.ConfigReloaded():
-                pretrade = config_in(message.config).pretrade
-                ctx.config = msgspec.structs.replace(ctx.config, pretrade=pretrade)
+                self._state.reloaded = config_in(message.config).pretrade
+                ctx.config = msgspec.structs.replace(ctx.config, pretrade=self._state.reloaded)
                 due = tuple(self._grids)
             case _:
                 due = self._order_event(message)

@@ -155,7 +155,10 @@ class View:
             for index in range(len(kept) - 1, max(-1, len(kept) - 1 - 64), -1):
                 old = kept[index]
                 if key_of(old.message) == key:
-                    if market_ns(old.message, old.time_ns) // stretch == at:
+                    old_at = market_ns(old.message, old.time_ns) // stretch
+                    if old_at > at and isinstance(fact.message, m.BarClosed) and fact.message.warmup:
+                        return  # history, and it is here already
+                    if old_at == at:
                         kept[index] = fact
                         return
                     break

@@ -18,6 +18,8 @@ action stronger than to trim, and before the guards have spoken at all. A trip l
 `Rearm` leaves it.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from hedgegridd import messages as m
@@ -86,6 +88,24 @@ class KillSwitch:
         self._watch.restore(state.heard)
 
     @property
+    def latched(self) -> tuple[m.Trip, ...]:
+        """Every trip that is latched, the account's own first."""
+        state = self._state
+        if state.state in (KillState.STARTING, KillState.ARMED):
+            return tuple(state.trips.values())
+        own = m.Trip(
+            trip_id=state.trip_id,
+            scope=_ACCOUNT,
+            action="flatten" if state.action == "flatten" else "halt",
+            cause=state.cause,
+            guard=state.guard,
+            state=KillState.TRIPPED if state.state is KillState.TRIPPED else KillState.HALTED,
+            since_ns=state.since_ns,
+            cooldown_s=state.cooldown_s,
+        )
+        return (own, *state.trips.values())
+
+    @property
     def at_rest(self) -> bool:
         """Whether no removal and no rearm is under way: a state kept now goes on as if nothing had happened."""
         busy = self._state.state in (KillState.TRIPPED, KillState.REARMING)
@@ -99,6 +119,31 @@ class KillSwitch:
             self._state.state = KillState.STARTING
         elif state.state is KillState.REARMING:
             self._state.state = KillState.HALTED
+
+    def relatch(self, kept: Iterable[m.Trip]) -> None:
+        """In a new process, after `restore`: trips of the last one that no record tells of are to be carried out anew.
+
+        One that is known by its id is as the records have it. A scope keeps the stronger action and the longer cool-down.
+        """
+        known = {trip.trip_id for trip in self.latched}
+        for trip in kept:
+            if trip.trip_id in known:
+                continue
+            old = next((each for each in self.latched if each.scope == trip.scope), None)
+            if old is not None:
+                harder = trips.STRENGTH[old.action] > trips.STRENGTH[trip.action]
+                cooldown_s = max(old.cooldown_s, trip.cooldown_s)
+                trip = msgspec.structs.replace(  # noqa: PLW2901  # the two of this scope in one
+                    trip, action=old.action if harder else trip.action, cooldown_s=cooldown_s
+                )
+            if trip.scope == _ACCOUNT:
+                state = self._state
+                state.state, state.trip_id, state.cause = KillState.TRIPPED, trip.trip_id, trip.cause
+                state.action, state.guard, state.cooldown_s = trip.action, trip.guard, trip.cooldown_s
+                state.since_ns = trip.since_ns
+            else:
+                again = msgspec.structs.replace(trip, state=KillState.TRIPPED)
+                self._state.trips[trips.key_of(trip.scope)] = again
 
     # --------------------------------------------------------------------------------------------------- messages
 

@@ -2,6 +2,9 @@
 
 Wallet = opening wallet (read once from the venue, when the state folder is new) + gross realised - fees + funding +
 transfers. A commission in another asset than USDT is kept by asset and reported as a difference, never guessed at.
+
+Equity is the worse of our books and the account as the venue reports it: what the account lacks against our books (an
+instrument traded by hand, say) is `outside`, and moves with each comparison. What it has more is not ours to count.
 """
 
 from collections.abc import Iterable
@@ -15,6 +18,8 @@ from hedgegridd.core.state import LedgerState, LegAccount
 from hedgegridd.model import LEGS, ZERO, Leg
 
 INCOMES_KEPT = 8192
+GAP_USDT = Decimal(1)  # a difference that is no reason to doubt the books
+GAP_NS = 10_000_000_000  # between two looks at a wallet that lacks money: bookings may be late
 _NS = 1_000_000_000
 _TRADES = frozenset({"COMMISSION", "REALIZED_PNL"})  # the fills have told these already
 _COSTS = frozenset({"INSURANCE_CLEAR", "LIQUIDATION_FEE"})
@@ -91,6 +96,8 @@ class Ledger:
         if event.kind in _TRADES:
             return True
         self._s.money_mono = max(self._s.money_mono, mono)
+        if event.asset == "USDT" and self._s.gap < ZERO:  # the venue's wallet lacked it already
+            self._s.gap = min(ZERO, self._s.gap - min(ZERO, event.amount))
         if event.asset != "USDT":
             self._other(event.asset, event.amount)
         elif event.kind == "FUNDING_FEE" and event.instrument in self._s.legs:
@@ -151,6 +158,35 @@ class Ledger:
         self._s.residual = self._wallet() - wallet_usdt
         return self._s.residual
 
+    def look_outside(self, elsewhere_usdt: Decimal, mono: int) -> bool:
+        """After `compare` or `open_wallet`: what the account has lost beside our books; True: look again in `GAP_NS`.
+
+        `elsewhere_usdt` is the unrealised result of positions that are not traded here. More money counts at once, less
+        when it is missing at two looks: what a transfer took may not be told yet.
+        """
+        state = self._s
+        state.elsewhere = elsewhere_usdt
+        gap = -(state.residual or ZERO)
+        first = state.session_outside is None  # what a process finds is where it begins, not its loss
+        if first or gap > state.gap - GAP_USDT:
+            state.gap, state.gap_seen = gap if first else max(gap, state.gap), None
+        elif state.gap_seen is None:
+            state.gap_seen, state.gap_mono = gap, mono
+        elif mono - state.gap_mono >= GAP_NS:
+            state.gap = max(gap, state.gap_seen)
+            state.gap_seen, state.gap_mono = (gap, mono) if gap <= state.gap - GAP_USDT else (None, 0)
+        if first:
+            state.session_outside, state.session_peak = self.outside, None
+        if state.day_outside is None:
+            state.day_outside = self.outside
+        return state.gap_seen is not None
+
+    @property
+    def outside(self) -> Decimal:
+        """What the account lacks against our books, never above 0."""
+        lost = self._s.gap + self._s.elsewhere
+        return lost if lost <= -GAP_USDT else ZERO
+
     def mark(self, instrument: str, mark: Decimal) -> None:
         """The latest mark price."""
         self._s.marks[instrument] = mark
@@ -173,14 +209,17 @@ class Ledger:
         if day > self._s.day:
             self._s.day = day
             self._s.day_base = total
+            self._s.day_outside = self.outside
 
     def new_session(self) -> None:
         """Since start begins now."""
-        self._s.session_base = self._s.session_peak = None
+        self._s.session_base = self._s.session_peak = self._s.session_outside = None
+        self._s.gap_seen, self._s.gap_mono = None, 0
 
     def restart_session(self) -> None:
         """What is measured since start begins anew with what is known now (a human rearms after a trip)."""
         self._s.session_base, self._s.session_peak = self.total, self.equity
+        self._s.session_outside = self.outside
 
     # ------------------------------------------------------------------------------------------------- reading
 
@@ -240,9 +279,9 @@ class Ledger:
 
     @property
     def equity(self) -> Decimal | None:
-        """Wallet plus unrealised."""
+        """Wallet plus unrealised, less what was lost outside our books."""
         wallet, unrealized = self.wallet, self.unrealized
-        return None if wallet is None or unrealized is None else wallet + unrealized
+        return None if wallet is None or unrealized is None else wallet + unrealized + self.outside
 
     @property
     def total(self) -> Decimal | None:
@@ -251,20 +290,28 @@ class Ledger:
         return None if unrealized is None else self.realized + unrealized
 
     def periods(self) -> Periods:
-        """Equity, its peaks, and what was won since start and since the day began."""
+        """Equity, its peaks, and what was won since start and since the day began, outside our books included."""
         unrealized, realized = self.unrealized, self.realized
         total = None if unrealized is None else realized + unrealized
         equity = None
         if self._s.opening is not None and total is not None:
-            equity = self._s.opening + total + self._s.transfers
+            equity = self._s.opening + total + self._s.transfers + self.outside
         base, day = self._s.session_base, self._s.day_base
         return Periods(
             equity=equity,
             peak=self._s.peak,
             session_peak=self._s.session_peak,
-            session=None if total is None or base is None else total - base,
-            day=None if total is None or day is None else total - day,
+            session=self._since(total, base, self._s.session_outside),
+            day=self._since(total, day, self._s.day_outside),
         )
+
+    def _since(
+        self, total: Decimal | None, base: Decimal | None, outside_base: Decimal | None
+    ) -> Decimal | None:
+        """What was won since `total` and `outside` were so much; what is outside counts once it was looked at."""
+        if total is None or base is None:
+            return None
+        return total - base + (ZERO if outside_base is None else self.outside - outside_base)
 
     def notional(self, instrument: str, price: Decimal) -> Decimal:
         """Gross notional of both legs at a price."""

@@ -11,6 +11,8 @@ from hedgegridd.core.state import Waiter
 from hedgegridd.model import LEGS, KillState, Leg, LegMode, OrderStatus, Purpose
 
 WAITERS_MAX = 256
+LISTENERS_MAX = 256  # trips and stops that wait for `EntriesGone`: more than there can be scopes to trip
+EPISODES_KEPT = 256
 WAIT_NS = 10 * SECOND_NS  # an asker is answered with what is true by then
 COMPARE_NS = 30 * SECOND_NS  # longer than the kill switch waits for the comparison of a rearm
 
@@ -82,12 +84,27 @@ class OperatorDesk:
         """Wait for the outcome; too many waiting: what was asked holds, its asker hears at once what is true by now."""
         waiters = self._ctx.state.waiters
         waiter.since_mono = self._ctx.mono
-        if waiter.to and len(waiters) >= WAITERS_MAX:
+        if waiter.to and sum(1 for each in waiters if each.to) >= WAITERS_MAX:
             self._expire(waiter)
             return
+        if not waiter.to:
+            self._make_room(waiter.cause)
         waiters.append(waiter)
         if waiter.to:
             self._ctx.say(m.WakeAt(at_ns=self._ctx.mono + _limit_ns(waiter), token=f"waiter:{waiter.to}"))
+
+    def _make_room(self, cause: str) -> None:
+        """For one more listener: it takes the place of one that waits for the same, else of the oldest when all are taken.
+
+        A trip of which nobody hears that it is done stays latched as it is, until it is taken up again.
+        """
+        waiters = self._ctx.state.waiters
+        listeners = [each for each in waiters if not each.to]
+        old = next((each for each in listeners if each.cause == cause), None)
+        if old is None and len(listeners) >= LISTENERS_MAX:
+            old = listeners[0]
+        if old is not None:
+            waiters.remove(old)
 
     def _throttle(self, seq: int, command: m.SetThrottle, names: tuple[str, ...]) -> bool:
         if not command.throttle.is_finite() or not 0 <= command.throttle <= 1:
@@ -276,7 +293,15 @@ class OperatorDesk:
             why = f"being flattened by {state.flatten_id}" if state.owned else "in mode manual"
             self._refuse(seq, f"{name} {leg} is {why}", ("flatten", "status"))
             return False
+        trims = self._ctx.state.trims
         held = self._ctx.ledger.leg(name, leg).qty
+        if command.episode and command.episode in trims:
+            known: dict[str, object] = {"known": True, "quantity": str(held), "reason": command.reason}
+            self._ctx.say(m.Done(to=seq, detail=known))
+            return False
+        if command.episode:
+            trims.append(command.episode)
+            del trims[:-EPISODES_KEPT]
         qty = min(held, -rules.floor_qty(-held * command.share))  # rounded up: a small leg is not spared
         lot_book.mark_for_trim(state.lots, leg, qty, self._ctx.mono)
         detail = {"asked": str(qty), "before": str(held), "reason": command.reason}

@@ -13,6 +13,7 @@ from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import Context
 from hedgegridd.core.grid import GridMachine
 from hedgegridd.core.ladder import step_of
+from hedgegridd.core.ledger import GAP_NS
 from hedgegridd.core.state import Lot, Order
 from hedgegridd.model import (
     LEGS,
@@ -228,3 +229,5 @@ def _wallet(truth: m.VenueTruth, ctx: Context, outcome: Outcome) -> None:
         ctx.ledger.compare(truth.account.wallet_usdt)
     else:
         ctx.ledger.open_wallet(truth.account.wallet_usdt)
+    if ctx.ledger.look_outside(truth.elsewhere_usdt, ctx.mono):
+        ctx.want_truth("money is missing", after_ns=GAP_NS)

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
+from hedgegridd.config import Pretrade
 from hedgegridd.core.pretrade import Recent
 from hedgegridd.core.regime import RegimeState
 from hedgegridd.messages import Hold, Trip, VenueAccount
@@ -212,6 +213,12 @@ class LedgerState(msgspec.Struct, kw_only=True):
     session_base: Decimal | None = None
     inception_base: Decimal | None = None
     money_mono: int = 0  # when the last fill or income was booked
+    gap: Decimal = ZERO  # the venue's wallet minus ours, as far down as two comparisons agree
+    gap_seen: Decimal | None = None  # a larger loss that one comparison has shown
+    gap_mono: int = 0  # and when
+    elsewhere: Decimal = ZERO  # unrealised of positions that are not traded here, at the last comparison
+    session_outside: Decimal | None = None  # what was outside our books when that period began
+    day_outside: Decimal | None = None
 
 
 class Waiter(msgspec.Struct, kw_only=True):
@@ -298,5 +305,7 @@ class DeskState(msgspec.Struct, kw_only=True):
     held: HoldState = msgspec.field(default_factory=HoldState)
     limits: dict[str, LimitChange] = {}
     weights: WeightChange | None = None
+    trims: list[str] = []  # the last episodes of guards that were taken, the newest last
+    reloaded: Pretrade | None = None  # limits that this process has read again; None: those of its start
     view_due: bool = False
     view_mono: int | None = None

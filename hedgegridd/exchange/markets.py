@@ -13,7 +13,7 @@ from hedgegridd.exchange.synthetic import SyntheticMarket
 from hedgegridd.exchange.types import Market, SymbolRules
 
 KINDS = ("synthetic", "replay")
-HISTORY_BARS_SYNTHETIC = 240
+HISTORY_BARS_SYNTHETIC = 480
 HISTORY_BARS_REPLAY = 0
 
 

@@ -1,12 +1,15 @@
 """Calls of the venue that failed, over all calls of the last 60 s: a circuit breaker with a half-open probe.
 
-CLOSED   too many fail -> OPEN
-OPEN     for `pause_s`; then the next call is the probe: answered -> PROBED, failed -> OPEN anew
-PROBED   the old failures still count: one more failed call -> OPEN; too few are left -> CLOSED
+CLOSED     too many fail -> OPEN
+OPEN       for `pause_s`, however few calls are left in the minute -> HALF_OPEN
+HALF_OPEN  the next call is the probe: answered -> PROBED, failed -> OPEN anew; without one it stays so
+PROBED     the old failures still count: one more failed call -> OPEN; too few are left -> CLOSED
 """
 
 from decimal import Decimal
 from typing import Annotated, Literal
+
+import msgspec
 
 from hedgegridd.config import above, between
 from hedgegridd.core.facts import Fact, View
@@ -21,7 +24,7 @@ from hedgegridd.core.guard import (
     shown,
     warn_level,
 )
-from hedgegridd.messages import VenueHealth
+from hedgegridd.messages import Scope, VenueHealth
 from hedgegridd.model import ZERO
 
 TYPE = "venue_errors"
@@ -30,7 +33,8 @@ HUNDRED = Decimal(100)
 PAUSES_KEPT = 4  # so many pauses back the breaker's course is followed
 _NS_PER_MS = 1_000_000
 
-type Breaker = Literal["CLOSED", "OPEN", "PROBED"]
+type Breaker = Literal["CLOSED", "OPEN", "HALF_OPEN", "PROBED"]
+_STOPS: tuple[Breaker, ...] = ("OPEN", "HALF_OPEN")
 
 
 class Table(GuardTable, frozen=True, kw_only=True):
@@ -58,40 +62,50 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
     health = view.fresh(VenueHealth, now, params.max_age_s)
     if health is None:
         return (missing(params, "the venue's health is not known", limit=params.trip_pct, unit="%"),)
-    state: Breaker = "CLOSED"
-    opened_ns = 0
-    for fact in view.recent(VenueHealth, now, _course_s(params)):
+    course = tuple(view.recent(VenueHealth, now, _course_s(params)))
+    state, opened_ns = _before(course, view, now), 0
+    for fact in course:
         state, opened_ns = _step(state, opened_ns, fact, params)
+    if state == "OPEN" and now.time_ns >= opened_ns + int(params.pause_s * SECOND_NS):
+        state = "HALF_OPEN"
     failed_pct = _failed_pct(health)
     warn = warn_level(params.warn_pct, params.trip_pct)
     words = f"{health.failed} of {health.calls} calls failed in 60 s ({shown(failed_pct)} %), breaker {state}"
-    return (
-        judge(
-            params,
-            failed_pct,
-            reached=state == "OPEN",
-            near=state == "PROBED" or (health.calls >= params.min_calls and failed_pct >= warn),
-            warn=warn,
-            limit=params.trip_pct,
-            unit="%",
-            words=lambda: words,
-        ),
+    verdict = judge(
+        params,
+        failed_pct,
+        reached=state in _STOPS,
+        near=state == "PROBED" or (health.calls >= params.min_calls and failed_pct >= warn),
+        warn=warn,
+        limit=params.trip_pct,
+        unit="%",
+        words=lambda: words,
     )
+    return (msgspec.structs.replace(verdict, held=state in _STOPS),)
+
+
+def _before(course: tuple[Fact[VenueHealth], ...], view: View, now: Now) -> Breaker:
+    """The breaker before the first report that is kept: one that waits for its probe for longer waits still."""
+    kept_s = Decimal(now.time_ns - course[0].time_ns) / SECOND_NS if course else ZERO
+    return "HALF_OPEN" if view.held_s(Scope(), now) > kept_s else "CLOSED"
 
 
 def _step(state: Breaker, opened_ns: int, fact: Fact[VenueHealth], params: Table) -> tuple[Breaker, int]:
     """The breaker after one more report, and when it opened (wall clock: it goes on over a restart)."""
     health, now_ns = fact.message, fact.time_ns
-    if health.calls < params.min_calls or _failed_pct(health) < params.trip_pct:
-        return "CLOSED", 0
+    bad = health.calls >= params.min_calls and _failed_pct(health) >= params.trip_pct
     if state == "CLOSED":
-        return "OPEN", now_ns
+        return ("OPEN", now_ns) if bad else ("CLOSED", 0)
     if state == "PROBED":
+        if not bad:
+            return "CLOSED", 0
         return ("PROBED", 0) if health.last_ok else ("OPEN", now_ns)
     ended_ns = now_ns - (health.last_call_age_ms or 0) * _NS_PER_MS
-    if ended_ns < opened_ns + int(params.pause_s * SECOND_NS):
-        return "OPEN", opened_ns
-    return ("PROBED", 0) if health.last_ok else ("OPEN", now_ns)
+    if health.last_ok is None or ended_ns < opened_ns + int(params.pause_s * SECOND_NS):
+        return state, opened_ns  # no call has probed it yet
+    if not health.last_ok:
+        return "OPEN", now_ns
+    return ("PROBED", 0) if bad else ("CLOSED", 0)
 
 
 def _failed_pct(health: VenueHealth) -> Decimal:

@@ -15,7 +15,7 @@ from hedgegridd.errors import HistoryError
 from hedgegridd.journal.scan import Line
 from hedgegridd.journal.words import words
 
-SCHEMA = 1
+SCHEMA = 2
 EQUITY_NS = 5_000_000_000  # one point in so long, or when the wallet has moved
 PAGE_MAX = 1_001  # a page of a thousand, and whether there is another
 
@@ -221,6 +221,8 @@ class History:
                 self._income(line, line.message())
             case "VenueTruth", "desk":
                 self._truth(line, line.message())
+            case "AccountRead", "desk":
+                self._account(line, line.message()["account"])
             case kind, _ if kind in _ALERTS:
                 self._alert(line, line.message())
             case _:
@@ -290,7 +292,9 @@ class History:
                 self._insert(
                     "legs", (line.seq, line.time_ns, *key, *now, leg["mark"], leg["unrealized_usdt"])
                 )
-        account = f["account"]
+        self._account(line, f["account"])
+
+    def _account(self, line: Line, account: dict[str, Any]) -> None:
         since_ns, wallet = self._last_equity
         if account["wallet_usdt"] != wallet or line.time_ns - since_ns >= EQUITY_NS:
             self._last_equity = (line.time_ns, account["wallet_usdt"])

@@ -148,11 +148,12 @@ class Replay:
         """A start does not know what the process before knew, but its snapshot and the records after it: do the same."""
         assert self._kept is not None, "made for the new process"
         if began.snapshot_position == record.position - 1:  # it ended in order
-            self._kept.restore(before.snapshot(), ())
+            self._kept.restore(before.snapshot(), (), began.latched)
         else:
             for at, (position, state, _) in enumerate(self._known):
                 if position == began.snapshot_position:
-                    self._kept.restore(state, [r for _, _, tail in self._known[at:] for r in tail])
+                    tail = [r for _, _, records in self._known[at:] for r in records]
+                    self._kept.restore(state, tail, began.latched)
                     break
             else:
                 self.outcome.taken_on_trust += 1

@@ -3,6 +3,7 @@
 import msgspec
 
 from hedgegridd.messages.base import Event
+from hedgegridd.messages.risk import Trip
 
 
 class SessionBegan(Event, frozen=True, kw_only=True):
@@ -16,6 +17,7 @@ class SessionBegan(Event, frozen=True, kw_only=True):
     snapshot_position: int = 0
     epoch: str
     hold_sources: tuple[str, ...] = ()  # who must have spoken before anything is traded
+    latched: tuple[Trip, ...] = ()  # by the file beside the journal, when this process began
     config: msgspec.Raw
     state: msgspec.Raw
 

@@ -42,13 +42,15 @@ class HoldsChanged(Event, frozen=True, kw_only=True):
 class TrimLeg(Command, frozen=True, kw_only=True):
     """Close `share` (above 0, up to 1) of a leg at market, outermost lots first; answered when that much is closed.
 
-    A second one while the first runs asks for the larger of the two, not for both.
+    A second one while the first runs asks for the larger of the two, not for both. One of an `episode` that was taken
+    before does nothing: a guard that does not know, after a crash, whether it was heard asks again.
     """
 
     instrument: str
     leg: Leg
     share: Decimal
     reason: str
+    episode: str = ""
 
 
 class Trip(msgspec.Struct, frozen=True, kw_only=True):

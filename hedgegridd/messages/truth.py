@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 
 from hedgegridd.messages.base import Command, Event
-from hedgegridd.model import Leg, Nanos, Side
+from hedgegridd.model import ZERO, Leg, Nanos, Side
 
 
 class VenueLeg(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +72,7 @@ class VenueTruth(Event, frozen=True, kw_only=True):
     account: VenueAccount
     legs: tuple[VenueLeg, ...]
     orders: tuple[VenueOrder, ...]
+    elsewhere_usdt: Decimal = ZERO  # unrealised result of positions of other instruments
     in_flight: tuple[str, ...] = ()
     trade_cursor: dict[str, int] = {}  # per instrument: the newest trade id that has been told
     income_cursor_ms: int | None = None

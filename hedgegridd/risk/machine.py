@@ -15,10 +15,11 @@ from hedgegridd.core.actions import Action
 from hedgegridd.core.facts import View, leg_of, scope_key
 from hedgegridd.core.guard import GuardTable, Now, Verdict, place
 from hedgegridd.core.scopes import BASELINE_KEY, GUARDS
+from hedgegridd.core.trips import STRENGTH
 from hedgegridd.guards import Setting
 from hedgegridd.model import LEGS, ZERO, KillState, Leg, Nanos
 from hedgegridd.risk.judging import is_quiet, level_shown, shown, stays_quiet, weigh
-from hedgegridd.risk.state import Acted, Life, RiskState, ScopeState, fresh
+from hedgegridd.risk.state import NOT_RELOADED, Acted, Life, RiskState, ScopeState, fresh
 
 WAKE = "look"
 SOONEST_NS = 1_000_000  # between two looks that nothing but time asks for
@@ -38,6 +39,7 @@ class RiskMachine:
         """`remake` gives the settings of a config that was read anew; None: there is none."""
         self._configured = tuple(settings)
         self._remake = remake
+        self._reloaded = NOT_RELOADED  # the config that was read again in this process
         self._view = View(instruments)
         self._use(self._configured)
         self._state = RiskState()
@@ -68,11 +70,17 @@ class RiskMachine:
         self._view.keep(keep for each in self._running for keep in each.guard.history(each.params))
         self._ages = [int(each.params.max_age_s * 1_000_000_000) + 1 for each in self._running]
 
+    def _settings(self) -> Sequence[Setting]:
+        if self._remake is None or self._reloaded == NOT_RELOADED:
+            return self._configured
+        return self._remake(self._reloaded)
+
     def _reload(self, config: msgspec.Raw, now: Now) -> None:
         """Other tables: every guard is asked anew, and what one that is off now has held is over."""
         if self._remake is None:
             return
-        self._use(self._remake(config))
+        self._reloaded = config
+        self._use(self._settings())
         running = {each.guard.name for each in self._running}
         gone = {name for name in self._state.scopes if name not in running}
         for name in gone:
@@ -100,6 +108,8 @@ class RiskMachine:
 
     def restore(self, state: RiskState) -> None:
         """Take up a kept state as it was (the journal's tail may follow)."""
+        self._reloaded = NOT_RELOADED if state.life is None else state.life.config
+        self._use(self._settings())
         known = {each.guard.name for each in self._running}
         self._state = msgspec.json.decode(msgspec.json.encode(state), type=RiskState)
         self._state.scopes = {name: scopes for name, scopes in self._state.scopes.items() if name in known}
@@ -119,6 +129,7 @@ class RiskMachine:
             due={self._running[index].guard.name: at for index, at in self._due.items()},
             wake_mono=self._wake_mono,
             said=sorted(self._said),
+            config=self._reloaded,
         )
 
     def _go_on(self, life: Life) -> None:
@@ -132,9 +143,16 @@ class RiskMachine:
         self._wake_mono = life.wake_mono
         self._said = set(life.said)
 
-    def new_session(self) -> None:
-        """A new process: windows over the past, holds and their cool-downs go on; all else must be read anew."""
-        self._use(self._configured)  # what a reload of the last process said is in the file that was read now
+    def new_session(self, latched: Iterable[m.Trip] = ()) -> None:
+        """A new process: windows over the past, holds and their cool-downs go on; all else must be read anew.
+
+        `latched` is what the kill switch knows of. A trip of ours that is not among it was never heard (the last process
+        was killed in between): it is asked for again, though its breach may be over.
+        """
+        known = tuple(latched)
+        # What a reload of the last process said is in the file that was read now.
+        self._reloaded = NOT_RELOADED
+        self._use(self._configured)
         self._forget()
         self._view.new_process()
         for scopes in self._state.scopes.values():
@@ -142,6 +160,10 @@ class RiskMachine:
                 scope.streaks.clear()
                 scope.ok_mono = scope.held_mono = None
                 scope.told = False
+                acted = scope.acted
+                scope.unheard = acted is not None and acted.action.trips and not _latched(acted, known)
+                if acted is not None and acted.action.kind == "trim":
+                    scope.once = ""  # who trims knows whether it was heard
 
     def _forget(self) -> None:
         self._view.forget()
@@ -162,6 +184,8 @@ class RiskMachine:
             return [self._answer(env.seq)]
         self._out = []
         now = Now(env.mono_ns, env.time_ns)
+        if not self._begun:
+            self._trip_again()
         moved: Iterable[int]
         if isinstance(env.message, m.Woke):
             self._wake_mono, self._sample = None, True
@@ -169,7 +193,8 @@ class RiskMachine:
         else:
             self._view.take(env)
             self._sample = self._view.moved_on or not isinstance(env.message, m.RiskFigures)
-            moved = self._moved_by.get(type(env.message), ())
+            history = isinstance(env.message, m.BarClosed) and env.message.warmup
+            moved = () if history else self._moved_by.get(type(env.message), ())  # it only fills memories
         if isinstance(env.message, m.ConfigReloaded):
             self._reload(env.message.config, now)
         if again := self._latches(env.message):
@@ -264,6 +289,14 @@ class RiskMachine:
 
     # -------------------------------------------------------------------------------------------------- acting
 
+    def _trip_again(self) -> None:
+        """Trips that the last process has decided and the kill switch has never heard of."""
+        for each in self._running:
+            for state in self._state.scopes.get(each.guard.name, {}).values():
+                if state.unheard and state.acted is not None:
+                    self._act(state.acted, each.guard.name, each.params)
+                state.unheard = False
+
     def _act(self, acted: Acted, guard: str, params: GuardTable) -> str:
         """Carry out an action that was just confirmed; what was done, in words. Holds are told with all others."""
         action, scope = acted.action, acted.scope
@@ -291,6 +324,8 @@ class RiskMachine:
         once = verdict.once or str(acted.since_ns)
         if once == state.once:
             return ""
+        if acted.action.kind == "trim" and not self._baseline:
+            return ""  # the desk would refuse it: what there is to trim is not known yet
         target = self._target(acted.scope)
         if target is None:
             return ""
@@ -301,7 +336,10 @@ class RiskMachine:
             self._out.append(m.PlaceStop(instrument=instrument, leg=leg, reason=reason))
             return f"stop placed anew: {place(m.Scope(instrument=instrument, leg=leg))}"
         share = acted.action.share
-        self._out.append(m.TrimLeg(instrument=instrument, leg=leg, share=share, reason=reason))
+        episode = f"{guard} {scope_key(verdict.scope)} {once}"
+        self._out.append(
+            m.TrimLeg(instrument=instrument, leg=leg, share=share, reason=reason, episode=episode)
+        )
         return f"trim {share:f} of {place(m.Scope(instrument=instrument, leg=leg))}"
 
     def _target(self, scope: m.Scope) -> tuple[str, Leg] | None:
@@ -414,6 +452,12 @@ class RiskMachine:
                 done = state.acted is not None and self._carried_out(state.acted.scope)
                 now = Now(0, state.verdict.since_ns)
                 yield shown(state, verdict, each.params, now, carried_out=done)
+
+
+def _latched(acted: Acted, known: Iterable[m.Trip]) -> bool:
+    """Whether the kill switch has this trip, or one of its scope that is stronger."""
+    kind = acted.action.kind
+    return any(trip.scope == acted.scope and STRENGTH[trip.action] >= STRENGTH[kind] for trip in known)
 
 
 def _tells_of_start(change: m.KillStateChanged) -> bool:

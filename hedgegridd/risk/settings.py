@@ -65,6 +65,14 @@ def references(chosen: Iterable[Setting]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(wanted))
 
 
+def warm_up_s(config: Config) -> int:
+    """Seconds of bars that the guards that run want at a start: none while one instrument is all there is."""
+    if len(config.grid) < 2:  # what looks back at bars compares instruments
+        return 0
+    wanted = [Decimal(getattr(each.params, "warm_up_s", 0)) for each in settings(config) if not each.off]
+    return int(max(wanted, default=Decimal(0)))
+
+
 def describe(config: Config, guards: Mapping[str, Guard] = GUARDS) -> list[str]:
     """In plain words: what cuts a loss at which level, and which guards are off."""
     chosen = settings(config, guards)

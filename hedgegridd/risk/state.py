@@ -9,6 +9,8 @@ from hedgegridd.core.actions import Action
 from hedgegridd.core.facts import KeptFact, KeptNow
 from hedgegridd.model import KillState, Nanos
 
+NOT_RELOADED = msgspec.Raw(b"null")  # the guards are those of the process's start
+
 
 class Streak(msgspec.Struct, kw_only=True):
     """Breaches in a row that want one action (or a stronger one), not yet acted upon or since."""
@@ -37,6 +39,7 @@ class ScopeState(msgspec.Struct, kw_only=True):
     ok_mono: int | None = None  # since when the breach that it acts upon is over
     held_mono: int | None = None
     once: str = ""  # of the last trim
+    unheard: bool = False  # at a start: the kill switch knows nothing of its trip
     told: bool = False  # a verdict with data has been given since start
 
 
@@ -51,6 +54,7 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     due: dict[str, int]
     wake_mono: int | None
     said: list[tuple[str, str]]
+    config: msgspec.Raw = NOT_RELOADED  # that was read again amid this life
 
 
 class RiskState(msgspec.Struct, kw_only=True):

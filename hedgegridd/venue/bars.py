@@ -8,6 +8,7 @@ import msgspec
 import structlog
 
 from hedgegridd.config import Grid
+from hedgegridd.core.check_grid import BAR_SECONDS
 from hedgegridd.messages import BarClosed
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.feed import BarSequence, Feed
@@ -31,8 +32,12 @@ class Bars:
         feed: Feed,
         publish: Callable[[BarClosed], object],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        warm_up_s: int = 0,
     ) -> None:
+        """`warm_up_s`: the first history reaches so far back at least, if the venue gives that much in one answer."""
         self._grid = grid
+        self._warm_up_s = warm_up_s
         self._calls = calls
         self._feed = feed
         self._publish = publish
@@ -82,9 +87,8 @@ class Bars:
         market_ms = await self._calls.market_ms(grid.symbol)
         last_ns = self._sequence.last_close_ns
         if last_ns is None:
-            rows = await self._calls.klines(
-                grid.symbol, grid.bar, limit=min(grid.bars_to_warm + 1, KLINES_MAX)
-            )
+            wanted = max(grid.bars_to_warm, -(-self._warm_up_s // BAR_SECONDS[grid.bar])) + 1
+            rows = await self._calls.klines(grid.symbol, grid.bar, limit=min(wanted, KLINES_MAX))
         else:
             start_ms = last_ns // _NS_PER_MS + 1
             rows = await self._calls.klines(grid.symbol, grid.bar, limit=KLINES_MAX, start_ms=start_ms)

@@ -58,6 +58,7 @@ class Gateway(Actor, Listener):
         gate: stands in the way of entries; None: nothing does.
         references: symbols not traded here whose last price is told.
         calls_per_10s: our own quota, which entries wait for; None: none.
+        warm_up_s: how far back the bars must reach at a start; what the strategy needs comes in any case.
     """
 
     name: ClassVar[str] = "venue"
@@ -98,6 +99,7 @@ class Gateway(Actor, Listener):
         gate: Gate | None = None,
         references: Sequence[str] = (),
         calls_per_10s: int | None = None,
+        warm_up_s: int = 0,
     ) -> None:
         venue = config.venue
         self._config = config
@@ -114,6 +116,7 @@ class Gateway(Actor, Listener):
         self._trading = make_trading(self)
         self._feeds: dict[str, Feed] = {}
         self._bars: dict[str, Bars] = {}
+        self._warm_up_s = warm_up_s
         self._rules: dict[str, Instrument] = {}
         self._decoder = UserDecoder({symbol: name for name, symbol in symbols.items()})
         self._resolver = Resolver(
@@ -227,7 +230,7 @@ class Gateway(Actor, Listener):
         if rule.id not in self._feeds:
             grid = next(grid for grid in self._grids if grid.instrument_id == rule.id)
             feed = self._feeds[rule.id] = Feed(rule.id, rule.tick)
-            self._bars[rule.id] = Bars(grid, self._calls, feed, self._out_market)
+            self._bars[rule.id] = Bars(grid, self._calls, feed, self._out_market, warm_up_s=self._warm_up_s)
         return before
 
     def _calls_of_10s(self) -> int:

@@ -120,6 +120,7 @@ class TruthReader:
             account=account.ours(),
             legs=wire.legs(positions, ids, marks),
             orders=orders,
+            elsewhere_usdt=wire.unrealized_elsewhere(positions, self._ids),
             in_flight=tuple(sorted(in_flight)),
             trade_cursor={name: self._trades[name] for name in command.instruments if name in self._trades},
             income_cursor_ms=self._rest_ms,

@@ -4,7 +4,7 @@ Field names are the venue's (camelCase); only the fields we read are named, othe
 """
 # ruff: noqa: N815
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from decimal import Decimal
 
 import msgspec
@@ -347,6 +347,11 @@ def legs(
             else:
                 out.append(_leg(row_or_none, instrument_id, leg))
     return tuple(out)
+
+
+def unrealized_elsewhere(rows: Iterable[PositionRisk], traded: Container[str]) -> Decimal:
+    """USDT that positions of symbols that are not traded here have won or lost so far."""
+    return sum((row.unRealizedProfit for row in rows if row.symbol not in traded), ZERO)
 
 
 def on_no_leg(rows: Iterable[PositionRisk], ids: dict[str, str]) -> str:

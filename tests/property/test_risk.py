@@ -72,13 +72,13 @@ def test_what_is_told_of_holds_is_what_is_in_force(steps):
 
 @given(STEPS, st.integers(0, 39))
 def test_a_restart_at_any_moment_neither_repeats_a_trip_nor_forgets_it(steps, at):
-    from tests.unit.risk.test_machine import restarted
+    from tests.unit.risk.test_restart import HEARD, restarted
 
     rig = Rig(("session_drawdown", {"confirm": 1}))
     kills = 0
     for number, (seconds, equity) in enumerate(steps):
         if number == at:
-            rig = restarted(rig)
+            rig = restarted(rig, *([HEARD] if kills else []))
             state = KillState.HALTED if kills else KillState.ARMED
             rig.feed(m.KillStateChanged(state=state, previous=KillState.STARTING))
         kills += len(of(m.Kill, rig.equity(equity, seconds)))

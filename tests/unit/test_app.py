@@ -21,7 +21,7 @@ from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
 from hedgegridd.errors import ActorDown, ConfigError
 from hedgegridd.journal.snapshot import load
-from hedgegridd.model import Leg
+from hedgegridd.model import KillState, Leg
 from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.state import DaemonState, Machines
 from hedgegridd.stopping import OrderlyStop
@@ -69,6 +69,29 @@ def test_inventory_of_an_instrument_that_the_config_has_lost_is_not_left_unwatch
     both = Daemon(Config(grid=(*other.grid, kept), daemon=table, venue=venue), Credentials("k", "s"))
     both.open()
     both.close()
+
+
+def test_a_process_begins_with_the_trips_that_the_journal_of_the_last_one_has_lost(tmp_path):
+    """On a full disk the trip is in its file alone; the process is killed, and the next one has it to carry out."""
+    venue = Venue(
+        rest_url="http://127.0.0.1:9", market_ws_url="ws://127.0.0.1:9", user_ws_url="ws://127.0.0.1:9"
+    )
+    config = Config(grid=(Grid(),), daemon=DaemonTable(state_dir=str(tmp_path)), venue=venue)
+    trip = m.Trip(trip_id="T-9", scope=m.Scope(), action="flatten", cause="loss")
+    latched = []
+    for written in ((trip,), (), ()):
+        made = Daemon(config, Credentials("k", "s"))
+        made.open()
+        kept = load(tmp_path / "snapshots")
+        assert kept is not None
+        switch = msgspec.json.decode(kept.state, type=DaemonState).kill_switch
+        assert switch.trip_id == "".join(each.trip_id for each in made.machines.kill_switch.latched)
+        latched.append([(each.trip_id, each.state) for each in made.machines.kill_switch.latched])
+        made.trip_latch.write(written)
+        made.journal.close()
+        made.folder.close()
+    tripped = [("T-9", KillState.TRIPPED)]
+    assert latched == [[], tripped, tripped], "in the journal of the second it is for good"
 
 
 class Ending:

@@ -159,3 +159,37 @@ async def test_keys_of_a_reload_count_at_once_and_those_taken_out_no_more() -> N
 def test_a_quota_that_the_gateway_keeps_waits_for_a_restart() -> None:
     read = replace(BASE, guard=({"type": "call_quota", "per_10s": 3},))
     assert plan(BASE, read, risk()).needs_restart == ("guard",)
+
+
+def test_a_snapshot_amid_the_life_has_what_was_reloaded() -> None:
+    """The records after it were made by the guards and limits of then, whatever the file said at the start."""
+    off = tuple({"type": name, "enabled": False} for name in ("loop_lag", "leverage"))
+    tight = replace(BASE, guard=off, pretrade=Pretrade(max_order_notional_usdt=D("1.5")))
+    before, after = Machines.of(BASE, "t1"), Machines.of(BASE, "t1")
+    for name in ("desk", "risk"):
+        before.by_name[name].handle(env(m.ConfigReloaded(config=carried(tight))))
+    after.load(before.snapshot())
+    assert after.snapshot() == before.snapshot()
+    answers = [each.risk.handle(env(m.GetGuards()))[0] for each in (before, after)]
+    assert answers[0].off == answers[1].off
+    assert set(answers[1].off) >= {"loop_lag", "leverage"}
+    assert after.desk._ctx.limits.max_order_notional_usdt == D("1.5")
+    lagged = env(m.LoopLagged(lag_ms=D(9_000)))
+    for each in (before, after):
+        each.risk.handle(lagged)
+        assert "loop_lag" not in each.risk.snapshot().scopes
+    after.load(Machines.of(BASE, "t1").snapshot())
+    assert after.desk._ctx.limits.max_order_notional_usdt == D(1000)
+    assert "loop_lag" not in after.risk.handle(env(m.GetGuards()))[0].off
+
+
+def test_what_was_reloaded_is_forgotten_by_the_next_process() -> None:
+    machines = Machines.of(BASE, "t1")
+    tight = replace(BASE, guard=({"type": "loop_lag", "enabled": False},))
+    machines.risk.handle(env(m.ConfigReloaded(config=carried(tight))))
+    next_one = Machines.of(BASE, "t1")
+    next_one.restore(machines.snapshot(), ())
+    assert "loop_lag" not in next_one.risk.handle(env(m.GetGuards()))[0].off
+    again = Machines.of(BASE, "t1")
+    again.load(next_one.snapshot())
+    assert again.snapshot() == next_one.snapshot()

@@ -2,12 +2,14 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hedgegridd import messages as m
 from hedgegridd.core import lots as lot_book
+from hedgegridd.core import operator
 from hedgegridd.core.state import Lot
 from hedgegridd.model import LEGS, Leg, LegMode, Purpose
 from tests.support.desk_rig import rig
@@ -193,6 +195,33 @@ def test_a_trim_ends_when_the_leg_becomes_manual_and_does_not_come_back_with_it(
     venue.settle()
     assert venue.legs[Leg.LONG].qty == held
     venue.check()
+
+
+def test_an_episode_is_trimmed_once_over_a_restart_too():
+    """A guard that does not know whether it was heard asks again: 30 % of what is left would be too much."""
+    venue = filled()
+    command = msgspec.structs.replace(trim(), episode="funding_cost BTC settlement 5")
+    assert venue.ask(command).detail["quantity"] == "0.015"
+    venue.settle()
+    venue.desk.restore(venue.desk.snapshot())
+    answer = venue.ask(msgspec.structs.replace(command, leg=Leg.SHORT))
+    assert answer.detail == {"known": True, "quantity": "0", "reason": "funding"}
+    assert venue.ask(command).detail == {"known": True, "quantity": "0.015", "reason": "funding"}
+    assert venue.ask(msgspec.structs.replace(command, episode="the next")).detail["quantity"] == "0.007"
+    assert venue.ask(trim()).detail["quantity"] == "0.003", "a person's has none"
+
+
+def test_an_episode_that_was_refused_may_come_again_and_few_are_kept(monkeypatch):
+    venue = filled()
+    named = msgspec.structs.replace(trim(), episode="a")
+    venue.ask(m.SetMode(leg=Leg.LONG, mode=LegMode.MANUAL))
+    assert isinstance(venue.ask(named), m.Refused)
+    venue.ask(m.SetMode(leg=Leg.LONG, mode=LegMode.NORMAL))
+    assert "known" not in venue.ask(named).detail
+    monkeypatch.setattr(operator, "EPISODES_KEPT", 2)
+    for name in ("b", "c"):
+        venue.ask(msgspec.structs.replace(trim(Leg.SHORT), episode=name))
+    assert venue.desk.snapshot().trims == ["b", "c"]
 
 
 def test_a_flat_leg_is_trimmed_already():

@@ -245,10 +245,33 @@ def test_a_failed_probe_pauses_anew_and_a_failure_after_a_good_one_as_well() -> 
     assert eyes.wait(5).take(health(**BAD, last_ok=True)).level() == "BLOCK"
 
 
-def test_the_breaker_closes_when_few_failures_are_left() -> None:
-    eyes = Eyes("venue_errors").take(health(**BAD, last_ok=False))
+def test_after_the_probe_the_breaker_closes_when_few_failures_are_left() -> None:
+    eyes = Eyes("venue_errors", pause_s=D(10)).take(health(**BAD, last_ok=False))
+    assert eyes.wait(10).take(health(**BAD)).level() == "WARN"
     assert eyes.wait(1).take(health(calls=40, failed=2)).level() == "OK"
     assert eyes.wait(1).take(health(**BAD, last_ok=False)).level() == "BLOCK"
+
+
+@pytest.mark.parametrize("few", [{"calls": 19, "failed": 19}, {"calls": 40, "failed": 2}])
+def test_the_breaker_stays_open_until_a_probe_however_few_calls_are_left(few: dict[str, int]) -> None:
+    """A venue that is asked little looks well by its few calls: only a call after the pause says so."""
+    eyes = Eyes("venue_errors", pause_s=D(30)).take(health(**BAD, last_ok=False))
+    assert eyes.wait(10).take(health(**few, last_ok=True)).level() == "BLOCK"
+    assert "breaker OPEN" in eyes.one().words()
+    assert eyes.wait(25).take(health(**few, last_ok=True, last_call_age_ms=5_001)).level() == "BLOCK"
+    assert "breaker HALF_OPEN" in eyes.one().words(), "the pause is over, and no call has been answered since"
+    assert eyes.wait(1).take(health(calls=1, failed=1, last_ok=False)).level() == "BLOCK"
+    assert "breaker OPEN" in eyes.one().words(), "its probe failed"
+    assert eyes.wait(30).take(health(calls=1, failed=0)).level() == "OK"
+
+
+def test_a_breaker_whose_probe_does_not_come_waits_for_it_for_hours() -> None:
+    held = Held("venue_errors", pause_s=D(1)).take(health(**BAD, last_ok=False))
+    silent = health(calls=0, failed=0, last_ok=None, last_call_age_ms=None)
+    for _ in range(200):
+        held.wait(9).take(silent)
+    assert held.paused
+    assert not held.wait(9).take(health(calls=1, failed=0)).paused
 
 
 def test_the_pause_ends_with_the_probe() -> None:

@@ -8,6 +8,7 @@ from hedgegridd.model import Leg
 from tests.support.guard_bench import BTC, ETH, SECOND_NS, START_NS, Bench, bar, figures, instrument_figures
 
 LONG, SHORT = Leg.LONG, Leg.SHORT
+XRP = "XRPUSDT-PERP.BINANCE"
 MINUTE_NS = 60 * SECOND_NS
 
 
@@ -230,19 +231,47 @@ def test_grids_that_move_against_each_other_are_tied_crosswise():
     assert blocked(bench) == [(ETH, SHORT)]
 
 
-def test_grids_that_move_apart_and_few_samples_tie_nothing():
+def test_grids_that_move_apart_tie_nothing():
     bench = together(Bench("correlation", (BTC, ETH)), list(zip(WAVE, OTHER, strict=True)))
     bench(holding(btc_long="0.1"))
     assert blocked(bench) == []
-    few = together(Bench("correlation", (BTC, ETH)), [(each, each) for each in WAVE[:20]])
-    few(holding(btc_long="0.1"))
-    assert blocked(few) == []
     enough = together(Bench("correlation", (BTC, ETH), min_samples=10), [(each, each) for each in WAVE[:20]])
     enough(holding(btc_long="0.1"))
     assert blocked(enough) == [(ETH, LONG)]
     still = together(Bench("correlation", (BTC, ETH)), [(each, 0.0) for each in WAVE])
     still(holding(btc_long="0.1"))
     assert blocked(still) == []
+
+
+def test_a_correlation_that_is_not_known_ties_in_every_direction():
+    """Missing data is a breach: no further grid adds inventory while its neighbour has some."""
+    for moves in ([], [(each, each) for each in WAVE[:24]]):
+        few = together(Bench("correlation", (BTC, ETH)), moves)
+        few(holding())
+        assert blocked(few) == [], "the first grid of all may begin"
+        few(holding(btc_long="0.1"))
+        assert blocked(few) == [(ETH, LONG), (ETH, SHORT)]
+        verdict = few.of(ETH, SHORT)
+        assert verdict.value is None
+        assert (
+            verdict.words()
+            == f"{max(len(moves) - 1, 0)} of 24 returns shared with BTCUSDT, which has inventory"
+        )
+        few(holding(btc_long="0.01", eth_long=1))
+        assert blocked(few) == [(BTC, LONG), (BTC, SHORT), (ETH, SHORT)]
+    known = together(Bench("correlation", (BTC, ETH)), [(each, each) for each in WAVE[:25]])
+    assert blocked(known(holding(btc_long="0.1"))) == [(ETH, LONG)]
+    told = Bench("correlation", (BTC, ETH), on_missing="WARN")(holding(btc_long="0.1"))
+    assert blocked(told) == []
+    assert told.of(ETH, LONG).level == "WARN"
+    alone = Bench("correlation", (BTC,))(figures(instrument_figures(long="0.1")))
+    assert blocked(alone) == []
+
+
+def test_a_tie_that_is_known_does_not_hide_one_that_is_not():
+    bench = together(Bench("correlation", (BTC, ETH, XRP)), [(each, each) for each in WAVE])
+    bench(holding(btc_long="0.1"))
+    assert blocked(bench) == [(ETH, LONG), (XRP, LONG), (XRP, SHORT)]
 
 
 def test_levels_and_window_of_correlation():
@@ -259,6 +288,6 @@ def test_levels_and_window_of_correlation():
         other = together(Bench("correlation", (BTC, ETH), **params), mixed)
         assert other(holding(btc_long="0.1")).of(ETH, LONG).level == level
     short = together(Bench("correlation", (BTC, ETH), window_s=D(9000)), mixed)
-    assert short(holding(btc_long="0.1")).of(ETH, LONG).value == 0, "ten stretches are too few"
+    assert short(holding(btc_long="0.1")).of(ETH, LONG).value is None, "ten stretches are too few"
     coarse = together(Bench("correlation", (BTC, ETH), sample_s=D(3600)), mixed)
-    assert coarse(holding(btc_long="0.1")).of(ETH, LONG).value == 0, "ten hours are too few"
+    assert coarse(holding(btc_long="0.1")).of(ETH, LONG).value is None, "ten hours are too few"

@@ -5,6 +5,7 @@ from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hedgegridd import messages as m
@@ -173,6 +174,32 @@ def test_old_rows_go(journal_folder: Path, tmp_path: Path) -> None:
         for table in ("fills", "equity")
         for row in page(path, table, limit=1000)
     )
+
+
+def account_read(number: int, at_s: int, wallet: str = "100", equity: str = "90") -> history.Line:
+    account = m.VenueAccount(
+        wallet_usdt=D(wallet), margin_balance_usdt=D(equity), maint_margin_usdt=D("1.5"), initial_margin_usdt=D(3),
+        available_usdt=D(80), unrealized_usdt=D(-10),
+    )  # fmt: skip
+    read = msgspec.json.encode({"message": m.AccountRead(account=account)})
+    return history.Line(number, at_s * 10**9, number, 0, "venue", "desk", "AccountRead", read)
+
+
+def test_equity_is_kept_of_every_reading_of_the_account_but_not_more_often_than_it_says(
+    tmp_path: Path,
+) -> None:
+    """Comparisons come twice a minute; the account is read every few seconds."""
+    found = History(tmp_path / "trades.db")
+    found.open()
+    lines = [account_read(1, 100), account_read(2, 102, equity="85"), account_read(3, 105, equity="80")]
+    lines.append(account_read(4, 106, wallet="101"))
+    assert found.apply(lines) == 4
+    found.close()
+    kept = page(tmp_path / "trades.db", "equity", limit=10)
+    assert [(row["seq"], row["wallet_usdt"], row["equity_usdt"]) for row in kept] == [
+        (4, "101", "90"), (3, "100", "80"), (1, "100", "90"),
+    ]  # fmt: skip
+    assert kept[0]["maint_margin_usdt"] == "1.5"
 
 
 def test_records_of_another_vocabulary_are_left_out_and_counted(tmp_path: Path) -> None:

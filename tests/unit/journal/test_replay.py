@@ -6,14 +6,16 @@ import msgspec
 import pytest
 
 from hedgegridd import messages as m
+from hedgegridd.config import Config, Grid
 from hedgegridd.config_load import load_text
 from hedgegridd.core.desk import Desk
 from hedgegridd.core.reloaded import carried
 from hedgegridd.errors import JournalBroken
 from hedgegridd.journal.reader import Walk, segments, verify
+from hedgegridd.journal.record import SESSION
 from hedgegridd.journal.replay import Outcome, Replay
 from hedgegridd.model import ZERO
-from hedgegridd.state import config_of
+from hedgegridd.state import Machines, config_of
 from tests.support.desk_rig import EPOCH, config, walk
 from tests.support.fake_venue import FakeVenue, Faults
 
@@ -209,3 +211,27 @@ def test_a_journal_cut_at_any_byte_of_its_last_records_opens_and_replays(tmp_pat
         if cut in ends or cut - 1 in ends:
             assert verify(tmp_path / "journal").broken == ""
             assert replayed(tmp_path / "journal").equal
+
+
+def test_a_trip_by_the_file_beside_the_journal_is_no_difference(tmp_path: Path) -> None:
+    """A process that begins with a trip that no record tells of says where it has it from."""
+    config = Config(grid=(Grid(),))
+    trip = m.Trip(trip_id="T-7", scope=m.Scope(), action="halt", cause="loss")
+    kept = journal(tmp_path / "journal")
+    kept.open()
+    state: bytes | None = None
+    for number, latched in enumerate(((), (trip,), (trip,)), 1):
+        machines = Machines.of(config, "t1")
+        machines.restore(state, (), latched)
+        state = machines.snapshot()
+        began = m.SessionBegan(
+            version="1", pid=number, snapshot_position=number - 1, epoch="t1", latched=latched,
+            config=carried(config), state=msgspec.Raw(state),
+        )  # fmt: skip
+        kept.append(
+            SESSION, m.Envelope(seq=number, time_ns=1, mono_ns=1, cause=0, actor="app", message=began)
+        )
+    assert kept.close()
+    outcome = replayed(tmp_path / "journal")
+    assert outcome.equal, outcome.differences
+    assert (outcome.sessions, outcome.states_compared) == (3, 2)

@@ -1,4 +1,4 @@
-"""The risk machine: confirm, act, clear, cool down, strongest wins, trips and rearm, restart, a guard dropped in."""
+"""The risk machine: confirm, act, clear, cool down, strongest wins, trips and rearm, a guard dropped in."""
 
 import sys
 from decimal import Decimal as D  # noqa: N817  # tables of numbers
@@ -14,7 +14,6 @@ from hedgegridd.guards import GUARDS, find
 from hedgegridd.model import KillState, Leg
 from hedgegridd.risk.machine import RiskMachine
 from hedgegridd.risk.settings import Setting
-from hedgegridd.risk.state import RiskState
 from tests.support.envelopes import Feeder, of
 from tests.support.guard_bench import BTC, ETH, figures, instrument_figures
 
@@ -291,27 +290,6 @@ def test_funding_is_trimmed_once_a_settlement():
     assert len(funded("0.01", 2)) == 1
 
 
-def test_a_settlement_is_not_trimmed_again_when_its_data_was_away_or_the_process_began_anew():
-    dear = instrument_figures(long="0.1", funding_rate=D("0.003"))
-    calm = instrument_figures(long="0.1", funding_rate=D("0.0001"))
-    rig = Rig(("funding_cost", {"max_age_s": D(10)}))
-    assert of(m.TrimLeg, rig.told(dear))
-    rig.told(calm)
-    rig.feed.advance(31)
-    rig.told(calm)
-    rig.feed.advance(60)  # no mark meanwhile
-    assert not of(m.TrimLeg, rig.told(dear)), "after its data was away"
-    rig.told(calm)
-    rig.feed.advance(31)
-    rig.told(calm)
-    again = restarted(rig)
-    again.feed(ARMED)
-    again.feed.advance(60)  # the venue is away at start
-    assert not of(m.TrimLeg, [*again.told(dear), *again.told(dear)]), "after a restart"
-    later = msgspec.structs.replace(dear, next_funding_ns=(dear.next_funding_ns or 0) + 1)
-    assert of(m.TrimLeg, again.told(later)), "the next settlement is another one"
-
-
 def test_a_trim_of_the_account_is_of_the_largest_leg():
     rig = Rig(("session_drawdown", {"action": "trim:0.5", "confirm": 1}), names=(BTC, ETH))
     legs = (instrument_figures(long="0.1", short="0.2"), instrument_figures(ETH, long=1, mark=D(3000)))
@@ -412,132 +390,6 @@ def test_an_act_of_the_venue_halts_the_instrument_and_rearm_leaves_it():
     rig.feed(trips_of())
     assert not of(m.Kill, rig.feed.advance(60))
     assert of(m.Kill, rig.feed(m.VenueAction(kind="ADL", instrument=BTC, leg=Leg.LONG)))
-
-
-# ------------------------------------------------------------------------------------------------------- restart
-
-
-def restarted(rig: Rig) -> Rig:
-    kept = msgspec.json.decode(msgspec.json.encode(rig.machine.snapshot()), type=RiskState)
-    again = Rig(started=False)
-    again.machine = RiskMachine(rig.machine._all, (BTC,))
-    again.machine.restore(kept)
-    again.machine.new_session()
-    again.feed = Feeder(again.machine, rig.feed.mono_ns)
-    again.count = rig.count
-    return again
-
-
-def test_a_hold_and_its_cool_down_survive_a_restart():
-    rig = Rig(("session_drawdown", {"action": "pause", "confirm": 1, "clear_s": D(0), "cooldown_s": D(60)}))
-    rig.equity(9400)
-    rig.feed.advance(20)
-    again = restarted(rig)
-    again.feed(ARMED)
-    again.told()
-    assert ("guard:session_drawdown", "pause") in again.holds
-    again.feed.advance(41)
-    again.told()
-    assert again.holds == []
-
-
-def test_a_trip_is_not_told_again_after_a_restart_until_rearm():
-    again = restarted(tripped())
-    again.feed(m.KillStateChanged(state=KillState.HALTED, previous=KillState.HALTED, trip_id="T-1"))
-    for _ in range(5):
-        assert not of(m.Kill, again.told(equity_usdt=D(9400)))
-
-
-LATCHED = m.KillStateChanged(state=KillState.HALTED, previous=KillState.HALTED, trip_id="T-1")
-
-
-@pytest.mark.parametrize("word", [ARMED, LATCHED], ids=["armed", "the account is latched"])
-def test_a_scoped_trip_that_a_crash_kept_from_the_kill_switch_is_decided_again(word: m.KillStateChanged):
-    naked = instrument_figures(long=1, legs={Leg.LONG: {"stop_resting": False}})
-    rig = Rig(("stop_missing", {}))
-    rig.told(naked)
-    assert of(m.Kill, rig.feed.advance(31)), "the process dies before anybody has heard of it"
-    again = restarted(rig)
-    again.feed(word)  # and no TripsChanged before it
-    again.told(naked)
-    (kill,) = of(m.Kill, again.feed.advance(31))
-    assert (kill.action, kill.instrument, kill.legs) == ("flatten", BTC, (Leg.LONG,))
-
-
-def test_a_scoped_trip_that_is_latched_is_not_told_again_after_a_restart():
-    naked = instrument_figures(long=1, legs={Leg.LONG: {"stop_resting": False}})
-    rig = Rig(("stop_missing", {}))
-    rig.told(naked)
-    rig.feed.advance(31)
-    again = restarted(rig)
-    scope = m.Scope(instrument=BTC, leg=Leg.LONG)
-    again.feed(m.TripsChanged(trips=(m.Trip(trip_id="T-1", scope=scope, action="flatten", cause="c"),)))
-    again.feed(ARMED)
-    again.told(naked)
-    assert not of(m.Kill, again.feed.advance(90))
-
-
-def test_a_guard_that_is_not_ok_is_told_anew_after_a_restart_for_rearm_is_kept_away_by_it():
-    rig = Rig(("peak_drawdown", {"trip_pct": D(5), "confirm": 1}))
-    rig.told(equity_usdt=D(9400))
-    again = restarted(rig)
-    again.feed(m.KillStateChanged(state=KillState.HALTED, previous=KillState.HALTED, trip_id="T-1"))
-    told = of(m.GuardChanged, [*again.told(equity_usdt=D(9400)), *again.told(equity_usdt=D(9400))])
-    assert [(each.verdict.guard, each.verdict.level) for each in told] == [("peak_drawdown", "CRITICAL")]
-
-
-def test_windows_over_the_past_go_on_after_a_restart():
-    from tests.unit.guards.test_event_guards import CLOSE, ENTRY, LONG, fill
-
-    rig = Rig(("repeated_execution", {"trip_count": 4}))
-    for number in range(3):
-        rig.feed(fill(LONG, ENTRY, 100, seq=2 * number + 1))
-        rig.feed(fill(LONG, CLOSE, 99, seq=2 * number + 2))
-    again = restarted(rig)
-    again.feed(ARMED)
-    again.told()
-    again.feed(fill(LONG, ENTRY, 100, seq=50))
-    (kill,) = of(m.Kill, again.feed(fill(LONG, CLOSE, 99, seq=51)))
-    assert (kill.action, kill.instrument, kill.legs) == ("halt", BTC, (LONG,))
-
-
-def compared(rig: Rig) -> None:
-    rig.feed(m.Reconciled(ok=True, cause="interval"))
-
-
-def unheard(rig: Rig) -> list[m.Message]:
-    """The venue's health of a process that has heard nothing of its account yet."""
-    from tests.unit.guards.test_feeds import health
-
-    return [*rig.told(), *rig.feed(health(user_stream_age_s=None))]
-
-
-def test_what_agreed_before_a_restart_says_nothing_of_now_and_is_read_the_same_from_snapshot_and_tail():
-    kept = Rig(("stale_account", {}))
-    compared(kept)
-    by_snapshot = restarted(kept)
-    by_tail = restarted(Rig(("stale_account", {})))  # an older snapshot, and the records after it
-    compared(by_tail)
-    by_tail.machine.new_session()
-    answers = [msgspec.json.encode(unheard(rig)) for rig in (by_snapshot, by_tail)]
-    assert answers[0] == answers[1]
-    told = of(m.GuardChanged, msgspec.json.decode(answers[0], type=list[m.Journaled]))
-    assert [each.verdict.value for each in told] == [None], (
-        "unknown, and not silent since the machine was switched on"
-    )
-
-
-def test_a_snapshot_amid_a_life_keeps_how_long_ago_books_and_venue_agreed():
-    rig = Rig(("stale_account", {}))
-    compared(rig)
-    unheard(rig)
-    rig.feed.advance(20)
-    again = Rig(("stale_account", {}), started=False)
-    again.machine.restore(rig.machine.snapshot())
-    again.feed.mono_ns = rig.feed.mono_ns
-    unheard(again)
-    (verdict,) = again.feed(m.GetGuards())[0].verdicts
-    assert verdict.value == D(20)
 
 
 def test_the_same_envelopes_give_the_same_messages():

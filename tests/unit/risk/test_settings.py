@@ -11,7 +11,7 @@ from hedgegridd.core.actions import Action, parse
 from hedgegridd.core.check_grid import BAR_SECONDS
 from hedgegridd.errors import ConfigError
 from hedgegridd.guards import GUARDS
-from hedgegridd.risk.settings import PRESETS, bar_problems, find_problems, settings
+from hedgegridd.risk.settings import PRESETS, bar_problems, find_problems, settings, warm_up_s
 
 GRID = "[[grid]]\n"
 
@@ -179,3 +179,12 @@ def test_a_limit_that_is_over_before_the_next_bar_closes_is_told(bar, tables, wa
     assert bool(problems) == warns
     for problem in problems:
         assert (problem.severity, str(D(BAR_SECONDS[bar]) * 2) in problem.help) == ("warning", True)
+
+
+def test_bars_are_looked_back_at_only_where_grids_can_be_tied() -> None:
+    two = (Grid(), Grid(instrument="ETHUSDT-PERP"))
+    assert warm_up_s(Config(grid=two[:1])) == 0
+    assert warm_up_s(Config(grid=two)) == 26 * 900
+    table: dict[str, object] = {"type": "correlation", "min_samples": 10, "sample_s": D(60)}
+    assert warm_up_s(Config(grid=two, guard=(table,))) == 720
+    assert warm_up_s(Config(grid=two, guard=({**table, "enabled": False},))) == 0

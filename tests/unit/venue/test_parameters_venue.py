@@ -94,6 +94,27 @@ async def test_history_is_asked_for_in_the_grids_bars_and_as_many_as_warm_it(bar
         ]
 
 
+@pytest.mark.parametrize(
+    ("bar", "warm_up_s", "limit"),
+    [("1m", 23_400, 391), ("3m", 23_400, 131), ("1m", 600, 71), ("1m", 1_000_000, 1_500)],
+)
+async def test_history_reaches_as_far_back_as_the_guards_look(bar: Any, warm_up_s: int, limit: int) -> None:
+    async with bench() as b:
+        limits: list[str] = []
+
+        def klines(request: web.Request) -> web.StreamResponse:
+            limits.append(request.query["limit"])
+            return answer([kline(99)])(request)
+
+        clock = {"symbol": "BTCUSDT", "markPrice": "1", "time": 100 * MIN_MS + 1_000}
+        b.fake.on("GET", "/fapi/v1/premiumIndex", answer(clock))
+        b.fake.on("GET", "/fapi/v1/klines", klines)
+        grid, feed = Grid(bar=bar, warmup_bars=70), Feed(IID, Decimal("0.1"))
+        bars = Bars(grid, b.calls, feed, [].append, warm_up_s=warm_up_s)
+        await bars.fill()
+        assert limits == [str(limit)]
+
+
 # ----------------------------------------------------------------------------------------------------------- [venue]
 
 

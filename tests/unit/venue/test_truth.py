@@ -106,6 +106,7 @@ async def test_the_venues_figures_in_our_words() -> None:
         b.inflight.sent(IID, "pending", 0, algo=False)
         truth = await b.read(history=False)
         assert truth.account.wallet_usdt == Decimal("1000.5")
+        assert truth.elsewhere_usdt == Decimal("-1.99"), "of ETHUSDT, which is not traded here"
         assert truth.legs == (
             m.VenueLeg(instrument=IID, leg=Leg.LONG, qty=Decimal(0), entry_price=Decimal(0), mark=Decimal(0),
                        unrealized_usdt=Decimal(0)),
