@@ -19,7 +19,7 @@ HISTORY_MAX = 5_000  # facts of one kind: what is older goes first
 
 
 class Fact[M](msgspec.Struct, frozen=True, kw_only=True):
-    """A message and when it came. `figures`: its instrument as our books had it just before."""
+    """A message and when it came (`mono_ns` 0: in an earlier process). `figures`: its instrument as our books had it."""
 
     message: M
     mono_ns: int
@@ -45,7 +45,7 @@ class KeptFact(msgspec.Struct, frozen=True, kw_only=True):
 
     message: str
     time_ns: int
-    mono_ns: int = 0  # of the latest facts; the age of what is longer ago is not asked for
+    mono_ns: int = 0  # 0: it came in an earlier process, whose monotonic clock means nothing now
     figures: m.InstrumentFigures | None = None
 
 
@@ -256,7 +256,10 @@ class View:
         """The history, oldest first within a kind."""
         return [
             KeptFact(
-                message=msgspec.json.encode(fact.message).decode(), time_ns=fact.time_ns, figures=fact.figures
+                message=msgspec.json.encode(fact.message).decode(),
+                time_ns=fact.time_ns,
+                mono_ns=fact.mono_ns,
+                figures=fact.figures,
             )
             for kept in self._history.values()
             for fact in kept
@@ -299,8 +302,14 @@ class View:
             message = _decoder.decode(fact.message)
             if type(message) in self._history:
                 self._history[type(message)].append(
-                    Fact(message=message, mono_ns=0, time_ns=fact.time_ns, figures=fact.figures)
+                    Fact(message=message, mono_ns=fact.mono_ns, time_ns=fact.time_ns, figures=fact.figures)
                 )
+
+    def new_process(self) -> None:
+        """What was kept came in an earlier process: its age is not known by this one's clock."""
+        for kept in self._history.values():
+            for index, fact in enumerate(kept):
+                kept[index] = msgspec.structs.replace(fact, mono_ns=0)
 
     def forget(self) -> None:
         """Nothing is known of now (a new process begins)."""

@@ -136,6 +136,7 @@ class RiskMachine:
         """A new process: windows over the past, holds and their cool-downs go on; all else must be read anew."""
         self._use(self._configured)  # what a reload of the last process said is in the file that was read now
         self._forget()
+        self._view.new_process()
         for scopes in self._state.scopes.values():
             for scope in scopes.values():
                 scope.streaks.clear()

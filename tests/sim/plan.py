@@ -19,6 +19,7 @@ from hedgegridd.config import (
 )
 from hedgegridd.config import Venue as VenueConfig
 from hedgegridd.guards import GUARDS
+from tests.sim.ambush import LASTS, ambush
 from tests.sim.loop import SECOND
 from tests.sim.network import CALLS, REFUSALS, STREAM
 from tests.sim.venue import Manners
@@ -27,6 +28,7 @@ D = Decimal
 MINUTE = 60 * SECOND
 ALL_KINDS = (*CALLS, *REFUSALS, *STREAM, "slow")
 STREAM_ENDS = ("drop", "dead", "silent")
+SCENES_OF_A_SEED = (3, 4, 6)
 JUMPS_BPS = (-700, -300, -120, 120, 300, 700)
 
 
@@ -58,6 +60,9 @@ def plan_of(seed: int) -> Plan:
     fair_at = hours * 60 * MINUTE
     busy = _busy(rng, fair_at)
     steps = _steps(rng, busy)
+    scenes = [rng.randint(MINUTE, fair_at - LASTS) for _ in range(rng.choice(SCENES_OF_A_SEED))]
+    for at in scenes:
+        steps += [Step(*step) for step in ambush(rng, at)]
     return Plan(
         seed=seed,
         config=_config(rng),
@@ -74,7 +79,7 @@ def plan_of(seed: int) -> Plan:
         fair_at=fair_at,
         end_at=fair_at + 15 * MINUTE,
         volatility_bps=rng.choice((4, 10, 20, 35)),
-        busy=(*busy, (fair_at, fair_at + 2 * MINUTE)),
+        busy=(*busy, *((at, at + LASTS) for at in scenes), (fair_at, fair_at + 2 * MINUTE)),
     )
 
 
@@ -118,16 +123,17 @@ def _config(rng: random.Random) -> Config:
     )
 
 
-# Guards of how often something is told: here that is minutes, and the gateway's own polling is paced.
-OFF = (
-    "stale_market",
-    "stale_account",
-    "spread_depth",
-    "reconcile_mismatch",
-    "clock_skew",
-    "venue_health",
-    "rate_budget",
-)
+# What is told every second or minute here is told as often as anything can have happened: what is old is older here.
+PACED: dict[str, dict[str, object]] = {
+    "stale_market": {"trip_mark_s": D(420), "trip_bar_s": D(3000)},
+    "stale_account": {"trip_silent_s": D(1500)},
+    "spread_depth": {"max_age_s": D(900)},
+    "reconcile_mismatch": {"max_age_s": D(1500)},
+    "clock_skew": {"max_reading_age_s": D(4000)},
+    "venue_health": {"min_uptime_pct": D(60), "warn_uptime_pct": D(80)},
+    "rate_budget": {"trip_pct": D(90)},
+    "margin_ratio": {"max_age_s": D(2400)},  # the account is read every half hour, and at each comparison
+}
 
 
 def _dead_man(rng: random.Random) -> DeadMan:
@@ -143,15 +149,10 @@ def _dead_man(rng: random.Random) -> DeadMan:
 
 
 def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
-    """All guards but those of `OFF`; limits on money so narrow that jumps of the price trip them now and then."""
-    tables: dict[str, dict[str, object]] = {name: {"type": name} for name in GUARDS}
-    for table in tables.values():
-        table["max_age_s"] = D(400)  # prices come every few minutes
-    for name in OFF:
-        tables[name] = {"type": name, "enabled": False}
-    tables["margin_ratio"]["max_age_s"] = D(
-        2400
-    )  # the account is read every half hour, and at each comparison
+    """All guards; limits on money so narrow that jumps of the price trip them now and then."""
+    tables: dict[str, dict[str, object]] = {
+        name: {"type": name, "max_age_s": D(400), **PACED.get(name, {})} for name in GUARDS
+    }
     tables["session_drawdown"]["trip_pct"] = D(rng.choice(("0.3", "1", "5")))
     tables["session_loss"]["trip_usdt"] = D(rng.choice((60, 300, 1000)))
     return tuple(tables.values())

@@ -14,6 +14,8 @@ from tests.sim.oracle import Violation
 from tests.sim.plan import Plan, plan_of
 from tests.sim.world import World
 
+EVENTS_MIN = 500  # of the venue, in each seed
+
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
