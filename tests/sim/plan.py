@@ -63,6 +63,7 @@ def plan_of(seed: int) -> Plan:
     scenes = [rng.randint(MINUTE, fair_at - LASTS) for _ in range(rng.choice(SCENES_OF_A_SEED))]
     for at in scenes:
         steps += [Step(*step) for step in ambush(rng, at)]
+    steps += _by_hand(random.Random(f"hands {seed}"), fair_at)
     return Plan(
         seed=seed,
         config=_config(rng),
@@ -203,6 +204,17 @@ def _steps(rng: random.Random, busy: tuple[tuple[int, int], ...]) -> list[Step]:
 
 def _crash(rng: random.Random, at: int) -> Step:
     return Step(at, "crash", (rng.randint(1, 60), rng.choice((1, 3, 10, 60)) * SECOND))
+
+
+def _by_hand(rng: random.Random, fair_at: int) -> list[Step]:
+    """Somebody buys beside us just before the weather turns fair, and keeps it: it must be explained in the end."""
+    if rng.random() < 0.6:
+        return []
+    return [
+        Step(
+            fair_at - rng.randint(1, 20) * SECOND, "venue", ("hand_open", rng.choice(("LONG", "SHORT")), 0.5)
+        )
+    ]
 
 
 def _storm(rng: random.Random, at: int, kinds: tuple[str, ...] = ALL_KINDS) -> Step:
