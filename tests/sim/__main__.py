@@ -18,8 +18,9 @@ from pathlib import Path
 import msgspec
 
 from tests.sim.plan import plan_of
-from tests.sim.run import EVENTS_MIN, Outcome, run, run_many
+from tests.sim.run import Outcome, run, run_many
 from tests.sim.shrink import only, shrink
+from tests.sim.world import EVENTS_MIN
 
 BLOCK = 10  # seeds that a process runs in one go
 TRACE = 120

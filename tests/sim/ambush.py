@@ -14,8 +14,14 @@ MS = 1_000_000
 LASTS = 110 * SECOND  # of a scene, from its begin
 BEGINS = 35 * SECOND  # when what it is about happens
 FILLS_BPS = (-150, -80, -40, 40, 80, 150)
-LATE = ("late", "hang", "lost_late", "unknown_late")  # the answer says nothing, and the venue acts later
-UNSURE = (*LATE, "lose_answer", "lose_request", "unknown_done", "unknown_not", "timeout_1007", "slow")
+LATE = (
+    "late",
+    "hang",
+    "lost_late",
+    "unknown_late",
+    "unknown_late",
+)  # the answer says nothing, and the venue acts later
+UNSURE = (*LATE, "lose_answer", "lose_request", "unknown_done", "unknown_not", "timeout_1007")
 TRAPS = {
     "flatten": ("Flatten", "LegsLatched", "LegFlat", "LegFlat", "FlattenFinished", "VenueDone", "VenueTruth"),
     "kill": ("Kill", "KillStateChanged", "HaltEntries", "EntriesGone", "LegFlat", "FlattenFinished"),

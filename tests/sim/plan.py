@@ -29,6 +29,7 @@ MINUTE = 60 * SECOND
 ALL_KINDS = (*CALLS, *REFUSALS, *STREAM, "slow")
 STREAM_ENDS = ("drop", "dead", "silent")
 SCENES_OF_A_SEED = (3, 4, 6)
+ENCORES, ENCORE_EVERY = 6, 100 * SECOND
 JUMPS_BPS = (-700, -300, -120, 120, 300, 700)
 
 
@@ -63,6 +64,7 @@ def plan_of(seed: int) -> Plan:
     scenes = [rng.randint(MINUTE, fair_at - LASTS) for _ in range(rng.choice(SCENES_OF_A_SEED))]
     for at in scenes:
         steps += [Step(*step) for step in ambush(rng, at)]
+    steps += _encores(random.Random(f"encores {seed}"), fair_at)
     steps += _by_hand(random.Random(f"hands {seed}"), fair_at)
     return Plan(
         seed=seed,
@@ -204,6 +206,12 @@ def _steps(rng: random.Random, busy: tuple[tuple[int, int], ...]) -> list[Step]:
 
 def _crash(rng: random.Random, at: int) -> Step:
     return Step(at, "crash", (rng.randint(1, 60), rng.choice((1, 3, 10, 60)) * SECOND))
+
+
+def _encores(rng: random.Random, fair_at: int) -> list[Step]:
+    """Scenes that are played only while the seed has said too little (`world.EVENTS_MIN`)."""
+    times = range(fair_at - ENCORES * ENCORE_EVERY, fair_at, ENCORE_EVERY)
+    return [Step(at, "encore", tuple(ambush(rng, at))) for at in times]
 
 
 def _by_hand(rng: random.Random, fair_at: int) -> list[Step]:

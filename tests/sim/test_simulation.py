@@ -14,8 +14,9 @@ from tests.sim.loop import SECOND, Time
 from tests.sim.mutants import MUTANTS, hunt
 from tests.sim.network import Weather
 from tests.sim.plan import plan_of
-from tests.sim.run import EVENTS_MIN, run_many, run_seed
+from tests.sim.run import run_many, run_seed
 from tests.sim.shrink import only, smaller
+from tests.sim.world import EVENTS_MIN
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = int(os.environ.get("HEDGEGRIDD_SEEDS", "30"))

@@ -21,6 +21,7 @@ from tests.sim.venue import WALL_NS, Rules, Venue
 D = Decimal
 STEPS_MAX = 2_000_000
 ASK_S = 90.0
+EVENTS_MIN = 500  # of the venue, in each seed
 
 
 class World:
@@ -217,6 +218,17 @@ class World:
                 self._down = (self.rng.random() < 0.3, trap[2])
                 return trap[1]
         return 0
+
+    @property
+    def events(self) -> int:
+        """Of the venue, so far: user-stream messages and requests processed."""
+        return self.venue.events + self.counts["requests"]
+
+    def _encore(self, *scene: tuple[int, str, tuple]) -> None:
+        """One scene more, when little has happened."""
+        if self.events < EVENTS_MIN:
+            for at, kind, args in scene:
+                self.time.at(at, self._do, Step(at, kind, args))
 
     def _ready(self) -> None:
         """An operator puts everything back, so that there is something to disturb."""
