@@ -19,7 +19,7 @@ from tests.sim.shrink import only, smaller
 from tests.sim.world import EVENTS_MIN
 
 ROOT = Path(__file__).resolve().parents[2]
-SEEDS = int(os.environ.get("HEDGEGRIDD_SEEDS", "30"))
+SEEDS = int(os.environ.get("HEDGEGRIDD_SEEDS", "18"))
 PIECES = 6
 
 
