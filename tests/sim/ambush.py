@@ -30,6 +30,9 @@ TRAPS = {
 OPPOSITE = {"flatten": "resume", "kill": "rearm", "kill_leg": "rearm_leg"}
 
 
+type Scene = Callable[[random.Random, int], list[Step]]
+
+
 class Step(NamedTuple):
     """As `plan.Step`."""
 
@@ -38,9 +41,9 @@ class Step(NamedTuple):
     args: tuple = ()
 
 
-def ambush(rng: random.Random, at: int) -> list[Step]:
-    """One scene, beginning then."""
-    scene: Callable[[random.Random, int], list[Step]] = rng.choice(SCENES)
+def ambush(rng: random.Random, at: int, name: str = "") -> list[Step]:
+    """One scene, beginning then: any, or that of this name."""
+    scene = SCENES[name] if name else rng.choice(OFTEN)
     now = at + BEGINS
     return [Step(at, "ready"), *scene(rng, now), Step(now + 60 * SECOND, "ready")]
 
@@ -168,7 +171,15 @@ def _rearmed(rng: random.Random, at: int) -> list[Step]:
     return [*steps, Step(at - 2 * SECOND, "snapshot")] if rng.random() < 0.5 else steps
 
 
-SCENES = (
-    _late_close, _late_close, _two_closers, _two_closers, _late_entries, _lost_stops, _lost_stops, _lost_cancels,
-    _blind_eyes, _torn, _torn, _trapped, _trapped, _rearmed,
-)  # fmt: skip
+SCENES: dict[str, Scene] = {
+    "late_close": _late_close,
+    "two_closers": _two_closers,
+    "late_entries": _late_entries,
+    "lost_stops": _lost_stops,
+    "lost_cancels": _lost_cancels,
+    "blind_eyes": _blind_eyes,
+    "torn": _torn,
+    "trapped": _trapped,
+    "rearmed": _rearmed,
+}
+OFTEN = (*SCENES.values(), _late_close, _two_closers, _lost_stops, _torn, _trapped)

@@ -1,6 +1,7 @@
 """What happens to one seed's daemon: a list of steps drawn from the seed, each of which can be left out (`shrink.py`)."""
 
 import random
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -206,6 +207,27 @@ def _steps(rng: random.Random, busy: tuple[tuple[int, int], ...]) -> list[Step]:
 
 def _crash(rng: random.Random, at: int) -> Step:
     return Step(at, "crash", (rng.randint(1, 60), rng.choice((1, 3, 10, 60)) * SECOND))
+
+
+def scenes_of(seed: int, names: Sequence[str]) -> Plan:
+    """A seed of ten minutes in which these scenes alone happen (`ambush.py`, or "by_hand"), and nothing else."""
+    rng = random.Random(f"scenes {seed}")
+    begins = tuple(30 * SECOND + number * LASTS for number in range(2))
+    fair_at = begins[-1] + LASTS + 20 * SECOND
+    steps: list[Step] = []
+    for at in begins:
+        name = rng.choice(names)
+        if name == "by_hand":
+            steps.append(Step(fair_at - SECOND, "venue", ("hand_open", rng.choice(("LONG", "SHORT")), 0.5)))
+        else:
+            steps += [Step(*step) for step in ambush(rng, at, name)]
+    return msgspec.structs.replace(
+        plan_of(seed),
+        steps=tuple(sorted(steps, key=lambda step: step.at)),
+        fair_at=fair_at,
+        end_at=fair_at + 15 * MINUTE,
+        busy=((begins[0], fair_at + 2 * MINUTE),),
+    )
 
 
 def _encores(rng: random.Random, fair_at: int) -> list[Step]:
