@@ -104,8 +104,8 @@ class RiskMachine:
         self._state = msgspec.json.decode(msgspec.json.encode(state), type=RiskState)
         self._state.scopes = {name: scopes for name, scopes in self._state.scopes.items() if name in known}
         self._state.life = None
-        self._view.restore(state.history)
         self._forget()
+        self._view.restore(state.history)
         if state.life is not None:
             self._go_on(state.life)
 
