@@ -84,6 +84,7 @@ class Resolver:
         """
         try:
             fate = await self._ask(ask.instrument, ask.client_order_id, algo=ask.algo)
+            await self._tell_fills(ask.instrument, fate)
         except VenueCallError as error:
             item = self._inflight.order(ask.client_order_id)
             missing = error.failure.code == NO_SUCH_ORDER
@@ -91,7 +92,6 @@ class Resolver:
                 reason = "the venue does not know it yet, and it may still arrive"
                 return VenueFailed(token=ask.token, ambiguous=True, code=0, reason=reason)
             return failed(ask.token, error)
-        await self._tell_fills(ask.instrument, fate)
         order = fate.order
         return VenueDone(
             token=ask.token,

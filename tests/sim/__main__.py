@@ -20,10 +20,12 @@ import msgspec
 from tests.sim.plan import plan_of
 from tests.sim.run import Outcome, run, run_many
 from tests.sim.shrink import only, shrink
+from tests.sim.world import EVENTS_MIN
 
-BLOCK = 25  # seeds that a process runs in one go
+BLOCK = 10  # seeds that a process runs in one go
 TRACE = 120
 TRACE_ALL = 100_000
+PROGRESS_S = 10.0  # between two lines that say how far it is
 SHRUNK_MAX = 3  # failing seeds of a run that are shrunk: each takes as long as hundreds of runs
 
 
@@ -38,6 +40,7 @@ class Block(msgspec.Struct):
     lives: int = 0
     hours: float = 0.0
     seconds: float = 0.0
+    fewest: tuple[int, int] = (0, -1)  # venue events of the seed that had the fewest, and that seed; -1: none
 
 
 def run_block(first: int, end: int) -> Block:
@@ -52,6 +55,7 @@ def run_block(first: int, end: int) -> Block:
         lives=sum(o.lives for o in outcomes),
         hours=sum(o.hours for o in outcomes),
         seconds=seconds,
+        fewest=min(((o.events, o.seed) for o in outcomes if not o.name), default=(0, -1)),
     )
 
 
@@ -69,6 +73,7 @@ def run_range(first: int, end: int, jobs: int, out: Path | None) -> list[Block]:
         found = [msgspec.json.decode(line, type=Block) for line in out.read_bytes().splitlines()]
         found = [block for block in found if first <= block.first < end]
     todo = blocks(first, end, {block.first for block in found})
+    progress = Progress(end - first, found)
     with ProcessPoolExecutor(max_workers=jobs) as pool:
         running: set[Future[Block]] = set()
         while True:
@@ -81,6 +86,32 @@ def run_range(first: int, end: int, jobs: int, out: Path | None) -> list[Block]:
                 block = future.result()
                 found.append(block)
                 _keep(block, out)
+                progress.done(block)
+
+
+class Progress:
+    """A line every few seconds: how far it is, how fast, how long it will take."""
+
+    def __init__(self, seeds: int, found: list[Block]) -> None:
+        self._seeds, self._before = seeds, sum(block.end - block.first for block in found)
+        self._count = self._events = self._failed = 0
+        self._began = self._told = time.perf_counter()
+
+    def done(self, block: Block) -> None:
+        """One more."""
+        self._count += block.end - block.first
+        self._events += block.events
+        self._failed += len(block.failed)
+        now = time.perf_counter()
+        if now - self._told < PROGRESS_S:
+            return
+        self._told, took = now, now - self._began
+        left = (self._seeds - self._before - self._count) * took / self._count
+        sys.stdout.write(
+            f"{self._before + self._count} of {self._seeds} seeds, {self._failed} failed, "
+            f"{self._events / took:.0f} venue events/s, {left:.0f} s left\n"
+        )
+        sys.stdout.flush()
 
 
 def _keep(block: Block, out: Path | None) -> None:
@@ -106,13 +137,20 @@ def report(found: list[Block], took_s: float, jobs: int) -> int:
         f"per core {events / busy_s:.0f} events/s, {hours / busy_s * 60:.0f} hours a minute, "
         f"{busy_s / max(seeds, 1) * 1000:.0f} ms a seed; this time {took_s:.0f} s on {jobs} processes\n"
     )
+    events_of, poorest = min((block.fewest for block in found if block.fewest[1] >= 0), default=(0, -1))
+    sys.stdout.write(f"fewest venue events of a seed: {events_of} (seed {poorest})\n")
+    poor = poorest >= 0 and events_of < EVENTS_MIN
+    if poor:
+        sys.stdout.write(
+            f"FAILED seed {poorest}: {events_of} venue events, at least {EVENTS_MIN} are asked\n"
+        )
     for seed, name, _ in failed[:SHRUNK_MAX]:
         keep = shrink(seed, name)
         outcome = run(only(plan_of(seed), keep), trace=TRACE)
         sys.stdout.write("\n".join(outcome.trace[-TRACE // 2 :]) + "\n")
         sys.stdout.write(f"seed {seed}, {len(keep)} steps: {outcome.text}\n")
         sys.stdout.write(f"again: python -m tests.sim --seed {seed} --steps {_steps_text(keep)} -v\n")
-    return 1 if failed else 0
+    return 1 if failed or poor else 0
 
 
 def _steps_text(keep: list[int]) -> str:

@@ -31,6 +31,7 @@ class Answers:
             "POST /fapi/v1/leverage": self._set_leverage,
             "GET /fapi/v1/premiumIndex": self._premium,
             "GET /fapi/v1/klines": self._klines,
+            "GET /fapi/v1/depth": self._depth,
             "GET /fapi/v3/account": self._account,
             "GET /fapi/v3/positionRisk": self._positions,
             "GET /fapi/v1/openOrders": self._open_orders,
@@ -90,6 +91,15 @@ class Answers:
 
     def _market(self, p: dict) -> Market:
         return self.venue.markets[p["symbol"]]
+
+    def _depth(self, p: dict) -> dict:
+        market, venue = self._market(p), self.venue
+        bid, ask, tick = venue.bid(market), venue.ask(market), market.rules.tick
+        steps = range(int(p["limit"]))
+        return {
+            "bids": [[str(bid - tick * step), "5"] for step in steps],
+            "asks": [[str(ask + tick * step), "5"] for step in steps],
+        }
 
     def _klines(self, p: dict) -> list:
         rows = self.bars[p["symbol"]]

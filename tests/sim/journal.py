@@ -64,7 +64,7 @@ class MemoryJournal:
         self._appended: deque[tuple[int, int]] = deque()  # what is not durable yet, and since when
         self.position = self.durable_position = len(disk.lines)
         self.last_seq = 0
-        self.fuse: Callable[[], None] | None = None  # called at every record, may kill
+        self.fuse: Callable[[m.Message], None] | None = None  # called at every record, may kill
         self.order_positions: dict[str, tuple[int, int]] = {}  # intents: client order id -> position, when
         self.action_positions: dict[str, tuple[int, int]] = {}  # flattens and kills, by id
 
@@ -86,7 +86,7 @@ class MemoryJournal:
             self._committing = True
             self._time.after(disk.commit_ns, self._commit, self.position)
         if self.fuse is not None:
-            self.fuse()
+            self.fuse(message)
         return self.position
 
     def _commit(self, position: int) -> None:

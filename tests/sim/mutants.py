@@ -1,7 +1,8 @@
 """`python -m tests.sim.mutants`: bugs made by hand, each of which the simulation must find.
 
-Every bug is a replacement in a copy of the source. Its seeds are run one after another until an invariant breaks; a bug
-that survives them all is an invariant that is missing. `--only NAME,…` runs some, `--seeds N` bounds each (default 150).
+Every bug is a replacement in a copy of the source. Its seeds are run one after another until an invariant breaks: whole
+ones, or short ones of the scenes that bring it about (`plan.scenes_of`; the same scenes are in whole seeds). A bug that
+survives them all is an invariant that is missing. `--only NAME,…` runs some, `--seeds N` bounds each (default 150).
 """
 
 import argparse
@@ -31,10 +32,11 @@ class Mutant(NamedTuple):
     name: str
     what: str
     changes: tuple[Change, ...]
+    scenes: tuple[str, ...] = ()  # that bring it about; without any it is hunted with whole seeds
 
 
-def _one(name: str, what: str, file: str, old: str, new: str) -> Mutant:
-    return Mutant(name, what, (Change(f"hedgegridd/{file}", old, new),))
+def _one(name: str, what: str, file: str, old: str, new: str, *scenes: str) -> Mutant:
+    return Mutant(name, what, (Change(f"hedgegridd/{file}", old, new),), scenes)
 
 
 MUTANTS = (
@@ -93,6 +95,7 @@ MUTANTS = (
         "core/flatten_worker.py",
         "        if work.close_token:\n            return []\n        qty = work.qty",
         "        qty = work.qty",
+        "late_close",
     ),
     _one(
         "double close by the desk",
@@ -121,6 +124,9 @@ MUTANTS = (
         "core/flatten_worker.py",
         "        if plain or flying or work.close_token:\n            work.zero_mono_ns = None\n            return out",
         "        if False:\n            return out",
+        "late_entries",
+        "late_close",
+        "lost_cancels",
     ),
     _one(
         "forget a stop",
@@ -142,6 +148,7 @@ MUTANTS = (
         "core/exits.py",
         "frozenset({-2021, -2014, -2015, -2013,",
         "frozenset({-2021, -2014, -2015,",
+        "lost_stops",
     ),
     _one(
         "send before journal",
@@ -203,6 +210,8 @@ MUTANTS = (
         "venue/failures.py",
         "        return Kind.REFUSED if sure else Kind.AMBIGUOUS\n",
         "        return Kind.REFUSED\n",
+        "late_close",
+        "lost_stops",
     ),
     Mutant(
         "give up at once",
@@ -214,6 +223,7 @@ MUTANTS = (
                 "left_ns = 0",
             ),
         ),
+        ("late_entries", "lost_stops"),
     ),
     _one(
         "cancelled is gone",
@@ -240,6 +250,7 @@ MUTANTS = (
         "core/desk.py",
         "        state.next_order += LOST_ORDERS\n",
         "",
+        "torn",
     ),
     _one(
         "no answer to a kill",
@@ -275,6 +286,7 @@ MUTANTS = (
         "core/reconcile.py",
         "        for leg in LEGS:\n            unknown",
         "        for leg in LEGS[:1]:\n            unknown",
+        "by_hand",
     ),
     _one(
         "never unlatch",
@@ -289,6 +301,7 @@ MUTANTS = (
         "core/flatten_worker.py",
         "            if self._closed_by_another(work, flying, env):",
         "            if False:",
+        "two_closers",
     ),
     _one(
         "an end unheard",
@@ -296,6 +309,7 @@ MUTANTS = (
         "core/desk.py",
         "        if first:\n            self._take_up_flattens()",
         "        if first:\n            pass",
+        "trapped",
     ),
     _one(
         "a switch that has heard nothing",
@@ -303,6 +317,7 @@ MUTANTS = (
         "core/kill_switch.py",
         "        self._watch.restore(state.heard)",
         "        self._watch.restore(None)",
+        "rearmed",
     ),
     _one(
         "guards that know nothing",
@@ -315,9 +330,10 @@ MUTANTS = (
 
 _RUN = """
 import sys
-from tests.sim.run import run_seed
+from tests.sim.plan import plan_of, scenes_of
+from tests.sim.run import run
 for seed in range({first}, {first} + {seeds}):
-    outcome = run_seed(seed)
+    outcome = run(scenes_of(seed, {scenes}) if {scenes} else plan_of(seed))
     if outcome.name:
         print(f"{{seed - {first} + 1}}|{{seed}}|{{outcome.name}}|{{outcome.text[:120]}}")
         sys.exit(1)
@@ -341,7 +357,7 @@ def hunt(mutant: Mutant, seeds: int, first: int) -> tuple[str, str]:
         for name in ("hedgegridd", "tests"):
             shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
         mutate(target, mutant)
-        command = [sys.executable, "-c", _RUN.format(first=first, seeds=seeds)]
+        command = [sys.executable, "-c", _RUN.format(first=first, seeds=seeds, scenes=mutant.scenes)]
         done = subprocess.run(
             command, cwd=target, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
@@ -368,7 +384,9 @@ def main() -> int:
         results = pool.map(lambda mutant: hunt(mutant, asked.seeds, asked.first), chosen)
         for mutant, (count, broke) in zip(chosen, results, strict=True):
             survived += not count
-            sys.stdout.write(f"| {mutant.name} | {mutant.what} | {broke} | {count or '**survived**'} |\n")
+            where = ", ".join(mutant.scenes) or "whole seeds"
+            found = f"{count or '**survived**'} | {where}"
+            sys.stdout.write(f"| {mutant.name} | {mutant.what} | {broke} | {found} |\n")
             sys.stdout.flush()
     sys.stdout.write(f"{len(chosen) - survived} of {len(chosen)} found\n")
     return 1 if survived or not chosen else 0

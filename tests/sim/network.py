@@ -20,6 +20,7 @@ from tests.sim.venue import Refusal, Venue
 MS = 1_000_000
 TIMEOUT_S = 5
 RECV_WINDOW_MS = 5_000
+UNKNOWN = b'{"msg":"Unknown error, please check your request or try again later."}'
 
 # Fates of a call. The venue has processed it in those of DONE.
 CALLS = {
@@ -27,8 +28,10 @@ CALLS = {
     "lose_answer": "processed, the connection is reset",
     "hang": "processed or not, no answer ever",
     "late": "arrives seconds later",
+    "lost_late": "the connection is reset, and it arrives seconds later all the same",
     "unknown_done": "processed, 503 Unknown error",
     "unknown_not": "not processed, 503 Unknown error",
+    "unknown_late": "503 Unknown error, and processed within the next second",
     "timeout_1007": "processed or not, -1007",
     "overload": "503 -1008, not processed",
     "limit": "429 with Retry-After",
@@ -65,6 +68,7 @@ class Weather:
     def __init__(self, time: Time, rng: random.Random) -> None:
         self._time, self._rng = time, rng
         self._rates: dict[str, float] = {}
+        self._aims: list[list[Any]] = []  # kind, target, how many more of its calls
         self.slow = False
         self.last_bad = -(10**18)  # when a fault struck last
 
@@ -76,14 +80,42 @@ class Weather:
         if self._rates.pop(kind, None) is not None:
             self.last_bad = self._time.now
 
+    def aim(self, kind: str, target: str, count: int) -> list[Any]:
+        """The next calls of that kind (`target_of`) meet that fate; the entry ends it earlier (`unaim`)."""
+        entry = [kind, target, count]
+        self._aims.append(entry)
+        self.last_bad = self._time.now
+        return entry
+
+    def unaim(self, entry: list[Any]) -> None:
+        """No more of it."""
+        if entry in self._aims:
+            self._aims.remove(entry)
+            self.last_bad = self._time.now
+
+    def hits(self, endpoint: str, params: dict[str, str]) -> str:
+        """The fate that waits for this call; empty for none."""
+        if not self._aims:
+            return ""
+        target = target_of(endpoint, params)
+        for entry in self._aims:
+            if entry[1] == target:
+                self.last_bad = self._time.now
+                entry[2] -= 1
+                if not entry[2]:
+                    self._aims.remove(entry)
+                return str(entry[0])
+        return ""
+
     def clear(self) -> None:
         self._rates.clear()
+        self._aims.clear()
         self.slow = False
         self.last_bad = self._time.now
 
     @property
     def fair(self) -> bool:
-        return not self._rates and not self.slow
+        return not self._rates and not self._aims and not self.slow
 
     def is_on(self, kind: str) -> bool:
         return kind in self._rates
@@ -153,7 +185,7 @@ class Wire:
             after(MS, fail, NotSent("cannot connect: Connection refused"))
             return
         there = weather.delay()
-        fate = weather.strikes(CALLS)
+        fate = weather.hits(endpoint, params) or weather.strikes(CALLS)
         if fate == "weight":
             fate = ""
         match fate:
@@ -169,6 +201,16 @@ class Wire:
                 after(
                     there + self.rng.randint(SECOND, 9 * SECOND), self._arrive, endpoint, params, reply, fail
                 )
+            case "lost_late":
+                after(there, fail, Lost("Server disconnected"))
+                after(
+                    there + self.rng.randint(SECOND, 5 * SECOND), self._arrive, endpoint, params, None, fail
+                )
+            case "unknown_late":
+                after(there + weather.delay(), reply, 503, UNKNOWN, {})
+                after(
+                    there + self.rng.randint(100 * MS, 700 * MS), self._arrive, endpoint, params, None, fail
+                )
             case _:
                 after(there, self._arrive, endpoint, params, reply, fail, fate)
 
@@ -183,15 +225,16 @@ class Wire:
         """The venue has the request."""
         status, body, headers, done = self._judge(endpoint, params, fate)
         if not done:
-            self.process.lost(endpoint, params)
+            self.process.lost(endpoint, params, _code(body))
         if done:
             try:
                 answer = self.answers.answer(endpoint, params)
                 if not status:
                     status, body = 200, msgspec.json.encode(answer)
+                code = 0
             except Refusal as no:
-                status, body = no.status, _no(no.code, no.msg)
-            self.process.processed(endpoint, params, status)
+                status, body, code = no.status, _no(no.code, no.msg), no.code
+            self.process.processed(endpoint, params, code)
         headers["X-MBX-USED-WEIGHT-1M"] = "2200" if self.weather.is_on("weight") else "40"
         back = self.weather.delay()
         if fate == "lose_answer":
@@ -208,8 +251,7 @@ class Wire:
         coin = self.rng.random() < 0.5
         match fate:
             case "unknown_done" | "unknown_not":
-                text = b'{"msg":"Unknown error, please check your request or try again later."}'
-                return 503, text, {}, fate == "unknown_done"
+                return 503, UNKNOWN, {}, fate == "unknown_done"
             case "timeout_1007":
                 return 408, _no(-1007, "Timeout waiting for response from backend server."), {}, coin
             case "overload":
@@ -249,6 +291,35 @@ class Wire:
 
 def _no(code: int, msg: str) -> bytes:
     return msgspec.json.encode({"code": code, "msg": msg})
+
+
+def _code(body: bytes) -> int:
+    """The code of a refusal; 0 when there is none."""
+    try:
+        return int(msgspec.json.decode(body).get("code", 0))
+    except (msgspec.MsgspecError, AttributeError):
+        return 0
+
+
+_READS = ("/fapi/v3/positionRisk", "/fapi/v1/openOrders", "/fapi/v1/openAlgoOrders", "/fapi/v1/userTrades")
+
+
+def target_of(endpoint: str, params: dict[str, str]) -> str:
+    """What a call is to those who aim at it: entry, exit, close, stop, cancel, question, truth; empty: nothing."""
+    method, _, path = endpoint.partition(" ")
+    if method == "POST":
+        if path == "/fapi/v1/algoOrder":
+            return "stop"
+        if path != "/fapi/v1/order":
+            return ""
+        if (params["side"] == "BUY") == (params["positionSide"] == "LONG"):
+            return "entry"
+        return "close" if params["type"] == "MARKET" else "exit"
+    if method == "DELETE":
+        return "cancel"
+    if path in ("/fapi/v1/order", "/fapi/v1/algoOrder"):
+        return "question"
+    return "truth" if path in _READS else ""
 
 
 def _order_kind(endpoint: str, params: dict[str, str]) -> tuple[str, ...]:

@@ -3,25 +3,23 @@
 Each check raises `Violation` with the name of its invariant, which is what `shrink.py` keeps constant.
 """
 
-from collections import deque
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from hedgegridd import messages as m
-from hedgegridd.core.flatten_worker import OTHERS_CLOSE_NS
+from hedgegridd.core.flatten_worker import FLATTEN_LEVEL
 from hedgegridd.journal.record import decode_record
 from hedgegridd.model import KillState, Leg, Purpose, parse_client_order_id
+from hedgegridd.state import DaemonState, Machines
 from tests.sim.loop import SECOND
 from tests.sim.process import Process, new_machines
+from tests.sim.stops import Stops
+from tests.sim.underway import UnderWay
 from tests.sim.venue import SIDES, ZERO, Order
 
-NAKED_BOUND = 10 * SECOND  # of a time in which nothing hinders us
-SETTLES = 20 * SECOND  # after a disturbance, until the bounds hold again
 SAFETY_WAIT = 100_000_000
-LATELY = SECOND
-ARRIVES = 6 * SECOND - 1  # recvWindow and the daemon's margin: what comes later is refused
 LATCHED = (KillState.TRIPPED, KillState.HALTED)
 MOVES = {
     KillState.STARTING: {KillState.ARMED, KillState.TRIPPED},
@@ -45,12 +43,8 @@ class Oracle:
 
     def __init__(self, world: Any) -> None:
         self.world = world
-        self.sent_ids: set[str] = set()
-        self.closes: dict[str, tuple[tuple[str, str], bool, int]] = {}  # leg, whether the venue had it, when
-        self.legs_were: deque[tuple[int, tuple[str, str], Decimal]] = deque(
-            maxlen=20
-        )  # until when, leg, quantity
-        self.naked: dict[tuple[str, str], int] = {}
+        self.way = UnderWay(self)
+        self.stops = Stops(self)
         self.disturbed = 0  # when something that is not our doing happened last
         self.foreign: dict[str, Decimal] = dict.fromkeys(SIDES, ZERO)  # bought by hand
         self.foreign_at = -(10**18)
@@ -60,8 +54,6 @@ class Oracle:
         self.answered = 0
         self._changes = -1
         self.done_trips: set[str] = set()
-        self.stop_refused: dict[tuple[str, str], int] = {}  # when
-        self.blind_from: int | None = None
         self.last_state: bytes | None = None  # of a dead process of which the disk has everything
 
     def fail(self, name: str, text: str) -> None:
@@ -69,8 +61,9 @@ class Oracle:
 
     def broken(self, error: BaseException) -> None:
         """Something in the daemon raised."""
-        if isinstance(error, Violation):
-            raise error
+        found = error if isinstance(error, Violation) else error.__cause__
+        if isinstance(found, Violation):
+            raise found
         raise Violation("no part of ours breaks", repr(error)) from error
 
     # ------------------------------------------------------------------------------------------------- the wire
@@ -80,15 +73,11 @@ class Oracle:
         if endpoint == "POST /fapi/v1/order":
             self._order_sent(params, process)
         elif endpoint == "POST /fapi/v1/algoOrder":
-            self._once(params["clientAlgoId"])
+            self.way.leaves(params["clientAlgoId"], params, process)
+            self.stops.sent(params)
             self._durable(params["clientAlgoId"], process, wait=SAFETY_WAIT)
         elif endpoint in ("DELETE /fapi/v1/batchOrders", "DELETE /fapi/v1/allOpenOrders"):
             self._action_durable(process)
-
-    def _once(self, coid: str) -> None:
-        if coid in self.sent_ids:
-            self.fail("no order is sent twice", coid)
-        self.sent_ids.add(coid)
 
     def _order_sent(self, params: dict[str, str], process: Process) -> None:
         coid, symbol, leg = params["newClientOrderId"], params["symbol"], params["positionSide"]
@@ -96,7 +85,7 @@ class Oracle:
         if tag is None:
             self.fail("every order of ours carries its tag", coid)
             return
-        self._once(coid)
+        self.way.leaves(coid, params, process)
         if tag.purpose is Purpose.ENTRY:
             state = process.machines.kill_switch._state.state
             if state is not KillState.ARMED:
@@ -105,8 +94,8 @@ class Oracle:
                 self.fail("no entry of a latched leg", coid)
             self._durable(coid, process, wait=None)
         elif tag.purpose is Purpose.CLOSE:
-            self._close_sent(coid, symbol, leg, Decimal(params["quantity"]), process)
-            if tag.level == 900:
+            self.way.close_leaves(coid, params, process)
+            if tag.level == FLATTEN_LEVEL:
                 self._action_durable(process)
             else:
                 self._durable(coid, process, wait=SAFETY_WAIT)
@@ -139,50 +128,26 @@ class Oracle:
         if all(p > journal.durable_position and now - at < SAFETY_WAIT - 1_000 for p, at in known):
             self.fail("a flatten is durable before its first cancel", str(known))
 
-    def _close_sent(self, coid: str, symbol: str, leg: str, qty: Decimal, process: Process) -> None:
-        # A flatten waits for a close of the desk, but not for ever: it must not hang on one whose fate nobody tells.
-        inflight, now = process.gateway._inflight, self.world.time.now
-        others = [
-            x
-            for x, (where, processed, at) in self.closes.items()
-            if where == (symbol, leg)
-            and (("900C" in x) == ("900C" in coid) or now - at < OTHERS_CLOSE_NS)
-            and (inflight.order(x) is not None if processed else now - at < ARRIVES)
-        ]
-        if others:
-            self.fail("one close in flight per leg", f"{coid} while {others}")
-        self.closes[coid] = ((symbol, leg), False, now)
-        most = self._lately(process, symbol, leg)
-        if qty > most:
-            self.fail("a close is never larger than the last report", f"{coid} {qty} > {most}")
-
-    def _lately(self, process: Process, symbol: str, leg: str) -> Decimal:
-        """The largest the leg was in our books, in the last report or at the venue a moment ago.
-
-        Between the decision and the wire lies the journal: what the venue does meanwhile it answers with -2022.
-        """
-        now = self.world.time.now
-        ours = process.machines.desk._ctx.ledger.leg(f"{symbol}-PERP.BINANCE", Leg(leg)).qty
-        reported = process.reported.get((symbol, leg), ZERO)
-        before = [qty for at, key, qty in self.legs_were if key == (symbol, leg) and now - at < LATELY]
-        return max(ours, reported, *before, ZERO)
-
-    def processed(self, endpoint: str, params: dict[str, str], status: int) -> None:
-        """The venue has taken or refused a request."""
+    def processed(self, endpoint: str, params: dict[str, str], code: int, process: Process) -> None:
+        """The venue has taken or refused (`code`) a request."""
         if endpoint == "POST /fapi/v1/order":
-            coid = params["newClientOrderId"]
-            if coid in self.closes:
-                self.closes[coid] = (self.closes[coid][0], True, self.closes[coid][2])
-            if status == 200:
+            self.way.arrived(params["newClientOrderId"], taken=not code)
+            if not code:
                 self._exposure(params["symbol"], params["positionSide"])
+        elif endpoint == "POST /fapi/v1/algoOrder":
+            self.way.arrived(params["clientAlgoId"], taken=not code)
+            self.stops.answered(params, code)
+        elif endpoint == "DELETE /fapi/v1/algoOrder" and not code:
+            self.stops.cancelled(params["clientAlgoId"])
 
-        elif endpoint == "POST /fapi/v1/algoOrder" and status != 200:
-            self.stop_refused[params["symbol"], params["positionSide"]] = self.world.time.now
-
-    def lost(self, endpoint: str, params: dict[str, str]) -> None:
-        """A request will never arrive."""
+    def lost(self, endpoint: str, params: dict[str, str], code: int) -> None:
+        """A request will never be acted on; `code`: it was refused for no reason that the venue has."""
         if endpoint == "POST /fapi/v1/order":
-            self.closes.pop(params["newClientOrderId"], None)
+            self.way.lost(params["newClientOrderId"])
+        elif endpoint == "POST /fapi/v1/algoOrder":
+            self.way.lost(params["clientAlgoId"])
+            if code:
+                self.stops.answered(params, code)
 
     def _exposure(self, symbol: str, leg: str) -> None:
         """Position and resting entries of a leg stay within its cap; a hand may have bought beside us."""
@@ -198,33 +163,14 @@ class Oracle:
 
     def filled(self, order: Order, qty: Decimal) -> None:
         """A trade of the account."""
-        venue = self.world.venue
         if not order.opens:
-            key = (order.symbol, order.leg)
-            self.legs_were.append((self.world.time.now, key, venue.legs[key].qty + qty))
-        if not order.opens or parse_client_order_id(order.coid) is None:
+            self.way.filled(order, qty)
+        if parse_client_order_id(order.coid) is None:
+            self.foreign_at = self.world.time.now
             return
-        manners = venue.manners
-        process = self.world.process
-        if process is None:
+        if not order.opens:
             return
-        state = process.machines.desk._state.grids[f"{order.symbol}-PERP.BINANCE"].legs[Leg(order.leg)]
-        # A venue that has refused a stop of a flat leg, be it by mistake, is believed.
-        sound = manners.flat_stop and not manners.stop_dies and not state.stop_needs_position
-        # Entries wait for the answer to their stop; when that is a refusal, those behind it are on their way.
-        refused = self.stop_refused.get((order.symbol, order.leg), -SETTLES)
-        sound = sound and self.world.time.now - refused > SECOND
-        if (
-            sound
-            and not self._stops(order.symbol, order.leg)
-            and self.blind_from is None
-            and self._undisturbed(SETTLES)
-        ):
-            self.fail("an entry fills behind its stop", order.coid)
-
-    def _stops(self, symbol: str, leg: str) -> bool:
-        algos = self.world.venue.markets[symbol].algos.values()
-        return any(a.leg == leg and a.close_position and a.status == "NEW" for a in algos)
+        self.stops.filled(order)
 
     def disturb(self, *, foreign: bool = False) -> None:
         """Something happened that no bound of ours covers."""
@@ -232,11 +178,8 @@ class Oracle:
         if foreign:
             self.foreign_at = self.world.time.now
 
-    def blind(self) -> None:
-        """The venue has changed something and told nobody: only a comparison can find it."""
-        self.blind_from = self.world.time.now
-
-    def _undisturbed(self, since: int) -> bool:
+    def undisturbed(self, since: int) -> bool:
+        """Whether nothing has hindered us for so long."""
         now, weather = self.world.time.now, self.world.weather
         return weather.fair and now - max(self.disturbed, weather.last_bad) > since
 
@@ -245,43 +188,9 @@ class Oracle:
         venue = self.world.venue
         if venue.changes != self._changes:
             self._changes = venue.changes
-            now = self.world.time.now
-            for key, leg in venue.legs.items():
-                if leg.qty and not self._stops(*key):
-                    self.naked.setdefault(key, now)
-                else:
-                    self.naked.pop(key, None)
-        if self.naked:
-            self._look_at_naked()
-
-    def _look_at_naked(self) -> None:
-        world = self.world
-        process = world.process
-        if process is None or process.dead or not process.ready or not world.weather.fair or world.frozen:
-            return
-        if self.blind_from is not None or world.stream.silent:
-            self.disturbed = world.time.now
-            return
-        free = max(self.disturbed, world.weather.last_bad) + SETTLES
-        for (symbol, leg), since in self.naked.items():
-            bare = world.time.now - max(since, free)
-            if self._hands_off(process, symbol, leg):
-                self.naked[symbol, leg] = world.time.now
-            elif bare <= NAKED_BOUND:
-                continue
-            else:
-                self._bare(leg, bare)
-
-    def _bare(self, leg: str, bare: int) -> None:
-        self.fail("inventory has its leg stop within the bound", f"{leg} for {bare / SECOND:.1f} s")
-
-    def _hands_off(self, process: Process, symbol: str, leg: str) -> bool:
-        """Whether the daemon was told to leave the leg alone, or cannot know whose it is."""
-        grid = process.machines.desk._state.grids[f"{symbol}-PERP.BINANCE"]
-        state = grid.legs[Leg(leg)]
-        if str(state.mode) == "manual":
-            return True
-        return not state.lots and self.foreign_at > 0
+            self.stops.changed()
+        if self.stops.naked:
+            self.stops.look()
 
     # ------------------------------------------------------------------------------------------------- machines
 
@@ -334,10 +243,13 @@ class Oracle:
             self._moved(message, process)
         elif isinstance(message, m.TripsChanged):
             self._trips(message, process)
+        elif isinstance(message, m.LegFlat):
+            if self.world.time.now - self.foreign_at >= 5 * SECOND:
+                self.way.flat(message, process)
         elif isinstance(message, m.Reconciled):
             asked = message.asked_ns - self.world.machine.offset_ns
-            if self.blind_from is not None and asked > self.blind_from:
-                self.blind_from = None
+            if self.stops.blind_from is not None and asked > self.stops.blind_from:
+                self.stops.blind_from = None
                 self.disturb()
         elif isinstance(message, m.VenueTruth):
             for leg in message.legs:
@@ -349,7 +261,7 @@ class Oracle:
         """A new process has restored its state: that of the one before, when nothing was lost."""
         last, self.last_state = self.last_state, None
         if last is not None:
-            self._same(process.first.state, last)
+            self._same(in_order(process.machines), last)
         state = process.machines.kill_switch._state.state
         survives = self.latched_from is not None and self.latched_from <= process.first.position
         if survives and state not in LATCHED:
@@ -363,11 +275,11 @@ class Oracle:
 
     def died(self, process: Process, *, whole: bool) -> None:
         """It was killed. `whole`: the next start replays all that it has handled, to the state in which it died."""
-        self.last_state = process.machines.snapshot() if whole else None
+        self.last_state = in_order(process.machines) if whole else None
         self.pending.clear()
         if process.bus.answers()["doubled"]:
             self.fail("every command gets exactly one answer", "one got two")
-        self.closes.clear()  # what is still on the wire the next process cannot know; the venue refuses the second
+        self.way.died()
         self.disturb()
         if (
             self.world.plan.seed % 8 == 0
@@ -385,7 +297,8 @@ class Oracle:
             bare = [
                 leg
                 for leg in held
-                if not self._stops(symbol, leg) and not self._hands_off(self.world.process, symbol, leg)
+                if not self.stops.rest(symbol, leg)
+                and not self.stops.hands_off(self.world.process, symbol, leg)
             ]
             runs = answers.countdowns.get(symbol) is not None
             for fact, wrong in (
@@ -402,13 +315,13 @@ class Oracle:
         config = self.world.config
         again, first = new_machines(config), process.first
         again.restore(first.state, [decode_record(line[:-1]) for line in lines[first.position :]])
-        self._same(again.snapshot(), process.machines.snapshot())
+        self._same(in_order(again), in_order(process.machines))
 
     def _same(self, left: bytes, lived: bytes) -> None:
         """The replayed state is the one that was lived, as a new process takes it up."""
         now = new_machines(self.world.config)
         now.restore(lived, ())
-        right = now.snapshot()
+        right = in_order(now)
         if left != right:
             self.fail("the journal replays to the same state", _difference(left, right))
 
@@ -426,6 +339,12 @@ class Oracle:
         self.answered += 1
 
 
+def in_order(machines: Machines) -> bytes:
+    """The state, every dict in its own order, which is a part of it, whatever a snapshot makes of that."""
+    state = DaemonState(**{name: each.snapshot() for name, each in machines.by_name.items()})
+    return msgspec.json.encode(state)
+
+
 def _difference(left: object, right: object, where: str = "") -> str:
     """The first place in which two snapshots differ: the replayed one first."""
     if isinstance(left, bytes) and isinstance(right, bytes):
@@ -434,4 +353,9 @@ def _difference(left: object, right: object, where: str = "") -> str:
         for key in [*left, *(k for k in right if k not in left)]:
             if left.get(key) != right.get(key):
                 return _difference(left.get(key), right.get(key), f"{where}.{key}")
+        if list(left) != list(right):
+            return f"{where}: in the order {list(left)[:5]} replayed, {list(right)[:5]} lived"
+        for key in left:
+            if msgspec.json.encode(left[key]) != msgspec.json.encode(right[key]):
+                return _difference(left[key], right[key], f"{where}.{key}")
     return f"{where}: {left!r} replayed, {right!r} lived"

@@ -1,6 +1,7 @@
 """What happens to one seed's daemon: a list of steps drawn from the seed, each of which can be left out (`shrink.py`)."""
 
 import random
+from collections.abc import Sequence
 from decimal import Decimal
 
 import msgspec
@@ -19,6 +20,7 @@ from hedgegridd.config import (
 )
 from hedgegridd.config import Venue as VenueConfig
 from hedgegridd.guards import GUARDS
+from tests.sim.ambush import LASTS, ambush
 from tests.sim.loop import SECOND
 from tests.sim.network import CALLS, REFUSALS, STREAM
 from tests.sim.venue import Manners
@@ -27,6 +29,8 @@ D = Decimal
 MINUTE = 60 * SECOND
 ALL_KINDS = (*CALLS, *REFUSALS, *STREAM, "slow")
 STREAM_ENDS = ("drop", "dead", "silent")
+SCENES_OF_A_SEED = (1, 2, 3)
+ENCORES, ENCORE_EVERY = 6, 100 * SECOND
 JUMPS_BPS = (-700, -300, -120, 120, 300, 700)
 
 
@@ -54,10 +58,15 @@ class Plan(msgspec.Struct, frozen=True):
 def plan_of(seed: int) -> Plan:
     """Everything about a seed."""
     rng = random.Random(f"plan {seed}")
-    hours = rng.choice((1, 2, 3))
+    hours = rng.choice((1, 1, 2))
     fair_at = hours * 60 * MINUTE
     busy = _busy(rng, fair_at)
     steps = _steps(rng, busy)
+    scenes = [rng.randint(MINUTE, fair_at - LASTS) for _ in range(rng.choice(SCENES_OF_A_SEED))]
+    for at in scenes:
+        steps += [Step(*step) for step in ambush(rng, at)]
+    steps += _encores(random.Random(f"encores {seed}"), fair_at)
+    steps += _by_hand(random.Random(f"hands {seed}"), fair_at)
     return Plan(
         seed=seed,
         config=_config(rng),
@@ -74,7 +83,7 @@ def plan_of(seed: int) -> Plan:
         fair_at=fair_at,
         end_at=fair_at + 15 * MINUTE,
         volatility_bps=rng.choice((4, 10, 20, 35)),
-        busy=(*busy, (fair_at, fair_at + 2 * MINUTE)),
+        busy=(*busy, *((at, at + LASTS) for at in scenes), (fair_at, fair_at + 2 * MINUTE)),
     )
 
 
@@ -118,16 +127,17 @@ def _config(rng: random.Random) -> Config:
     )
 
 
-# Guards of how often something is told: here that is minutes, and the gateway's own polling is paced.
-OFF = (
-    "stale_market",
-    "stale_account",
-    "spread_depth",
-    "reconcile_mismatch",
-    "clock_skew",
-    "venue_health",
-    "rate_budget",
-)
+# What is told every second or minute here is told as often as anything can have happened: what is old is older here.
+PACED: dict[str, dict[str, object]] = {
+    "stale_market": {"trip_mark_s": D(420), "trip_bar_s": D(3000)},
+    "stale_account": {"trip_silent_s": D(1500)},
+    "spread_depth": {"max_age_s": D(900)},
+    "reconcile_mismatch": {"max_age_s": D(1500)},
+    "clock_skew": {"max_reading_age_s": D(4000)},
+    "venue_health": {"min_uptime_pct": D(60), "warn_uptime_pct": D(80)},
+    "rate_budget": {"trip_pct": D(90)},
+    "margin_ratio": {"max_age_s": D(2400)},  # the account is read every half hour, and at each comparison
+}
 
 
 def _dead_man(rng: random.Random) -> DeadMan:
@@ -143,15 +153,10 @@ def _dead_man(rng: random.Random) -> DeadMan:
 
 
 def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
-    """All guards but those of `OFF`; limits on money so narrow that jumps of the price trip them now and then."""
-    tables: dict[str, dict[str, object]] = {name: {"type": name} for name in GUARDS}
-    for table in tables.values():
-        table["max_age_s"] = D(400)  # prices come every few minutes
-    for name in OFF:
-        tables[name] = {"type": name, "enabled": False}
-    tables["margin_ratio"]["max_age_s"] = D(
-        2400
-    )  # the account is read every half hour, and at each comparison
+    """All guards; limits on money so narrow that jumps of the price trip them now and then."""
+    tables: dict[str, dict[str, object]] = {
+        name: {"type": name, "max_age_s": D(400), **PACED.get(name, {})} for name in GUARDS
+    }
     tables["session_drawdown"]["trip_pct"] = D(rng.choice(("0.3", "1", "5")))
     tables["session_loss"]["trip_usdt"] = D(rng.choice((60, 300, 1000)))
     return tuple(tables.values())
@@ -159,7 +164,7 @@ def _guards(rng: random.Random) -> tuple[dict[str, object], ...]:
 
 def _busy(rng: random.Random, until: int) -> tuple[tuple[int, int], ...]:
     """Minutes in which much happens, with long calm between them."""
-    count = rng.choice((2, 3))
+    count = rng.choice((1, 2))
     slot = until // count
     windows = []
     for number in range(count):
@@ -202,6 +207,44 @@ def _steps(rng: random.Random, busy: tuple[tuple[int, int], ...]) -> list[Step]:
 
 def _crash(rng: random.Random, at: int) -> Step:
     return Step(at, "crash", (rng.randint(1, 60), rng.choice((1, 3, 10, 60)) * SECOND))
+
+
+def scenes_of(seed: int, names: Sequence[str]) -> Plan:
+    """A seed of ten minutes in which these scenes alone happen (`ambush.py`, or "by_hand"), and nothing else."""
+    rng = random.Random(f"scenes {seed}")
+    begins = tuple(30 * SECOND + number * LASTS for number in range(2))
+    fair_at = begins[-1] + LASTS + 20 * SECOND
+    steps: list[Step] = []
+    for at in begins:
+        name = rng.choice(names)
+        if name == "by_hand":
+            steps.append(Step(fair_at - SECOND, "venue", ("hand_open", rng.choice(("LONG", "SHORT")), 0.5)))
+        else:
+            steps += [Step(*step) for step in ambush(rng, at, name)]
+    return msgspec.structs.replace(
+        plan_of(seed),
+        steps=tuple(sorted(steps, key=lambda step: step.at)),
+        fair_at=fair_at,
+        end_at=fair_at + 15 * MINUTE,
+        busy=((begins[0], fair_at + 2 * MINUTE),),
+    )
+
+
+def _encores(rng: random.Random, fair_at: int) -> list[Step]:
+    """Scenes that are played only while the seed has said too little (`world.EVENTS_MIN`)."""
+    times = range(fair_at - ENCORES * ENCORE_EVERY, fair_at, ENCORE_EVERY)
+    return [Step(at, "encore", tuple(ambush(rng, at))) for at in times]
+
+
+def _by_hand(rng: random.Random, fair_at: int) -> list[Step]:
+    """Somebody buys beside us just before the weather turns fair, and keeps it: it must be explained in the end."""
+    if rng.random() < 0.6:
+        return []
+    return [
+        Step(
+            fair_at - rng.randint(1, 20) * SECOND, "venue", ("hand_open", rng.choice(("LONG", "SHORT")), 0.5)
+        )
+    ]
 
 
 def _storm(rng: random.Random, at: int, kinds: tuple[str, ...] = ALL_KINDS) -> Step:

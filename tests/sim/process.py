@@ -131,11 +131,11 @@ class SimGateway(Gateway):
     def _go(self, work: Any) -> None:
         paced = {
             "_look_loop": self._look_paced,
-            "_connection_loop": self._tend_paced,
+            "_connection_loop": self._nothing,  # by `_look_paced`
             "_account_loop": self._account_paced,
             "_clock_loop": self._clock_paced,
             "_health_loop": self._health_paced,
-            "_depth_loop": self._nothing,  # the guard of the book is off here
+            "_depth_loop": self._nothing,  # by `_health_paced`
         }.get(work.cr_code.co_name)
         if paced is not None:
             work.close()
@@ -144,17 +144,26 @@ class SimGateway(Gateway):
 
     async def _look_paced(self) -> None:
         assert self._watch is not None
+        watch, tending = self._watch, False
+
+        async def tend() -> None:
+            nonlocal tending
+            await watch.tend()
+            tending = False
+
         while not self._closing.is_set():
             await self._until_look()
             self.process.before_look()
             self._orders.ask_overdue()
-            self._watch.look()
+            watch.look()
+            if not tending and not self._nothing_to_tend():
+                tending = True
+                super()._go(tend())
 
-    async def _tend_paced(self) -> None:
-        assert self._watch is not None
-        while not self._closing.is_set():
-            await self._until_look()
-            await self._watch.tend()
+    def _nothing_to_tend(self) -> bool:
+        """Whether `Watch.tend` would do nothing."""
+        up = self._trading.connected and self._trading.user_stream_up()
+        return up and self._watch._user_down_ns is None and not self._doubt.why(self._mono_ns())
 
     async def _account_paced(self) -> None:
         while True:
@@ -163,12 +172,17 @@ class SimGateway(Gateway):
             await asyncio.sleep(POLL_S)
 
     async def _clock_paced(self) -> None:
+        failed = False
         while True:
-            await asyncio.sleep(CLOCK_S if self.process.world.machine.is_off else POLL_S)
+            await asyncio.sleep(CLOCK_S if failed or self.process.world.machine.is_off else POLL_S)
             await self._sync_clock()
+            age_s = self.http.clock_age_s()
+            failed = age_s is None or age_s > CLOCK_S / 2
 
     async def _health_paced(self) -> None:
         while not self._closing.is_set():
+            for instrument in self._sources._symbols:  # also so that there is a call to judge the venue by
+                await self._sources._read_depth(instrument)
             self._sources.tell_health()
             counted = self._sources._meter.counted(self._mono_ns())
             self.bus.publish(
@@ -335,7 +349,9 @@ class Process:
         self.world.stream.close()
         self.loop.die()
 
-    def _burn(self) -> None:
+    def _burn(self, message: m.Message) -> None:
+        if self.world.traps:
+            self.fuse = self.world.sprung(type(message).__name__) or self.fuse
         if self.fuse:
             self.fuse -= 1
             if not self.fuse:
@@ -352,15 +368,17 @@ class Process:
             self.dying = not self.fuse
         return False
 
-    def processed(self, endpoint: str, params: dict[str, str], status: int) -> None:
+    def processed(self, endpoint: str, params: dict[str, str], code: int) -> None:
+        """The venue has acted on a request, or refused it (`code`)."""
         self.world.counts["requests"] += 1
         if self.world.trace is not None and not endpoint.startswith("GET"):
             plain = {k: v for k, v in params.items() if k not in ("timestamp", "recvWindow", "signature")}
-            self.world.note(f"venue: {endpoint} {plain} {status}")
-        self.world.oracle.processed(endpoint, params, status)
+            self.world.note(f"venue: {endpoint} {plain} {code or 'taken'}")
+        self.world.oracle.processed(endpoint, params, code, self)
 
-    def lost(self, endpoint: str, params: dict[str, str]) -> None:
-        self.world.oracle.lost(endpoint, params)
+    def lost(self, endpoint: str, params: dict[str, str], code: int = 0) -> None:
+        """It will never be acted on; `code`: refused on the way."""
+        self.world.oracle.lost(endpoint, params, code)
 
     # ------------------------------------------------------------------------------------------------- small parts
 

@@ -55,7 +55,7 @@ def run(plan: Plan, *, trace: int = 0) -> Outcome:
         out.error = violation
     except Exception as error:  # a bug of ours must not end a long run
         out.name, out.text, out.error = "the simulation itself", repr(error), error
-    out.events = world.venue.events + world.counts["requests"]
+    out.events = world.events
     out.records = len(world.disk.lines)
     out.hours = world.time.now / 3.6e12
     out.lives = world.lives

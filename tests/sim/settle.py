@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from hedgegridd import messages as m
+from hedgegridd.core import lots
 from hedgegridd.core.entries import wanted_entries, why_leg_has_none
 from hedgegridd.model import KillState, Leg, LegMode, parse_client_order_id
 from tests.sim.loop import SECOND
@@ -24,6 +25,7 @@ class Settling:
         world = self.world
         world.note("== fair weather")
         world.weather.clear()
+        world.traps.clear()
         world.disk.commit_ns = 300_000
         world.set_clock(0)
         world.thaw()
@@ -67,6 +69,7 @@ class Settling:
         self._books(process)
         self._kill_switch(process)
         self._covered(process)
+        self._explained(process)
         self._trading(process)
         if world.plan.seed % 4 == 0:  # the others are replayed where they crash
             oracle.replays(process, world.disk.lines)
@@ -111,8 +114,20 @@ class Settling:
                 qty = self.world.venue.legs[grid.grid.symbol, side].qty
                 if not qty or not state.lots or grid.state.refused:
                     continue
-                if not self.world.oracle._stops(grid.grid.symbol, side) and not state.closing:
+                if not self.world.oracle.stops.rest(grid.grid.symbol, side) and not state.closing:
                     self.world.oracle.fail("inventory is covered in the end", f"{side} {qty} has no stop")
+
+    def _explained(self, process: Any) -> None:
+        """Inventory is that of our lots; what a hand bought is adopted, refused or left alone, as the config says."""
+        for grid in process.machines.desk._grids.values():
+            for side in SIDES:
+                state = grid.state.legs[Leg(side)]
+                more = self.world.venue.legs[grid.grid.symbol, side].qty - lots.total(state.lots)
+                policy = grid.grid.manual_position
+                unheard = policy == "adopt" or (policy == "refuse" and not grid.state.refused)
+                if more < 0 or (more > 0 and unheard and not state.owned):
+                    text = f"{side}: {more} of no lot, {policy}, refused: {grid.state.refused}"
+                    self.world.oracle.fail("inventory is explained", text)
 
     def _trading(self, process: Any) -> None:
         """Armed, and nothing in the way: entries rest."""

@@ -21,6 +21,7 @@ from tests.sim.venue import WALL_NS, Rules, Venue
 D = Decimal
 STEPS_MAX = 2_000_000
 ASK_S = 90.0
+EVENTS_MIN = 500  # of the venue, in each seed
 
 
 class World:
@@ -41,7 +42,9 @@ class World:
         self.stream = Stream(self.time, self.rng, self.weather, self.venue)
         self.process: Process | None = None
         self.frozen = False
-        self.broken: BaseException | None = None
+        self.traps: list[
+            tuple[str, int, int]
+        ] = []  # kind of record, records and requests until death, time down
         self.counts: Counter[str] = Counter()
         self.lives = 0
         self.oracle = Oracle(self)
@@ -107,17 +110,21 @@ class World:
         if not process.clean:  # half of the time all that was handled has reached the disk
             whole = self.rng.random() < 0.5
             kept = handled if whole else self.rng.randint(journal.durable_position, journal.position)
+            if self._torn:  # all that the disk did not say it had
+                kept = journal.durable_position
         self.oracle.died(process, whole=kept == handled)
         self.disk.cut(kept)
         if self.disk.snapshot is not None and self.disk.snapshot.position > len(self.disk.lines):
             raise AssertionError("a snapshot outlives its journal")
         self.disk.broken = False
         reboot, down = self._down
+        self._torn = False
         if reboot:
             self._mono_base = self.rng.randint(10**9, 10**12)
         self.time.after(down, self.start)
 
     _down: tuple[bool, int] = (False, 3 * SECOND)
+    _torn = False
 
     # ------------------------------------------------------------------------------------------------- steps
 
@@ -191,10 +198,42 @@ class World:
         self.machine.set_off(off_ms * 1_000_000)
         self.trouble()
 
-    def _crash(self, fuse: int, down: int) -> None:
+    def _crash(self, fuse: int, down: int, torn: bool = False) -> None:
         if self.process is not None and not self.process.dead:
             self.process.fuse = fuse
             self._down = (self.rng.random() < 0.3, down)
+            self._torn = torn
+
+    def _aim(self, kind: str, target: str, count: int, length: int) -> None:
+        self.time.after(length, self.weather.unaim, self.weather.aim(kind, target, count))
+
+    def _trap(self, name: str, fuse: int, down: int) -> None:
+        self.traps.append((name, fuse, down))
+
+    def sprung(self, name: str) -> int:
+        """A record of that kind was written: the fuse that a trap for it lights; 0 for none."""
+        for trap in self.traps:
+            if trap[0] == name:
+                self.traps.remove(trap)
+                self._down = (self.rng.random() < 0.3, trap[2])
+                return trap[1]
+        return 0
+
+    @property
+    def events(self) -> int:
+        """Of the venue, so far: user-stream messages and requests processed."""
+        return self.venue.events + self.counts["requests"]
+
+    def _encore(self, *scene: tuple[int, str, tuple]) -> None:
+        """One scene more, when little has happened."""
+        if self.events < EVENTS_MIN:
+            for at, kind, args in scene:
+                self.time.at(at, self._do, Step(at, kind, args))
+
+    def _ready(self) -> None:
+        """An operator puts everything back, so that there is something to disturb."""
+        for name in ("rearm", "rearm_leg", "resume", "start", "normal", "full"):
+            self._command(name, "LONG", 0.0)
 
     def _stop(self, down: int) -> None:
         process = self.process
@@ -244,7 +283,7 @@ class World:
                 algos = list(market.algos.values())
                 venue.drop_algo(algos[int(number * len(algos))], silent=number < 0.3)
                 if number < 0.3:
-                    self.oracle.blind()
+                    self.oracle.stops.blind_from = self.time.now
             case _:
                 pass
 
@@ -256,6 +295,7 @@ class World:
         commands: dict[str, m.Message] = {
             "pause": m.PauseEntries(reason="news"),
             "resume": m.ResumeEntries(reason="over"),
+            "full": m.SetThrottle(throttle=D(1)),
             "throttle": m.SetThrottle(throttle=D(round(number, 1))),
             "stop": m.StopTrading(),
             "start": m.StartTrading(),

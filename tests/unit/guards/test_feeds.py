@@ -371,6 +371,26 @@ def test_a_stream_that_never_spoke_is_as_old_as_the_last_comparison() -> None:
     assert eyes.take(compared(True)).level() == "OK"
 
 
+def test_behind_a_snapshot_the_last_comparison_is_as_old_as_it_was() -> None:
+    first = Eyes("stale_account").take(health(user_stream_age_s="100"), compared(True)).wait(4)
+    again = Eyes("stale_account")
+    again.view.restore(first.view.snapshot())
+    again.view.go_on(first.view.now())
+    again.now_ns = first.now_ns
+    assert first.one().value == 4
+    assert again.one().value == 4
+
+
+def test_a_comparison_of_an_earlier_process_verifies_nothing() -> None:
+    """Its age by the new one's clock would be that of the machine, which may have been started seconds ago."""
+    first = Eyes("stale_account").take(health(), compared(True))
+    again = Eyes("stale_account")
+    again.view.restore(first.view.snapshot())
+    again.view.new_process()
+    again.now_ns = 5 * S
+    assert again.take(health(user_stream_age_s="61")).level() == "BLOCK"
+
+
 def test_its_age_grows_between_two_reports_and_a_timer_looks() -> None:
     held = Held("stale_account", trip_silent_s=D(8)).take(health(user_stream_age_s="1"))
     held.wait(6.9)
