@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from hedgegridd.control.operation import Context, Operation, Outcome, Role
+from hedgegridd.control.operation import DURABLE_S, Context, Operation, Outcome, Role
 from hedgegridd.messages import Rearm as RearmCommand
 
-CHECKS_S = 10.0
+CHECKS_S = 21.0  # the kill switch answers within 20 s: armed, or why not; never that it goes on
 
 
 class Rearm(Operation, frozen=True, kw_only=True):
@@ -34,6 +34,10 @@ class Rearm(Operation, frozen=True, kw_only=True):
         """
         if not self.reason.strip():
             raise ValueError("`reason` must not be empty")
+
+    def limit_s(self) -> float:
+        """The checks', and the journal's."""
+        return CHECKS_S + DURABLE_S
 
     async def run(self, context: Context) -> Outcome:
         """Tell the kill switch; the answer names the checks and their outcome."""

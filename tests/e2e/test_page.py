@@ -71,12 +71,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator
 @pytest.fixture
 def trading(rig: Rig) -> Rig:
     """A daemon that trades, whatever the test before it has done."""
-    if rig.bot is None:
-        rig.start()
-    if rig.ask("status")["kill_switch"]["state"] == "HALTED":
-        rig.ask("rearm", reason="next test")
-    rig.ask("resume")
-    rig.ask("throttle", throttle=1)
+    rig.trading()
     return rig
 
 

@@ -42,6 +42,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "rearm": {"reason": "checked"},
     "switch": {"name": "disable_entries", "enabled": False},
     "weights": {"weights": {"BTCUSDT": 2}},
+    "test-order": {"leg": "long", "notional_usdt": 60},
     "event": {"source": "scanner", "action": "pause"},
 }
 
@@ -290,6 +291,23 @@ async def test_safety_commands_are_never_limited_and_others_are() -> None:
         assert [(await send(session, "status", "viewer"))[0] for _ in range(4)] == [200, 200, 200, 429]
         now[0] = 21.0
         assert (await send(session, "throttle", "operator"))[0] == 200
+
+
+async def test_a_rearm_by_kill_counts_as_a_write() -> None:
+    config = msgspec.structs.replace(CONFIG, writes_per_min=2)
+    bus = FakeBus()
+    async with served(bus, config) as (session, _):
+
+        async def kill(body: dict[str, Any], head: dict[str, str] | None = None) -> int:
+            given = headers("operator") | (head or {})
+            async with session.post("/kill", json=body, headers=given) as response:
+                return response.status
+
+        rearm = {"enabled": True, "reason": "checked"}
+        assert [await kill(rearm, {"Idempotency-Key": "k"}) for _ in range(3)] == [200, 200, 200]
+        assert [await kill(rearm) for _ in range(3)] == [200, 429, 429]
+        assert [await kill({"enabled": False}) for _ in range(5)] == [200] * 5
+    assert [type(each) for each in bus.commands].count(m.Rearm) == 2, "what is refused does nothing"
 
 
 async def test_wrong_keys_are_limited_and_right_ones_are_not() -> None:
