@@ -90,6 +90,7 @@ def test_kill_and_rearm_want_the_name_and_rearm_a_reason(rig: Rig, chromium: Bro
         assert rig.ask("status")["kill_switch"]["cause"] == "strange fills"
         shown = dialog(seen.page, "rearm")
         expect(shown).to_contain_text("strange fills")
+        seen.page.locator("#reason").fill("  ")
         seen.page.locator("#typed").fill("ALL")
         seen.page.locator("#confirm").click()
         expect(shown).to_contain_text("a rearm needs a reason")

@@ -39,6 +39,9 @@ SWITCHES = [
 DESKTOP = (1440, 900)
 PHONE = (390, 844)
 READY_S = 60.0
+ARMED_S = (
+    120.0  # after several trips within a minute the comparison waits until the venue's weight window is over
+)
 MARKET = ["--market", "synthetic", "--seed", "3", "--speed", "60", "--tick-rate", "0.5"]
 QUOTA = {"type": "call_quota", "per_10s": 6000, "per_minute": 72_000, "per_hour": 216_000}  # speed 60
 
@@ -96,8 +99,8 @@ class Rig:
             self.start()
         assert self.bot is not None
         program = self.bot.program
-        until(lambda: self._kill_state() in ("ARMED", "HALTED"), "no trip is under way", READY_S, program)
-        until(self._armed, "the kill switch is armed", READY_S, program)
+        until(lambda: self._kill_state() in ("ARMED", "HALTED"), "no trip is under way", ARMED_S, program)
+        until(self._armed, "the kill switch is armed", ARMED_S, program)
         self.ask("resume")
         self.ask("throttle", throttle=1)
 

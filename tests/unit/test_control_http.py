@@ -20,7 +20,8 @@ from hedgegridd.control.auth import Auth
 from hedgegridd.control.bounded import BoundedServer
 from hedgegridd.control.http import HttpServer
 from hedgegridd.control.keys import fingerprint
-from hedgegridd.control.operation import Role
+from hedgegridd.control.operation import Caller, Role
+from hedgegridd.core.kill_switch import REARM_DEADLINE_S
 from hedgegridd.errors import AskTimeout, JournalFailed
 from hedgegridd.model import KillState, Leg
 from hedgegridd.operations import REGISTRY
@@ -264,6 +265,25 @@ async def test_kill_is_done_when_it_is_verified() -> None:
             bus.table[m.Kill] = m.Done(to=0, detail={"verified": verified, "state": "TRIPPED"})
             got, body = await send(session, "kill", "operator")
             assert (got, body["outcome"], body["verified"]) == (status, outcome, verified)
+
+
+@pytest.mark.parametrize(
+    ("verb", "fields"), [("rearm", {"reason": "checked"}), ("kill", {"enabled": True, "reason": "checked"})]
+)
+async def test_a_rearm_is_waited_for_until_the_kill_switch_has_decided(
+    verb: str, fields: dict[str, Any]
+) -> None:
+    """An answer before that would leave the state REARMING, in which nothing else is taken."""
+
+    class Waiting(FakeBus):
+        async def ask(self, message: m.Message, deadline_s: float, *, actor: str = "") -> m.Answer:
+            if isinstance(message, m.Rearm):
+                assert REARM_DEADLINE_S < deadline_s < REGISTRY.verbs[verb](**fields).limit_s()
+            return await super().ask(message, deadline_s, actor=actor)
+
+    caller = Caller(actor="me", role=Role.OPERATOR, client="me")
+    outcome = await dispatcher(Waiting()).run_mapping(REGISTRY.verbs[verb], fields, caller)
+    assert outcome.status == 200
 
 
 async def test_kill_understands_enabled() -> None:
