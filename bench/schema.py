@@ -34,7 +34,7 @@ max_response_time = 25
 # What they take depends on more than a schema says: a reason that is not blank, a float's seventeenth decimal, the other
 # limits. There a 422 is as good an answer as any to what the schema allows.
 [[operations]]
-include-path-regex = "^/(throttle|set-throttle|limits|kill|rearm|strategy/weights|events/external)$"
+include-path-regex = "^/(throttle|set-throttle|limits|kill|rearm|strategy/weights|events/external|orders/test)$"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 422, 429, "5xx"]
 """
 _CASES = re.compile(r"Test cases:\s*\n?\s*([\d,]+) generated")
