@@ -10,7 +10,8 @@ from hedgegridd.control.operation import Context, Operation, Outcome, Problem, R
 from hedgegridd.messages import TryOrder
 from hedgegridd.model import Leg
 
-NOTIONAL_MAX_USDT = Decimal(1_000_000)  # the pre-trade gate's limits are far below
+LEAST_USDT, MOST_USDT = Decimal(1), Decimal(1_000_000)  # the pre-trade gate's limits are far below
+POSITIVE = r"^[1-9][0-9]{0,5}(\.[0-9]{1,8})?$"
 
 
 class TestOrder(Operation, frozen=True, kw_only=True):
@@ -29,20 +30,24 @@ class TestOrder(Operation, frozen=True, kw_only=True):
 
     leg: Annotated[Literal["long", "short"], Meta(description="the leg to enter")]
     notional_usdt: Annotated[
-        Decimal, Meta(description="about what it is worth; rounded down to the lot step")
+        Decimal,
+        Meta(
+            description="about what it is worth; rounded down to the lot step",
+            extra_json_schema={"pattern": POSITIVE, "minimum": int(LEAST_USDT), "maximum": int(MOST_USDT)},
+        ),
     ]
     instrument: Annotated[str | None, Meta(description="may be left out where only one is traded")] = None
     keep: Annotated[bool, Meta(description="true: let it rest")] = False
     reason: Annotated[str, Meta(max_length=500, description="kept in the journal")] = ""
 
     def __post_init__(self) -> None:
-        """A sum of money above zero.
+        """A sum of money in bounds.
 
         Raises:
             ValueError: it is none.
         """
-        if not self.notional_usdt.is_finite() or not 0 < self.notional_usdt <= NOTIONAL_MAX_USDT:
-            raise ValueError(f"`notional_usdt` must be above 0 and at most {NOTIONAL_MAX_USDT}")
+        if not self.notional_usdt.is_finite() or not LEAST_USDT <= self.notional_usdt <= MOST_USDT:
+            raise ValueError(f"`notional_usdt` must be from {LEAST_USDT} to {MOST_USDT}")
 
     async def run(self, context: Context) -> Outcome:
         """Tell the desk; 200 once it is gone, 202 when that is not confirmed in time.

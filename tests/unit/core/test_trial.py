@@ -222,9 +222,17 @@ def test_at_the_deadline_it_says_what_is_known_and_goes_on_taking_it_away():
     assert isinstance(venue.ask(trial(usdt="90")), m.Done)
 
 
-def test_a_kept_one_is_taken_away_by_the_next_process():
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_next_process_takes_it_away_and_waits_for_nobody(keep):
     venue = rig()
-    venue.ask(trial(keep=True))
+    venue.faults.delay_ns = 50 * MS
+    during(venue, trial(keep=keep), lambda: resting(venue))
     venue.restart(Desk(config(LIMITS), EPOCH))
     venue.settle()
     assert not resting(venue)
+    venue.bar()
+    venue.run(venue.mono + SECOND)
+    again = venue.feed(trial(usdt="90"))
+    venue.run(venue.mono + 5 * SECOND)
+    answer = venue.answers[again]
+    assert isinstance(answer, m.Done), answer
