@@ -8,6 +8,7 @@ from msgspec import Meta
 from hedgegridd.control.operation import Context, Operation, Outcome, Role
 
 SEQ_MAX = (1 << 63) - 1  # the history's tables hold no larger number
+REARM_S = 21.0  # the kill switch answers within 20 s: armed, or why not; never that it goes on
 CONFIRM_S = 11.0  # the desk answers within 10 s, with what is true by then
 
 

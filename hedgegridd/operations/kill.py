@@ -4,11 +4,11 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
+from hedgegridd.control.common import REARM_S
 from hedgegridd.control.operation import DURABLE_S, Context, Operation, Outcome, Problem, Role
 from hedgegridd.messages import Command, Rearm
 from hedgegridd.messages import Kill as KillCommand
 from hedgegridd.model import Leg
-from hedgegridd.operations.rearm import CHECKS_S
 
 ANSWER_MARGIN_S = 1.0  # the kill switch answers at its deadline; this much later it is taken for hung
 
@@ -52,7 +52,7 @@ class Kill(Operation, frozen=True, kw_only=True):
         return self._answer_s() + DURABLE_S
 
     def _answer_s(self) -> float:
-        return CHECKS_S if self.enabled else self.deadline_s + ANSWER_MARGIN_S
+        return REARM_S if self.enabled else self.deadline_s + ANSWER_MARGIN_S
 
     async def run(self, context: Context) -> Outcome:
         """Tell the kill switch.
