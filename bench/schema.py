@@ -3,6 +3,7 @@
 schemathesis makes requests from `/openapi.json` (examples, bounds, values that are right and wrong, chains of them) to a
 daemon on the paper exchange, with all its checks: no 5xx but a documented one, every answer as documented. The key is an
 operator's: what needs an admin (a backup into a folder of the host) is refused, as documented. Limits of rate are raised,
+the venue's too (hundreds of flattens a minute would use up its weight and wait for it),
 and the stream takes no client, so that each of its answers ends.
 """
 
@@ -34,7 +35,7 @@ max_response_time = 25
 # What they take depends on more than a schema says: a reason that is not blank, a float's seventeenth decimal, the other
 # limits. There a 422 is as good an answer as any to what the schema allows.
 [[operations]]
-include-path-regex = "^/(throttle|set-throttle|limits|kill|rearm|strategy/weights|events/external)$"
+include-path-regex = "^/(throttle|set-throttle|limits|kill|rearm|strategy/weights|events/external|orders/test)$"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 422, 429, "5xx"]
 """
 _CASES = re.compile(r"Test cases:\s*\n?\s*([\d,]+) generated")
@@ -61,7 +62,7 @@ def served(folder: Path) -> Iterator[tuple[Daemon, str]]:
     }
     grid = {"instrument": f"{SYMBOL}-PERP", "policy": {"kind": "symmetric"}}
     with (
-        exchange(["--regime", "quiet", "--seed", "3"], folder / "exchange.log") as venue,
+        exchange(["--regime", "quiet", "--seed", "3", "--no-rate-limits"], folder / "exchange.log") as venue,
         running(
             write_config(folder, venue, [grid], tables={"[[control.keys]]": keys}, control=control)
         ) as bot,

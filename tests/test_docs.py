@@ -23,7 +23,7 @@ def test_every_operation_is_in_the_manual_with_its_routes():
         assert all(path in row for path in kind.paths), verb
         who = "anyone" if kind.role.label == "none" else kind.role.label
         assert f"| {who} |" in row
-    named = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    named = set(re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE))
     assert named == set(REGISTRY.verbs)
 
 

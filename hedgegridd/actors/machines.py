@@ -51,6 +51,7 @@ class DeskActor(MachineActor):
         m.TrimLeg,
         m.SetLimits,
         m.SetWeights,
+        m.TryOrder,
         m.Reconcile,
         m.PlaceStop,
     )

@@ -97,6 +97,27 @@ class Auth:
             )
         return _caller(found, headers, address)
 
+    def still(self, kind: type[Operation], headers: Mapping[str, str], peer: str) -> Callable[[], bool]:
+        """Asks, as often as it is called, whether who was let in with these headers would be let in now.
+
+        A key may have gone from the config or lost its role, a session may be over. Counts no failure.
+        """
+        given = _given_key(headers)
+        digest = None if given is None else fingerprint(given)
+        token = cookie_token(headers.get("Cookie", ""))
+        address = self.address(headers, peer)
+
+        def holds() -> bool:
+            key = digest
+            if key is None and token is not None and self.sessions is not None:
+                key = self.sessions.key_of(token)
+            if key is None:  # loopback reads without a key, for as long as none is configured
+                return not self._keys and kind.role <= Role.VIEWER and is_loopback(address)
+            found = self._known(key)
+            return found is not None and found[1] >= kind.role
+
+        return holds
+
     def signed(self, headers: Mapping[str, str], raw: bytes, peer: str) -> Caller:
         """The sender of a signed event: `X-Events-Signature: sha256=<hex HMAC-SHA256 of the body>`.
 

@@ -7,6 +7,8 @@ from msgspec import Meta
 
 from hedgegridd.control.operation import Context, Operation, Outcome, Role
 
+SEQ_MAX = (1 << 63) - 1  # the history's tables hold no larger number
+REARM_S = 21.0  # the kill switch answers within 20 s: armed, or why not; never that it goes on
 CONFIRM_S = 11.0  # the desk answers within 10 s, with what is true by then
 
 
@@ -46,7 +48,8 @@ class Paged(Operation, frozen=True, kw_only=True):
 
     limit: Annotated[int, Meta(ge=1, le=1000, description="rows of a page, 1 to 1000")] = 100
     before: (
-        Annotated[int, Meta(ge=1, description="only rows before this sequence: `next` of a page")] | None
+        Annotated[int, Meta(ge=1, le=SEQ_MAX, description="only rows before this sequence: `next` of a page")]
+        | None
     ) = None
 
     async def page(self, context: Context, table: str, instrument: str | None) -> Outcome:

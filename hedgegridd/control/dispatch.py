@@ -5,6 +5,7 @@ import re
 import time
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -50,15 +51,30 @@ class Dispatcher:
         self._busy = 0
         self._safety_busy = 0
 
-    async def run_json(self, kind: type[Operation], raw: bytes, caller: Caller, *, key: str = "") -> Outcome:
+    async def run_json(
+        self,
+        kind: type[Operation],
+        raw: bytes,
+        caller: Caller,
+        *,
+        key: str = "",
+        admit: Callable[[Operation], None] = lambda _operation: None,
+    ) -> Outcome:
         """Run an operation whose fields are a JSON object in `raw` (empty: no fields).
 
-        `key`: the same one again gives the first answer (control/once.py); "" is none.
+        `key`: the same one again gives the first answer (control/once.py); "" is none. `admit` may raise a Problem for
+        what can be judged by the fields alone.
 
         Raises:
             Problem: whatever kept it from being done.
         """
-        return await self._run(kind, caller, key, lambda: decode_json(kind, raw))
+
+        def decode() -> Operation:
+            operation = decode_json(kind, raw)
+            admit(operation)
+            return operation
+
+        return await self._run(kind, caller, key, decode)
 
     async def run_mapping(
         self,

@@ -152,7 +152,9 @@ class HttpServer:
             return await log_out(self.auth, request)
         outcome = await self._operation(request, path)
         if outcome.feed is not None:
-            return await stream_response(request, outcome.feed, origin)
+            kind, _ = self._dispatcher.registry.route(request.method, path)
+            still = self.auth.still(kind, request.headers, request.remote or "")
+            return await stream_response(request, outcome.feed, origin, still=still)
         return answer_response(outcome)
 
     async def _operation(self, request: web.BaseRequest, path: str) -> Outcome:
@@ -166,7 +168,8 @@ class HttpServer:
             return await self._dispatcher.run_signed(kind, raw, caller, signed)
         caller = self.auth.caller(kind, request.headers, request.remote or "")
         key = checked(request.headers[ONCE]) if ONCE in request.headers and kind.method != "GET" else ""
-        self._limit(kind, caller, key)
+        if not kind.safety:
+            self._limit(kind, caller, key)
         if kind.method == "GET":
             fields = {**_query(request.query_string), **_from_headers(kind, request), **in_path}
             return await self._dispatcher.run_mapping(kind, fields, caller, strict=False)
@@ -175,18 +178,21 @@ class HttpServer:
             return await self._dispatcher.run_mapping(
                 kind, _joined(_json_object(raw), in_path), caller, key=key
             )
-        return await self._dispatcher.run_json(kind, raw, caller, key=key)
+
+        def admit(operation: Operation) -> None:
+            if kind.safety and not operation.safe():  # a rearm by `kill`
+                self._limit(kind, caller, key)
+
+        return await self._dispatcher.run_json(kind, raw, caller, key=key, admit=admit)
 
     def _limit(self, kind: type[Operation], caller: Caller, key: str = "") -> None:
-        """Safety commands are in no bucket: whatever a client has asked before, they are taken.
+        """Take a token. Safety commands are in no bucket: whatever a client has asked before, they are taken.
 
         A command whose idempotency key is known does nothing again, so that it counts as a read.
 
         Raises:
             Problem: 429 with `Retry-After`.
         """
-        if kind.safety:
-            return
         reading = kind.method == "GET" or (key != "" and self._dispatcher.once.knows(caller.client, key))
         wait_s = (self._reads if reading else self._writes).take(caller.client)
         if wait_s:

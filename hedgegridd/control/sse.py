@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import Callable
 from contextlib import closing
 
 import structlog
@@ -24,9 +25,17 @@ _log = structlog.get_logger("control.stream")
 
 
 async def stream_response(
-    request: web.BaseRequest, feed: Feed, origin: str = "", write_s: float = WRITE_S
+    request: web.BaseRequest,
+    feed: Feed,
+    origin: str = "",
+    write_s: float = WRITE_S,
+    *,
+    still: Callable[[], bool] = lambda: True,
 ) -> web.StreamResponse:
     """Write until either side ends it; `origin` is another one whose page may read it, "" our own.
+
+    `still` is asked before every write: once it says no (logged out, key gone), nothing more is written and it ends. A
+    beat comes each second, so that it ends by then.
 
     Raises:
         ConnectionError: the client has gone, or did not read for `write_s` seconds.
@@ -38,7 +47,7 @@ async def stream_response(
             async with asyncio.timeout(write_s):
                 await response.prepare(request)
                 await response.write(f"retry: {RETRY_MS}\n\n".encode())
-            while entries := await feed.next():
+            while (entries := await feed.next()) and still():
                 async with asyncio.timeout(write_s):
                     await response.write(b"".join([entry.frame() for entry in entries]))
             async with asyncio.timeout(write_s):

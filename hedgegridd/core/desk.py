@@ -133,6 +133,7 @@ class Desk:
                 | m.TrimLeg()
                 | m.SetLimits()
                 | m.SetWeights()
+                | m.TryOrder()
             ):
                 due = tuple(self._grids) if self._operator.handle(env.seq, message) else ()
             case m.Reconcile():
@@ -433,7 +434,7 @@ class Desk:
 
 def _forget_times(grid: GridState) -> None:
     """Drop what a past process's monotonic clock said."""
-    grid.bar_mono = grid.wake_mono = None
+    grid.bar_mono = grid.wake_mono = grid.trial = None
     grid.watching = ((), ())
     grid.spent.clear()
     for order in grid.book.live.values():

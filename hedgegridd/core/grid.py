@@ -5,12 +5,14 @@
 
 from decimal import Decimal
 
+import msgspec
+
 from hedgegridd import config
 from hedgegridd import messages as m
 from hedgegridd.core import exits
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.diff import LiveEntry, diff
-from hedgegridd.core.entries import Wanted, note_dropped, wanted_entries, why_no_entries
+from hedgegridd.core.entries import Wanted, note_dropped, wanted_entries, why_leg_has_none, why_no_entries
 from hedgegridd.core.exits import ExitView
 from hedgegridd.core.gate import shared_position
 from hedgegridd.core.ladder import RungTarget, should_recentre
@@ -19,6 +21,7 @@ from hedgegridd.core.placing import Placer, rung_key
 from hedgegridd.core.regime import RegimeFilter, RegimeState
 from hedgegridd.core.scopes import PAUSE_KEY
 from hedgegridd.core.state import GridState, Order, RungWait
+from hedgegridd.core.trial import NO_STOP, Trials
 from hedgegridd.core.watch import crossing_lot, watched_levels
 from hedgegridd.model import (
     LEGS,
@@ -47,6 +50,7 @@ class GridMachine:
         self.filter = RegimeFilter(grid.regime, grid.bars_to_warm)
         self.filter.restore(state.regime)
         self.placer = Placer(grid, share, state=state, book=self.book, ctx=ctx)
+        self.trials = Trials(grid, state=state, book=self.book, ctx=ctx)
 
     def reshare(self, share: Decimal) -> None:
         """Another part of the account, from the next pass on; what rests is judged again when it moves."""
@@ -232,6 +236,7 @@ class GridMachine:
         if instrument is None or not self.ctx.state.reconciled:
             return
         self._recentre(instrument)
+        self.trials.look()
         why = self.why()
         if why:
             wanted = Wanted(targets=dict.fromkeys(LEGS, ()), dropped={}, step=ZERO)
@@ -244,6 +249,7 @@ class GridMachine:
                 reading=self.filter.reading,
                 ctx=self.ctx,
             )
+            wanted = self._with_trial(wanted)
         wakes: list[int] = []
         for leg in LEGS:
             each = self.state.legs[leg]
@@ -255,6 +261,17 @@ class GridMachine:
                 self._decide_leg(leg, instrument, wanted, wakes)
         self._watch(instrument)
         self._wake(wakes)
+
+    def _with_trial(self, wanted: Wanted) -> Wanted:
+        """A test order is one rung more, where its leg may have entries."""
+        tried = {leg: self.trials.target(leg) for leg in LEGS}
+        if not any(tried.values()):
+            return wanted
+        for leg in LEGS:
+            if why_leg_has_none(self.grid, self.state, leg, self.ctx) is not None:
+                tried[leg] = ()
+        targets = {leg: (*wanted.targets[leg], *tried[leg]) for leg in LEGS}
+        return msgspec.structs.replace(wanted, targets=targets)
 
     def _recentre(self, instrument: Instrument) -> None:
         state, mid = self.state, self.state.mid
@@ -298,7 +315,7 @@ class GridMachine:
                 if reason:
                     dropped.append((rung, reason))
         elif change.place:
-            dropped += [(rung, "its leg stop does not rest yet") for rung in change.place]
+            dropped += [(rung, NO_STOP) for rung in change.place]
         note_dropped(self.state, self.id, leg, tuple(dropped), self.ctx)
         for order in self.book.live(leg):
             if order.final is not None:

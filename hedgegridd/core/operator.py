@@ -4,6 +4,7 @@ from hedgegridd import messages as m
 from hedgegridd.core import limits, views, weights
 from hedgegridd.core import lots as lot_book
 from hedgegridd.core.context import SECOND_NS, Context
+from hedgegridd.core.entries import why_leg_has_none
 from hedgegridd.core.grid import GridMachine
 from hedgegridd.core.holds import in_force
 from hedgegridd.core.scopes import PAUSE_KEY, covers
@@ -56,6 +57,8 @@ class OperatorDesk:
                 return self._weights(seq, command)
             case m.TrimLeg():
                 return self._trim(seq, command)
+            case m.TryOrder():
+                return self._try(seq, command)
             case _:
                 raise TypeError(f"the desk has no row for {type(command).__name__}")
 
@@ -309,6 +312,26 @@ class OperatorDesk:
         self._wait(waiter)
         return True
 
+    def _try(self, seq: int, command: m.TryOrder) -> bool:
+        """A test order, where every entry of the leg might go now."""
+        grid = self._grids[command.instrument]
+        why = self._kept_away(grid, command.leg)
+        if not command.notional_usdt.is_finite() or command.notional_usdt <= 0:
+            why = [f"notional_usdt must be above 0, not {command.notional_usdt}"]
+        if not why and (no := grid.trials.begin(command)):
+            why = [no]
+        if why:
+            self._refuse(seq, f"{'; '.join(why)}; nothing changed", ("status",))
+            return False
+        self._wait(
+            Waiter(to=seq, kind="trial", instruments=(grid.id,), legs=(command.leg,), cause="test order")
+        )
+        return True
+
+    def _kept_away(self, grid: GridMachine, leg: Leg) -> list[str]:
+        none = why_leg_has_none(grid.grid, grid.state, leg, self._ctx)
+        return grid.why() if none is None else [*grid.why(), none]
+
     # ------------------------------------------------------------------------------------------------- outcomes
 
     def settle(self) -> None:
@@ -324,6 +347,8 @@ class OperatorDesk:
                 done = self._started(waiter)
             elif waiter.kind == "trim":
                 done = self._trimmed(waiter)
+            elif waiter.kind == "trial":
+                done = self._tried(waiter)
             else:
                 done = False  # answered by the comparison or the leg it waits for
             if not done and waiter.to and self._ctx.mono - waiter.since_mono >= _limit_ns(waiter):
@@ -351,7 +376,9 @@ class OperatorDesk:
             self._refuse(waiter.to, reason, ("status",))
             return
         detail: dict[str, object] = {"verified": False, **waiter.detail}
-        if waiter.kind == "trim":
+        if waiter.kind == "trial":
+            detail |= self._grids[waiter.instruments[0]].trials.expired()
+        elif waiter.kind == "trim":
             detail["quantity"] = str(self._ctx.ledger.leg(waiter.instruments[0], waiter.legs[0]).qty)
         elif waiter.kind == "flat":
             detail["residuals"] = {
@@ -386,6 +413,13 @@ class OperatorDesk:
         left = str(self._ctx.ledger.leg(grid.id, leg).qty)
         self._ctx.say(m.Done(to=waiter.to, detail={**waiter.detail, "verified": True, "quantity": left}))
         return True
+
+    def _tried(self, waiter: Waiter) -> bool:
+        grid = self._grids[waiter.instruments[0]]
+        answer = grid.trials.outcome(waiter.to, self._kept_away(grid, waiter.legs[0]))
+        if answer is not None:
+            self._ctx.say(answer)
+        return answer is not None
 
     def _started(self, waiter: Waiter) -> bool:
         detail: dict[str, object] = {"trading": True}

@@ -12,6 +12,7 @@ from hedgegridd.core.ladder import RungTarget
 from hedgegridd.core.orders import OrderBook
 from hedgegridd.core.pretrade import Refused
 from hedgegridd.core.state import GridState, Order, RungWait
+from hedgegridd.core.trial import LEVEL as TRIAL
 from hedgegridd.model import ZERO, Instrument, Leg, OrderKind, Purpose, TimeInForce
 
 # Limits of the gate that time alone lifts: the rung is tried again without waiting for a bar.
@@ -65,7 +66,7 @@ class Placer:
             price -= rung.leg.sign * wait.ticks * instrument.tick
         if self._over_cap(rung):
             return "its leg has entries that are still being cancelled"
-        maker = self.grid.execution.maker_only
+        maker = self.grid.execution.maker_only or rung.level == TRIAL
         order = Order(
             client_order_id=self.ctx.new_id(self.grid.symbol, rung.leg, rung.level, Purpose.ENTRY),
             leg=rung.leg,

@@ -131,6 +131,24 @@ class BookState(msgspec.Struct, kw_only=True):
     trades: dict[str, bool] = {}
 
 
+class Trial(msgspec.Struct, kw_only=True):
+    """A test order, wanted until it has rested; `told`: whoever asked has been answered. Times are monotonic."""
+
+    leg: Leg
+    price: Decimal
+    qty: Decimal
+    keep: bool
+    asked_mono: int
+    order_id: str = ""
+    wanted: bool = True
+    closing: bool = False  # what of it has filled is being closed at market
+    told: bool = False
+    placed_mono: int | None = None
+    accepted_mono: int | None = None
+    cancel_mono: int | None = None
+    closed_mono: int | None = None
+
+
 class GridState(msgspec.Struct, kw_only=True):
     """One instrument. `recentres` numbers the centre: the generation of entries and lots."""
 
@@ -162,6 +180,7 @@ class GridState(msgspec.Struct, kw_only=True):
     fills: int = 0
     maker_fills: int = 0
     entries_dropped: int = 0
+    trial: Trial | None = None
 
     @property
     def mid(self) -> Decimal | None:

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from hedgegridd.control.operation import Operation, Registry, summary
-from hedgegridd.ctl import journal_arguments, local_arguments
 
 DEFAULT_SOCKET = "/run/hedgegridd/control.sock"
 
@@ -46,6 +45,11 @@ def build(registry: Registry, argv: Sequence[str] = ()) -> argparse.ArgumentPars
         if kind.drill:
             _drill(sub)
     if only is None:
+        from hedgegridd.ctl import (  # noqa: PLC0415  # paths are slow to import, and no operation needs them
+            journal_arguments,
+            local_arguments,
+        )
+
         local_arguments.add(commands, common)
         journal_arguments.add(commands, common)
     return parser

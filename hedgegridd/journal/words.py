@@ -187,6 +187,9 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
     "SetWeights": lambda f: (
         "weights " + ", ".join(f"{short(name)} {weight}" for name, weight in f["weights"].items()) + _why(f)
     ),
+    "TryOrder": lambda f: (
+        f"test order{_of(f)} {f['leg']} {f['notional_usdt']} USDT{', to be kept' if f.get('keep') else ''}{_why(f)}"
+    ),
     "SetLimits": lambda f: (
         "limits " + ", ".join(f"{name} {value}" for name, value in f["values"].items()) + _why(f)
     ),

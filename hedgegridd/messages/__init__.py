@@ -42,6 +42,7 @@ from hedgegridd.messages.control import (
     SetWeights,
     SwitchesAnswer,
     SwitchView,
+    TryOrder,
 )
 from hedgegridd.messages.keeping import SessionBegan, StateKept
 from hedgegridd.messages.lifecycle import (
@@ -290,6 +291,7 @@ __all__ = [
     "TrimLeg",
     "Trip",
     "TripsChanged",
+    "TryOrder",
     "VenueAccount",
     "VenueAction",
     "VenueAnswer",

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from hedgegridd.messages.base import Answer, Command, Event, Query
-from hedgegridd.model import Nanos
+from hedgegridd.model import Leg, Nanos
 
 
 class SetSwitch(Command, frozen=True, kw_only=True):
@@ -45,6 +45,19 @@ class SetWeights(Command, frozen=True, kw_only=True):
     """Share the account among the grids by these weights (by instrument id, each above 0); kept over restarts."""
 
     weights: dict[str, Decimal]
+    reason: str = ""
+
+
+class TryOrder(Command, frozen=True, kw_only=True):
+    """Place one small post-only entry of a leg, worth about `notional_usdt`, and take it away again unless `keep`.
+
+    Answered `Done` with its fate once it is gone (or rests, with `keep`), `Refused` when none could rest.
+    """
+
+    instrument: str
+    leg: Leg
+    notional_usdt: Decimal
+    keep: bool = False
     reason: str = ""
 
 

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 
-from hedgegridd.control.operation import Context, Operation, Outcome, Problem, Role
+from hedgegridd.control.common import REARM_S
+from hedgegridd.control.operation import DURABLE_S, Context, Operation, Outcome, Problem, Role
 from hedgegridd.messages import Command, Rearm
 from hedgegridd.messages import Kill as KillCommand
 from hedgegridd.model import Leg
@@ -47,8 +48,11 @@ class Kill(Operation, frozen=True, kw_only=True):
         return not self.enabled
 
     def limit_s(self) -> float:
-        """Its own deadline, the margin, and the journal's 100 ms."""
-        return self.deadline_s + ANSWER_MARGIN_S + 1.0
+        """Its own deadline, the margin, and the journal's 100 ms; of a rearm that one's."""
+        return self._answer_s() + DURABLE_S
+
+    def _answer_s(self) -> float:
+        return REARM_S if self.enabled else self.deadline_s + ANSWER_MARGIN_S
 
     async def run(self, context: Context) -> Outcome:
         """Tell the kill switch.
@@ -73,6 +77,6 @@ class Kill(Operation, frozen=True, kw_only=True):
                 legs=() if self.side == "both" else (Leg(self.side.upper()),),
                 deadline_s=self.deadline_s,
             )
-        outcome = await context.carried_out(command, self.deadline_s + ANSWER_MARGIN_S)
+        outcome = await context.carried_out(command, self._answer_s())
         outcome.body["asked"] = "rearm" if self.enabled else "kill"
         return outcome

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta
 
 from hedgegridd.control import views
-from hedgegridd.control.common import Reading
+from hedgegridd.control.common import SEQ_MAX, Reading
 from hedgegridd.control.operation import Context, Outcome
 from hedgegridd.messages import GetPositions, InstrumentView, LegView, StatusAnswer
 
@@ -23,7 +23,9 @@ class Positions(Reading, frozen=True, kw_only=True):
         int,
         Meta(ge=0, le=1000, description="rows of the legs' changes as the venue reported them, newest first"),
     ] = 0
-    before: Annotated[int, Meta(ge=1, description="only changes before this sequence")] | None = None
+    before: Annotated[int, Meta(ge=1, le=SEQ_MAX, description="only changes before this sequence")] | None = (
+        None
+    )
 
     async def run(self, context: Context) -> Outcome:
         """Ask the desk."""

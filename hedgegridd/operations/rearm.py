@@ -4,10 +4,9 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from hedgegridd.control.operation import Context, Operation, Outcome, Role
+from hedgegridd.control.common import REARM_S
+from hedgegridd.control.operation import DURABLE_S, Context, Operation, Outcome, Role
 from hedgegridd.messages import Rearm as RearmCommand
-
-CHECKS_S = 10.0
 
 
 class Rearm(Operation, frozen=True, kw_only=True):
@@ -35,7 +34,11 @@ class Rearm(Operation, frozen=True, kw_only=True):
         if not self.reason.strip():
             raise ValueError("`reason` must not be empty")
 
+    def limit_s(self) -> float:
+        """The checks', and the journal's."""
+        return REARM_S + DURABLE_S
+
     async def run(self, context: Context) -> Outcome:
         """Tell the kill switch; the answer names the checks and their outcome."""
         command = RearmCommand(reason=self.reason, instrument=context.instrument(self.instrument))
-        return await context.carried_out(command, CHECKS_S)
+        return await context.carried_out(command, REARM_S)

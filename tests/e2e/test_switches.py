@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from hedgegridd.control.keys import fingerprint
 from tests.e2e.test_holds import NONE, both, entries, held, refused
-from tests.support.programs import Daemon, JsonHttp, ProgramError, running, until, write_config
+from tests.support.programs import Daemon, Exchange, JsonHttp, ProgramError, running, until, write_config
 from tests.support.quiet_market import GRID, quiet_exchange, ready
 
 pytestmark = pytest.mark.e2e
@@ -55,8 +56,35 @@ def test_a_switch_holds_entries_over_kill_9_and_a_key_has_one_answer(tmp_path: P
             bot.control.ask("switch", name="disable_entries", enabled=False)
             bot.control.ask("resume")
             until(lambda: both(venue), "it trades again", 40, bot.program)
+            one_test_order(bot, venue)
             reload_counts(bot)
             assert bot.program.stop(60, signal.SIGTERM) == 0
+
+
+def one_test_order(bot: Daemon, venue: Exchange) -> None:
+    """It has rested at the exchange and is gone; the same key again sends no other."""
+    asked = {
+        "id": 2,
+        "verb": "test-order",
+        "args": {"leg": "long", "notional_usdt": 150},
+        "idempotency_key": "try-1",
+    }
+    first = line(bot.config.folder / "control.sock", asked)
+    assert first["status"] == 200, first
+    told = first["result"]
+    assert told["fate"] == "rested, cancelled"
+    assert list(told["stages_ms"]) == ["placed", "accepted", "cancel_asked", "gone"]
+    assert line(bot.config.folder / "control.sock", asked) == first
+    sent = [order for order in venue.orders_from("BTCUSDT", 1) if "-L999E-" in order["clientOrderId"]]
+    assert [(each["clientOrderId"], each["status"], each["timeInForce"]) for each in sent] == [
+        (told["client_order_id"], "CANCELED", "GTX")
+    ]
+    assert Decimal(sent[0]["price"]) == Decimal(told["price"])
+    again = line(bot.config.folder / "control.sock", {**asked, "idempotency_key": "try-2"})
+    assert (again["status"], again["result"]["fate"]) == (200, "rested, cancelled"), again
+    bot.control.ask("pause")
+    assert "paused" in refused(bot, "test-order", leg="long", notional_usdt=150)
+    bot.control.ask("resume")
 
 
 def reload_counts(bot: Daemon) -> None:

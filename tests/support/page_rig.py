@@ -1,8 +1,8 @@
 """A real Chromium on the page of a real daemon against the paper exchange: for the page's tests and its pictures."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from hedgegridd.control.keys import fingerprint, make
 from tests.support.programs import (
     Daemon,
     Exchange,
+    ProgramError,
     RunConfig,
     exchange,
     running,
@@ -38,7 +39,9 @@ SWITCHES = [
 DESKTOP = (1440, 900)
 PHONE = (390, 844)
 READY_S = 60.0
-GRID = {"instrument": f"{SYMBOL}-PERP"}
+ARMED_S = (
+    120.0  # after several trips within a minute the comparison waits until the venue's weight window is over
+)
 MARKET = ["--market", "synthetic", "--seed", "3", "--speed", "60", "--tick-rate", "0.5"]
 QUOTA = {"type": "call_quota", "per_10s": 6000, "per_minute": 72_000, "per_hour": 216_000}  # speed 60
 
@@ -90,6 +93,27 @@ class Rig:
         assert self.bot is not None
         return self.bot.control.ask(verb, **fields)
 
+    def trading(self) -> None:
+        """Have a daemon that trades, whatever was done to it before; each step is waited for until it is true."""
+        if self.bot is None:
+            self.start()
+        assert self.bot is not None
+        program = self.bot.program
+        until(lambda: self._kill_state() in ("ARMED", "HALTED"), "no trip is under way", ARMED_S, program)
+        until(self._armed, "the kill switch is armed", ARMED_S, program)
+        self.ask("resume")
+        self.ask("throttle", throttle=1)
+
+    def _kill_state(self) -> str:
+        return str(self.ask("status")["kill_switch"]["state"])
+
+    def _armed(self) -> bool:
+        if self._kill_state() == "ARMED":
+            return True
+        with suppress(ProgramError):  # refused: asked again; the last reason is in the daemon's log
+            self.ask("rearm", reason="next test")
+        return self._kill_state() == "ARMED"
+
     def held(self) -> Decimal:
         """Inventory of both legs at the exchange."""
         legs = self.venue.truth()["legs"]
@@ -102,11 +126,12 @@ class Rig:
 
 
 @contextmanager
-def rig(folder: Path) -> Iterator[Rig]:
+def rig(folder: Path, symbols: Sequence[str] = (SYMBOL,)) -> Iterator[Rig]:
     """Exchange and a ready daemon, which has keys of the roles viewer and operator."""
     keys = {role: make() for role in ("viewer", "operator")}
-    with exchange(MARKET, folder / "exchange.log") as venue:
-        config = write_config(folder, venue, [GRID], guards=[QUOTA])
+    with exchange([*MARKET, "--symbols", ",".join(symbols)], folder / "exchange.log") as venue:
+        grids = [{"instrument": f"{symbol}-PERP"} for symbol in symbols]
+        config = write_config(folder, venue, grids, guards=[QUOTA])
         tables = [
             toml_table("[[control.keys]]", {"name": f"the-{role}", "role": role, "sha256": fingerprint(key)})
             for role, key in keys.items()

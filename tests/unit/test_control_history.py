@@ -34,6 +34,8 @@ async def test_a_page_has_its_rows_and_where_the_next_begins() -> None:
         ("fills", {"limit": 0}),
         ("fills", {"limit": 1001}),
         ("fills", {"before": 0}),
+        ("fills", {"before": 1 << 63}),  # more than a table holds
+        ("positions", {"history": 1, "before": 1 << 63}),
         ("fills", {"instrument": "DOGEUSDT"}),
         ("equity", {"limit": "many"}),
         ("records", {"limit": 1001}),

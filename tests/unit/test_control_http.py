@@ -20,7 +20,8 @@ from hedgegridd.control.auth import Auth
 from hedgegridd.control.bounded import BoundedServer
 from hedgegridd.control.http import HttpServer
 from hedgegridd.control.keys import fingerprint
-from hedgegridd.control.operation import Role
+from hedgegridd.control.operation import Caller, Role
+from hedgegridd.core.kill_switch import REARM_DEADLINE_S
 from hedgegridd.errors import AskTimeout, JournalFailed
 from hedgegridd.model import KillState, Leg
 from hedgegridd.operations import REGISTRY
@@ -42,6 +43,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "rearm": {"reason": "checked"},
     "switch": {"name": "disable_entries", "enabled": False},
     "weights": {"weights": {"BTCUSDT": 2}},
+    "test-order": {"leg": "long", "notional_usdt": 60},
     "event": {"source": "scanner", "action": "pause"},
 }
 
@@ -265,6 +267,25 @@ async def test_kill_is_done_when_it_is_verified() -> None:
             assert (got, body["outcome"], body["verified"]) == (status, outcome, verified)
 
 
+@pytest.mark.parametrize(
+    ("verb", "fields"), [("rearm", {"reason": "checked"}), ("kill", {"enabled": True, "reason": "checked"})]
+)
+async def test_a_rearm_is_waited_for_until_the_kill_switch_has_decided(
+    verb: str, fields: dict[str, Any]
+) -> None:
+    """An answer before that would leave the state REARMING, in which nothing else is taken."""
+
+    class Waiting(FakeBus):
+        async def ask(self, message: m.Message, deadline_s: float, *, actor: str = "") -> m.Answer:
+            if isinstance(message, m.Rearm):
+                assert REARM_DEADLINE_S < deadline_s < REGISTRY.verbs[verb](**fields).limit_s()
+            return await super().ask(message, deadline_s, actor=actor)
+
+    caller = Caller(actor="me", role=Role.OPERATOR, client="me")
+    outcome = await dispatcher(Waiting()).run_mapping(REGISTRY.verbs[verb], fields, caller)
+    assert outcome.status == 200
+
+
 async def test_kill_understands_enabled() -> None:
     bus = FakeBus()
     async with served(bus) as (session, _):
@@ -290,6 +311,23 @@ async def test_safety_commands_are_never_limited_and_others_are() -> None:
         assert [(await send(session, "status", "viewer"))[0] for _ in range(4)] == [200, 200, 200, 429]
         now[0] = 21.0
         assert (await send(session, "throttle", "operator"))[0] == 200
+
+
+async def test_a_rearm_by_kill_counts_as_a_write() -> None:
+    config = msgspec.structs.replace(CONFIG, writes_per_min=2)
+    bus = FakeBus()
+    async with served(bus, config) as (session, _):
+
+        async def kill(body: dict[str, Any], head: dict[str, str] | None = None) -> int:
+            given = headers("operator") | (head or {})
+            async with session.post("/kill", json=body, headers=given) as response:
+                return response.status
+
+        rearm = {"enabled": True, "reason": "checked"}
+        assert [await kill(rearm, {"Idempotency-Key": "k"}) for _ in range(3)] == [200, 200, 200]
+        assert [await kill(rearm) for _ in range(3)] == [200, 429, 429]
+        assert [await kill({"enabled": False}) for _ in range(5)] == [200] * 5
+    assert [type(each) for each in bus.commands].count(m.Rearm) == 2, "what is refused does nothing"
 
 
 async def test_wrong_keys_are_limited_and_right_ones_are_not() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,20 @@ import pytest
 from aiohttp import web
 
 from hedgegridd import messages as m
-from hedgegridd.config import Control
+from hedgegridd.config import Control, Key
 from hedgegridd.control import stream as stream_module
 from hedgegridd.control.dispatch import Dispatcher
 from hedgegridd.control.http import HttpServer
 from hedgegridd.control.operation import Problem, Role
+from hedgegridd.control.sessions import COOKIE, LASTS_S, Sessions
 from hedgegridd.control.sse import stream_response
 from hedgegridd.control.stream import BATCH, Hub, Subscriber
 from hedgegridd.control.stream_actor import StreamActor, streamed
 from hedgegridd.control.unix import UnixServer
 from hedgegridd.errors import AskTimeout
 from hedgegridd.runtime.clock import RealClock
-from tests.unit.control_fakes import FakeBus, dispatcher
-from tests.unit.test_control_http import CONFIG, headers
+from tests.unit.control_fakes import NOW_NS, FakeBus, dispatcher
+from tests.unit.test_control_http import CONFIG, KEYS, headers
 from tests.unit.test_control_unix import FixedPeers
 
 DEADLINE_S = 5
@@ -276,9 +277,9 @@ def with_stream(hub: Hub) -> Dispatcher:
 
 @asynccontextmanager
 async def over_http(
-    hub: Hub, config: Control = CONFIG
+    hub: Hub, config: Control = CONFIG, sessions: Sessions | None = None
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, HttpServer]]:
-    server = HttpServer(with_stream(hub), config)
+    server = HttpServer(with_stream(hub), config, sessions=sessions)
     await server.start()
     try:
         async with (
@@ -348,6 +349,75 @@ async def test_a_client_that_goes_frees_its_place() -> None:
                 seq += 1
                 hub.put(event(seq))
                 await asyncio.sleep(0.01)
+
+
+def gone(server: HttpServer, role: str) -> None:
+    """A reload without the key of a role."""
+    keys = tuple(key for key in CONFIG.keys if key.role != role)
+    server.use(msgspec.structs.replace(CONFIG, keys=keys))
+
+
+def lower(server: HttpServer, _role: str) -> None:
+    """A reload that makes the first key of nobody's: it is another's now."""
+    server.use(msgspec.structs.replace(CONFIG, keys=(Key(name="x", role="viewer", sha256="0" * 64),)))
+
+
+@pytest.mark.parametrize("take_away", [gone, lower])
+async def test_a_stream_ends_with_its_key_and_no_other_does(
+    take_away: Callable[[HttpServer, str], None],
+) -> None:
+    hub = filled(0)
+    async with over_http(hub) as (session, server):
+        async with (
+            session.get("/stream", headers=headers("operator")) as response,
+            session.get("/stream", headers=headers("viewer")) as other,
+        ):
+            await frames(response, 1)
+            await frames(other, 1)
+            hub.put(event(1))
+            assert (await frames(response, 1))[0][0] == "id: 1"
+            take_away(server, "operator")
+            hub.put(event(2))
+            assert await response.content.read() == b"", "not an event more"
+            if take_away is gone:
+                assert [told[0] for told in await frames(other, 2)] == ["id: 1", "id: 2"]
+
+
+async def test_a_stream_ends_with_its_session() -> None:
+    hub, now = filled(0), [NOW_NS]
+    async with over_http(hub, sessions=Sessions(None, lambda: now[0])) as (session, _):
+        cookies = []
+        for _ in range(2):
+            async with session.post("/login", json={"key": KEYS["viewer"]}) as response:
+                cookies.append({"Cookie": f"{COOKIE}={response.cookies[COOKIE].value}"})
+            session.cookie_jar.clear()
+        async with (
+            session.get("/stream", headers=cookies[0]) as first,
+            session.get("/stream", headers=cookies[1]) as second,
+        ):
+            await frames(first, 1)
+            await frames(second, 1)
+            async with session.post("/logout", headers=cookies[0]) as response:
+                assert await response.json() == {"ended": True}
+            hub.put(event(1))
+            assert await first.content.read() == b"", "logged out"
+            assert (await frames(second, 1))[0][0] == "id: 1"
+            now[0] += LASTS_S * 10**9
+            hub.put(event(2))
+            assert await second.content.read() == b"", "its time is over"
+
+
+async def test_a_stream_without_a_key_ends_when_keys_are_configured() -> None:
+    hub = filled(0)
+    bare = msgspec.structs.replace(CONFIG, keys=())
+    async with over_http(hub, bare) as (session, server):
+        async with session.get("/stream") as response:
+            await frames(response, 1)
+            hub.put(event(1))
+            assert (await frames(response, 1))[0][0] == "id: 1"
+            server.use(CONFIG)
+            hub.put(event(2))
+            assert await response.content.read() == b""
 
 
 async def test_a_listed_origin_may_read_it() -> None:

@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from hedgegridd import messages as m
-from hedgegridd.control.operation import Caller, Outcome, Problem, Role
+from hedgegridd.control.dispatch import IN_FLIGHT_MAX, SAFETY_IN_FLIGHT_MAX
+from hedgegridd.control.operation import DURABLE_S, Caller, Operation, Outcome, Problem, Role
 from hedgegridd.core.switches import Switches
+from hedgegridd.errors import JournalFailed
 from hedgegridd.model import Leg, OrderKind, Purpose, Side
 from hedgegridd.operations import REGISTRY
 from tests.unit.control_fakes import BTC, ORDER, FakeBus, dispatcher
@@ -91,6 +93,51 @@ async def test_safety_commands_are_taken_when_every_bucket_is_empty_and_every_pl
         bus.gate.set()
         assert set(await asyncio.gather(*safe)) == {200}
         assert set(await asyncio.gather(*held)) == {200}
+
+
+async def test_the_safety_lane_is_bounded_gives_its_places_back_and_takes_none_of_the_others() -> None:
+    bus = Counting()
+    assert bus.gate is not None
+    made = dispatcher(bus)
+    flatten, throttle = REGISTRY.verbs["flatten"], REGISTRY.verbs["throttle"]
+
+    async def once(kind: type[Operation]) -> int:
+        return (await made.run_mapping(kind, GOOD[kind.verb], ADMIN)).status
+
+    for round_ in range(2):  # the second needs the places of the first
+        before = len(bus.commands)
+        bus.gate.clear()
+        held = [asyncio.ensure_future(once(flatten)) for _ in range(SAFETY_IN_FLIGHT_MAX)]
+        await bus.commands_are(before + SAFETY_IN_FLIGHT_MAX)
+        with pytest.raises(Problem, match="safety commands are running") as caught:
+            await once(flatten)
+        assert (caught.value.status, caught.value.begun) == (503, False), round_
+        ordinary = [asyncio.ensure_future(once(throttle)) for _ in range(IN_FLIGHT_MAX)]
+        await bus.commands_are(before + SAFETY_IN_FLIGHT_MAX + IN_FLIGHT_MAX)
+        with pytest.raises(Problem, match="requests are running") as caught:
+            await once(throttle)
+        assert set(caught.value.accepted) == SAFE
+        bus.gate.set()
+        assert set(await asyncio.gather(*held, *ordinary)) == {200}
+    bus.table[m.Flatten] = m.Refused(to=0, reason="no")
+    for _ in range(SAFETY_IN_FLIGHT_MAX + 1):  # what is refused gives its place back as well
+        with pytest.raises(Problem, match="409 refused: no"):
+            await once(flatten)
+
+
+async def test_a_hung_disk_holds_a_safety_command_for_a_moment_and_others_for_longer() -> None:
+    asked: list[float] = []
+
+    async def hung(timeout_s: float) -> None:
+        asked.append(timeout_s)
+        raise JournalFailed("the disk hangs")
+
+    outcome = await run(FakeBus(), "flatten", durable=hung)
+    assert (outcome.status, outcome.body["journal_late"]) == (200, True)
+    with pytest.raises(Problem, match="the disk hangs") as caught:
+        await run(FakeBus(), "throttle", durable=hung)
+    assert caught.value.status == 503
+    assert asked == [0.1, DURABLE_S]
 
 
 async def test_an_unknown_switch_is_404_and_a_body_that_differs_from_the_path_422() -> None:

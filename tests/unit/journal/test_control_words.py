@@ -9,6 +9,7 @@ from hedgegridd import messages as m
 from hedgegridd.config import Config, Grid
 from hedgegridd.core.reloaded import carried
 from hedgegridd.journal.words import words
+from hedgegridd.model import Leg
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,10 @@ from hedgegridd.journal.words import words
         (
             m.SetWeights(weights={"BTCUSDT-PERP.BINANCE": Decimal(2), "ETHUSDT-PERP.BINANCE": Decimal(1)}),
             "weights BTCUSDT 2, ETHUSDT 1",
+        ),
+        (
+            m.TryOrder(instrument="BTCUSDT-PERP.BINANCE", leg=Leg.LONG, notional_usdt=Decimal(60)),
+            "test order of BTCUSDT LONG 60 USDT",
         ),
         (m.SetLimits(values={"max_leverage": Decimal(3)}, reason="calm"), "limits max_leverage 3: calm"),
         (m.ConfigReloaded(config=carried(Config(grid=(Grid(),)))), "the config file was read again"),
