@@ -43,6 +43,7 @@ from hedgegridd.messages.control import (
     SwitchesAnswer,
     SwitchView,
 )
+from hedgegridd.messages.health import GetHealth, HealthAnswer, HealthChanged
 from hedgegridd.messages.keeping import SessionBegan, StateKept
 from hedgegridd.messages.lifecycle import (
     DeskAnswered,
@@ -205,6 +206,7 @@ __all__ = [
     "GetDeadMan",
     "GetFlattens",
     "GetGuards",
+    "GetHealth",
     "GetKillSwitch",
     "GetKpi",
     "GetLadders",
@@ -217,6 +219,8 @@ __all__ = [
     "GuardVerdict",
     "GuardsAnswer",
     "HaltEntries",
+    "HealthAnswer",
+    "HealthChanged",
     "Hold",
     "HoldsChanged",
     "IncomeBooked",
