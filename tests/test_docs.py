@@ -6,18 +6,10 @@ from pathlib import Path
 import pytest
 
 from hedgegridd.operations import REGISTRY
+from tests.support.observability import made
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SOURCES = tuple(sorted((ROOT / "hedgegridd" / "actors").glob("metric*.py")))
-
-
-def made_metrics() -> set[str]:
-    """Every metric of ours by the name that a scrape shows, read from the calls that make them."""
-    text = "".join(path.read_text() for path in SOURCES)
-    plain = re.findall(r'\b(?:gauge|single|each|books|_histogram)\(\s*"(\w+)"', text)
-    counted = re.findall(r'\b(?:counter|count)\(\s*"(\w+)"', text)
-    return {f"hedgegrid_{name}" for name in plain} | {f"hedgegrid_{name}_total" for name in counted}
 
 
 def test_every_operation_is_in_the_manual_with_its_routes():
@@ -34,9 +26,9 @@ def test_every_operation_is_in_the_manual_with_its_routes():
 
 def test_every_metric_is_in_the_manual():
     page = (ROOT / "docs/manual/metrics.md").read_text()
-    made = made_metrics()
-    assert len(made) > 60
-    assert set(re.findall(r"`(hedgegrid_\w+)`", page)) == made
+    names = set(made())
+    assert len(names) > 60
+    assert set(re.findall(r"`(hedgegrid_\w+)`", page)) == names
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

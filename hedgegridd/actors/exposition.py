@@ -60,8 +60,8 @@ def single(name: str, text: str, value: Decimal | float | None) -> Iterator[Fami
         yield Family(f"{PREFIX}{name}", "gauge", text, [Row("", "", value)])
 
 
-def counter(
-    name: str, text: str, names: Sequence[str], values: Mapping[tuple[str, ...], int]
+def counter[K: tuple[str, ...]](
+    name: str, text: str, names: Sequence[str], values: Mapping[K, int]
 ) -> Iterator[Family]:
     """One counter from label values (in the order of `names`) to counts; left out before the first count."""
     if values:

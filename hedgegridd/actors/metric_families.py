@@ -231,6 +231,9 @@ def dead_man_families(answer: m.DeadManAnswer, now_ns: int) -> Iterator[Family]:
         ],
     )
     if answer.enabled:
+        yield from single(
+            "dead_man_countdown_seconds", "Silence after which the venue cancels.", answer.countdown_s
+        )
         yield from single("dead_man_armed", "1 when every countdown runs.", int(answer.state == "armed"))
 
 

@@ -119,12 +119,10 @@ class MetricsActor(Actor):
             self._runner = None
 
     async def _scrape(self, request: web.Request) -> web.Response:
-        """Ours in the text format, then the process's own (memory, files, garbage collection)."""
+        """Ours in the text format, then the process's own (memory, files, garbage collection) in the same."""
         text = await self.text()
-        # Only what asks for no other format gets the one that ours is in.
-        plain = request.clone(headers={"Accept": "text/plain"})
-        process: web.Response = await server_stats(plain)
-        return web.Response(body=text.encode() + (process.body or b""), headers=process.headers)
+        process: web.Response = await server_stats(request.clone(headers={"Accept": "text/plain"}))
+        return web.Response(text=text + (process.text or ""), headers=process.headers)
 
     async def text(self) -> str:
         """All families as text, written in slices."""
@@ -164,7 +162,7 @@ class MetricsActor(Actor):
         if desk is not None and kill is not None:
             self._heartbeat_ns = now_ns()
         found.append(daemon_families(self._started_ns, now_ns(), self._heartbeat_ns, kill))
-        return [*found, self._counts.families(), self._tasks(), self.fed()]
+        return [*found, self._counts.families(), self._loop_tasks(), self.fed()]
 
     async def _ask[A: m.Answer](self, query: m.Query, kind: type[A]) -> A | None:
         try:
@@ -174,7 +172,7 @@ class MetricsActor(Actor):
         return answer if isinstance(answer, kind) else None
 
     @staticmethod
-    def _tasks() -> Iterator[Family]:
+    def _loop_tasks() -> Iterator[Family]:
         yield from single("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
 
     def fed(self) -> Iterator[Family]:

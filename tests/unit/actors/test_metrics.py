@@ -325,7 +325,10 @@ def test_the_dead_man_switch_has_an_age_while_it_runs_and_says_when_it_does_not(
     assert got[f"hedgegrid_dead_man_age_seconds/{BTC}"] == 4
     assert got["hedgegrid_dead_man_armed"] == 1
     gone = structs_replace(DEAD_MAN, state="withdrawn", countdowns=(countdown(BTC, None, 10 * S),))
-    assert values(dead_man_families(gone, 14 * S)) == {"hedgegrid_dead_man_armed": 0}
+    assert values(dead_man_families(gone, 14 * S)) == {
+        "hedgegrid_dead_man_armed": 0,
+        "hedgegrid_dead_man_countdown_seconds": 60,
+    }
     assert values(dead_man_families(structs_replace(gone, enabled=False), 14 * S)) == {}
 
 
