@@ -33,6 +33,7 @@ from hedgegridd.actors.machines import (
     RiskActor,
     SwitchesActor,
 )
+from hedgegridd.actors.metric_histograms import Histograms
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.panic import PanicActor
 from hedgegridd.actors.recent import RecentActor, words
@@ -42,6 +43,7 @@ from hedgegridd.archive import Archive
 from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
+from hedgegridd.control.health_actor import HealthActor
 from hedgegridd.control.once import Once
 from hedgegridd.control.operation import Services
 from hedgegridd.control.sessions import Sessions
@@ -68,6 +70,7 @@ from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe, LagReport
+from hedgegridd.runtime.scheduler import Probes
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
 from hedgegridd.stopping import DEAD_MAN_S, OrderlyStop
@@ -103,6 +106,7 @@ class Daemon:
         """Nothing is touched before `open`."""
         self.started_ns = self.clock.wall_ns()
         self.folder = StateFolder(Path(self.config.daemon.state_dir))
+        self.histograms = Histograms()
         self.confirmed = True  # whether the venue has confirmed what a stop promises
         self._stop_asked = anyio.Event()
         self._stop_reason = ""
@@ -126,6 +130,7 @@ class Daemon:
             hooks=JournalHooks(
                 on_failure=self._journal_failed,
                 on_recovered=self._journal_recovered,
+                on_commit=self.histograms.journaled,
             ),
             segment_bytes=config.journal.segment_mb << 20,
         )
@@ -150,7 +155,12 @@ class Daemon:
         self.boot = Boot()
         recorder = Recorder(self.journal)
         self.bus = Bus(
-            self.clock, m.ALL, recorder=recorder.handed, returned=recorder.returned, first_seq=next_seq
+            self.clock,
+            m.ALL,
+            recorder=self._recorder(recorder),
+            returned=recorder.returned,
+            probes=Probes(on_wait=self.histograms.queue_wait.observe),
+            first_seq=next_seq,
         )
         archive = Archive(config, self.folder.path, self.clock.wall_ns, self.config_file)
         self.keeper = Keeper(
@@ -170,7 +180,7 @@ class Daemon:
         dispatcher = Dispatcher(REGISTRY, services, self.once)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = self._gateway(watch)
-        self.meters = Meters(self.gateway.stats, dispatcher.counts)
+        self.meters = Meters(self.gateway.stats, dispatcher.counts, self.histograms)
         self.control = ControlActor(
             config.control,
             dispatcher,
@@ -197,12 +207,22 @@ class Daemon:
             RiskActor(self.machines.risk),
             self.metrics,
             KpiActor(config.kpi),
+            HealthActor(services),
             self.gateway,
             PausesActor(self._planned_pauses()),
             SwitchesActor(self.machines.switches),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
         self.supervisor = Supervisor(self.bus, [*actors, DecisionsActor(actors)], on_incident=self._incident)
+
+    def _recorder(self, recorder: Recorder) -> Callable[[str, m.Envelope], None]:
+        """The journal, and beside it the clock that follows commands to the venue."""
+
+        def handed(to: str, envelope: m.Envelope) -> None:
+            recorder.handed(to, envelope)
+            self.meters.command_times.handed(envelope)
+
+        return handed
 
     def _gateway(self, gate: LatchWatch) -> Gateway:
         return Gateway(
@@ -294,7 +314,7 @@ class Daemon:
         code = EXIT_OK
         try:
             async with anyio.create_task_group() as group:
-                lag = LagReport(self.clock, self.meters.loop_lag.observe, self._tell_lag)
+                lag = LagReport(self.clock, self.histograms.loop_lag.observe, self._tell_lag)
                 group.start_soon(LagProbe(self.clock, lag.sample).run)
                 group.start_soon(self.keeper.run)
                 group.start_soon(self._announce)

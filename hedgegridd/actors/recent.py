@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from hedgegridd import messages as m
+from hedgegridd.core.health import NAMES
 from hedgegridd.runtime.actor import Actor
 
 LINES_MAX = 50
@@ -46,6 +47,8 @@ def words(message: m.Message) -> str:
             return f"the venue acted: {e.kind} {e.instrument} {e.leg or ''} {e.detail}"
         case m.FeedChanged() as e:
             return f"{e.channel} is {'back' if e.up else 'lost'} {e.detail}".rstrip()
+        case m.HealthChanged() as e:
+            return _health(e)
         case m.StageChanged() as e:
             return f"stage {e.number} of {e.of}: {e.stage}" + (
                 f", waits for {e.waits_for}" if e.waits_for else ""
@@ -54,6 +57,12 @@ def words(message: m.Message) -> str:
             return f"stopping: {e.reason}"
         case _:
             return ""
+
+
+def _health(change: m.HealthChanged) -> str:
+    flaps = ", ".join(f"{state} {times} x" for state, times in change.flaps.items())
+    told = f"health {NAMES[change.previous]} -> {NAMES[change.state]}"
+    return "; ".join(each for each in (told, *change.reasons[:5], flaps and f"meanwhile {flaps}") if each)
 
 
 def _trip(trip: m.Trip) -> str:
@@ -97,6 +106,7 @@ class RecentActor(Actor):
         m.IncomeBooked,
         m.VenueAction,
         m.FeedChanged,
+        m.HealthChanged,
         m.StageChanged,
         m.Stopping,
     )

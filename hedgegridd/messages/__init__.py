@@ -60,6 +60,7 @@ from hedgegridd.messages.control import (
     SwitchesAnswer,
     SwitchView,
 )
+from hedgegridd.messages.health import GetHealth, HealthAnswer, HealthChanged
 from hedgegridd.messages.keeping import SessionBegan, StateKept
 from hedgegridd.messages.lifecycle import (
     DeskAnswered,
@@ -232,6 +233,7 @@ __all__ = [
     "GetDeadMan",
     "GetFlattens",
     "GetGuards",
+    "GetHealth",
     "GetKillSwitch",
     "GetKpi",
     "GetLadders",
@@ -244,6 +246,8 @@ __all__ = [
     "GuardVerdict",
     "GuardsAnswer",
     "HaltEntries",
+    "HealthAnswer",
+    "HealthChanged",
     "Hold",
     "HoldsChanged",
     "IncomeBooked",
