@@ -189,7 +189,13 @@ class Daemon:
         )
         self.meters.auth_failures = lambda: self.control.http.auth.failures
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
-        self.alerts = AlertsActor(config, self.alert_secrets, self.clock.mono_ns)
+        self.alerts = AlertsActor(
+            config,
+            self.alert_secrets,
+            self.clock.mono_ns,
+            counts=self.meters.alerts,
+            observe=self._alert_delivered,
+        )
         self.orderly_stop = self._stages_of_stop()
         actors: list[Actor] = [
             # The first to start is the last to stop: control and metrics answer all the while.
@@ -275,6 +281,9 @@ class Daemon:
 
     def _troubles(self) -> tuple[str, ...]:
         return (*self.supervisor.troubles(), *self.alerts.troubles())
+
+    def _alert_delivered(self, channel: str, seconds: float) -> None:
+        self.histograms.alert_delivery.labels(channel).observe(seconds)
 
     def _planned_pauses(self) -> pauses.Pauses:
         config = self.config

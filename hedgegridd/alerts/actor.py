@@ -5,6 +5,7 @@ Each channel has a task of its own (`sender.py`). Its loss does not stop trading
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from zoneinfo import ZoneInfo
 
 import anyio
 import structlog
@@ -12,6 +13,10 @@ import structlog
 from hedgegridd import messages as m
 from hedgegridd.alerts import setup
 from hedgegridd.alerts.book import RANK, Book, Told
+from hedgegridd.alerts.channels.telegram import Telegram
+from hedgegridd.alerts.digest import Base, base_of, digest, next_due_ns
+from hedgegridd.alerts.found import Finding
+from hedgegridd.alerts.heartbeat import Heartbeat
 from hedgegridd.alerts.outbox import Waiting
 from hedgegridd.alerts.rules import Rules
 from hedgegridd.alerts.sender import Sender
@@ -25,6 +30,7 @@ LOOK_S = 1.0
 ASK_S = 0.9
 DRAIN_S = 4.0  # a stop waits so long for what has been told to be accepted
 TEST_S = 8.0
+ALIVE_S = 10.0
 _NS_PER_S = 1_000_000_000
 _log = structlog.get_logger("alerts")
 
@@ -73,6 +79,20 @@ class AlertsActor(Actor):
             escalate_s=told.escalate_s,
             tiers=sum(sender.escalation for sender in self.senders),
         )
+        self._digest_hours = {"24h": 24, "6h": 6}.get(told.digest)
+        self._zone = ZoneInfo(config.daemon.timezone)
+        self._digest_base: Base | None = None
+        self._digest_due_ns = 0
+        self._incidents: Counter[str] = Counter()
+        self._answered_ns: int | None = None  # when the trading actors have answered us last, monotonic
+        self._heartbeat = None
+        if address := setup.heartbeat(config, secrets):
+            self._heartbeat = Heartbeat(
+                address,
+                told.heartbeat_s,
+                alive=self._trading_answers,
+                changed=self._heartbeat_changed,
+            )
         self._watch = Watch(large_loss_usdt=told.large_loss_usdt, funding_bps=told.funding_bps)
         self._tests: dict[str, _Test] = {}
 
@@ -102,6 +122,8 @@ class AlertsActor(Actor):
     def _send(self, told: Told, heard_ns: int) -> m.AlertTold:
         """Put it into the queue of every channel that hears it."""
         alert = told.alert
+        if alert.stage == "raised" and alert.severity != "INFO":
+            self._incidents[alert.kind] += 1
         tier = 0
         names = []
         for sender in self.senders:
@@ -210,6 +232,13 @@ class AlertsActor(Actor):
         event = m.ChannelChanged(channel=sender.name, up=not sender.trouble, detail=sender.trouble)
         self.bus.publish(event, actor=self.name)
 
+    def _heartbeat_changed(self, up: bool, detail: str) -> None:
+        self.bus.publish(m.ChannelChanged(channel="heartbeat", up=up, detail=detail), actor=self.name)
+
+    def _trading_answers(self) -> bool:
+        """Whether desk and flatten have answered lately; before they could be asked they count as answering."""
+        return self._answered_ns is None or self.bus.clock.mono_ns() - self._answered_ns < ALIVE_S * _NS_PER_S
+
     def troubles(self) -> tuple[str, ...]:
         """Channels that do not take alerts, in words."""
         return tuple(
@@ -225,8 +254,13 @@ class AlertsActor(Actor):
         for sender in self.senders:
             await sender.channel.open()
             self.spawn(sender.run)
+            if isinstance(sender.channel, Telegram):
+                self.spawn(sender.channel.listen, self._acknowledged_by)
         self.spawn(self._ticks)
+        self._answered_ns = None
         self.spawn(self._looks)
+        if self._heartbeat is not None:
+            self.spawn(self._heartbeat.run)
 
     async def stop(self) -> None:
         """Give what has been told a little time to be accepted, then close the channels."""
@@ -255,12 +289,39 @@ class AlertsActor(Actor):
             status = await self._asked(m.GetStatus(), m.StatusAnswer)
             clock = self.bus.clock
             time_ns, mono_ns = clock.wall_ns(), clock.mono_ns()
+            if self._answered_ns is None or (status is not None and flattens is not None):
+                self._answered_ns = mono_ns
             findings = self._watch.look(None if status is None else status.view, flattens, time_ns)
+            if status is not None:
+                findings += await self._digest(status.view, time_ns)
             if not findings:
                 continue
             seq = self.bus.take_seq()
             for told in self._book.take(findings, seq=seq, time_ns=time_ns, mono_ns=mono_ns):
                 self.bus.publish(self._send(told, mono_ns), actor=self.name)
+
+    async def _digest(self, view: m.DeskView, now_ns: int) -> list[Finding]:
+        """The figures since the last one when it is time for them; it counts from when the books are known."""
+        if self._digest_hours is None or not view.reconciled:
+            return []
+        base, due_ns = self._digest_base, self._digest_due_ns
+        if base is not None and now_ns < due_ns:
+            return []
+        self._digest_base = base_of(view, now_ns)
+        self._digest_due_ns = next_due_ns(now_ns, self._digest_hours, self._zone)
+        if base is None:
+            return []
+        incidents, self._incidents = self._incidents, Counter()
+        guards = await self._asked(m.GetGuards(), m.GuardsAnswer)
+        return [digest(base, view, guards, incidents, now_ns)]
+
+    async def _acknowledged_by(self, alert_id: str, by: str) -> str:
+        """A button was pressed; what came of it, for who pressed it."""
+        try:
+            answer = await self.bus.ask(m.AckAlert(alert_id=alert_id, by=by), ASK_S, actor=by)
+        except HedgegridError:
+            return "not acknowledged: the daemon does not answer"
+        return answer.reason if isinstance(answer, m.Refused) else f"{alert_id} is acknowledged by {by}"
 
     async def _asked[A: m.Answer](self, query: m.Query, kind: type[A]) -> A | None:
         try:

@@ -23,7 +23,7 @@ REMINDERS_SLOWER = 12  # times the first distance: as far apart as reminders get
 RANK: dict[Severity, int] = {"INFO": 0, "WARNING": 1, "CRITICAL": 2}
 _NS_PER_S = 1_000_000_000
 
-type Stage = Literal["raised", "repeated", "recovered", "escalated", "digest", "test"]
+type Stage = Literal["raised", "repeated", "recovered", "escalated", "test"]
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,9 +48,7 @@ def next_due_ns(now_ns: Nanos, hours: int, zone: ZoneInfo) -> Nanos:
     """When the next one is due: at 0 o'clock of the trading day's zone and every `hours` after it."""
     now = datetime.fromtimestamp(now_ns // _NS_PER_S, zone)
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    due = next(
-        at for step in range(24 // hours + 1) if (at := _later(day, hours * step)) > now
-    )
+    due = next(at for step in range(24 // hours + 1) if (at := _later(day, hours * step)) > now)
     return int(due.astimezone(UTC).timestamp()) * _NS_PER_S
 
 
@@ -76,8 +74,10 @@ def digest(
     maker = f", maker {Decimal(makers) / fills:.0%}" if fills > 0 else ""
     counted = ", ".join(f"{count} {kind}" for kind, count in sorted(incidents.items())) or "none"
     lines = [
-        f"{earned} (fees {now.fees_usdt - base.fees_usdt:+,.2f}, funding {now.funding_usdt - base.funding_usdt:+,.2f}), "
-        f"{fills} fills{maker}, since {stamp(base.time_ns)}",
+        (
+            f"{earned} (fees {now.fees_usdt - base.fees_usdt:+,.2f}, funding {now.funding_usdt - base.funding_usdt:+,.2f}), "
+            f"{fills} fills{maker}, since {stamp(base.time_ns)}"
+        ),
         f"nearest: {_nearest(guards)}",
         f"incidents: {counted}",
     ]

@@ -63,6 +63,7 @@ class Rules:
             m.PartBroke: self._broke,
             m.ChannelChanged: self._channel,
             m.DeadManChanged: self._dead_man,
+            m.HealthChanged: self._health,
             m.ConfigReloaded: self._reloaded,
         }
 
@@ -448,6 +449,28 @@ class Rules:
             what=event.detail,
             did="its messages wait and are tried again; the other channels get theirs",
             do="hedgegridctl alerts; the service's own status page",
-            section="alerts",
+            section="an-alert-channel-fails",
             lasting=True,
+        )
+
+    def _health(self, event: m.HealthChanged, _env: m.Envelope) -> Iterator[Finding]:
+        name = ("OK", "DEGRADED", "HALTED")[event.state]
+        flaps = ", ".join(f"{state} {times} x" for state, times in event.flaps.items())
+        passed = f"came and went: {flaps}" if flaps else ""
+        if event.state == 0:
+            yield Clear(key="health", title="HEALTH OK", what=passed)
+            return
+        if not self._ready:
+            return  # start-up is not well yet, as it must be; `start` tells its end
+        latched = any(reason.startswith("kill switch") for reason in event.reasons)  # its trip has been told
+        yield Raise(
+            kind="health",
+            key="health",
+            severity="CRITICAL" if event.state > 1 and not latched else "WARNING",
+            title=f"HEALTH {name}",
+            what="; ".join(each for each in (*event.reasons, passed) if each),
+            do="hedgegridctl status",
+            section="runbook",
+            lasting=True,
+            changed=True,
         )

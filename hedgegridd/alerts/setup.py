@@ -37,7 +37,7 @@ def channel(table: AlertChannel, who: Identity, secrets: Mapping[str, str]) -> C
     url = table.url or ""
     match table.type:
         case "slack":
-            return Slack(_address(secret, table))
+            return Slack(_address(secret, table.credential))
         case "telegram":
             return Telegram(secret, table.chat_id or "", base=table.url or API, ack_users=table.ack_users)
         case "webhook":
@@ -48,7 +48,13 @@ def channel(table: AlertChannel, who: Identity, secrets: Mapping[str, str]) -> C
             return Library(secret)
 
 
-def _address(secret: str, table: AlertChannel) -> str:
+def heartbeat(config: Config, secrets: Mapping[str, str]) -> str:
+    """The address of our own heartbeat, "" when there is none. Raises ConfigError: it is no address."""
+    name = config.alerts.heartbeat
+    return "" if name is None else _address(secrets[name], name)
+
+
+def _address(secret: str, credential: str | None) -> str:
     """An address that is a secret: it may leave this machine encrypted only.
 
     Raises:
@@ -57,5 +63,5 @@ def _address(secret: str, table: AlertChannel) -> str:
     parts = urlsplit(secret)
     local = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if parts.scheme != "https" and not local:
-        raise ConfigError(f'[[alert]] "{table.label}": credential {table.credential} holds no https address')
+        raise ConfigError(f"alerts: credential {credential} holds no https address")
     return secret

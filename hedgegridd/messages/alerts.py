@@ -28,7 +28,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     do: str = ""
     section: str = ""
     lasting: bool = False  # open until it is told as recovered
-    stage: Literal["raised", "repeated", "recovered", "escalated", "digest", "test"] = "raised"
+    stage: Literal["raised", "repeated", "recovered", "escalated", "test"] = "raised"
     count: int = 1
     time_ns: Nanos
     since_ns: Nanos = 0
