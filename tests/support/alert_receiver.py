@@ -39,6 +39,12 @@ class Receiver:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._over: asyncio.Event | None = None
+        self._came = threading.Condition()
+
+    def until_asked(self, count: int, deadline_s: float = 20.0) -> None:
+        """Return when it has been asked so often. Raises AssertionError past the deadline."""
+        with self._came:
+            assert self._came.wait_for(lambda: self.asked >= count, deadline_s), f"asked {self.asked} times"
 
     def start(self) -> None:
         self._thread.start()
@@ -70,7 +76,9 @@ class Receiver:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         raw = await request.read()
         came = time.monotonic_ns()
-        self.asked += 1
+        with self._came:
+            self.asked += 1
+            self._came.notify_all()
         if request.path in self.answers:
             answers = self.answers[request.path]
             self.got.append(Got(request.path, dict(request.headers), json.loads(raw or b"{}"), came))

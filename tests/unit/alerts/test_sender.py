@@ -99,8 +99,7 @@ async def test_429_is_obeyed_to_what_it_asks_for() -> None:
         async with sending(hook(server)) as (made, ends):
             made.offer(alert(1, "CRITICAL"), time.monotonic_ns())
             async with asyncio.timeout(DEADLINE_S):
-                while not server.asked:
-                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(server.until_asked, 1)
             refused_ns = time.monotonic_ns()
             server.mode = "accept"
             made.offer(alert(2, "CRITICAL"), time.monotonic_ns())
@@ -115,19 +114,24 @@ async def test_what_fails_is_tried_again_and_makes_trouble_that_ends(
 ) -> None:
     monkeypatch.setattr("hedgegridd.alerts.pace.BACK_OFF_FIRST_S", 0.02)
     with receiver(mode) as server:
-        async with sending(hook(server), timeout_s=0.2) as (made, ends):
+        timeout_s = 0.2 if mode == "hang" else 10.0
+        async with sending(hook(server), timeout_s=timeout_s) as (made, ends):
             made.offer(alert(), time.monotonic_ns())
             await ends.until(lambda: ends.changes)
             assert made.trouble
-            assert server.asked >= sender_module.TROUBLE_AFTER
+            assert made.counts["failed"] == sender_module.TROUBLE_AFTER
             assert ends.ended == []
+            made._timeout_s = 10.0  # a loaded machine takes its time to accept
             server.mode = "accept"
             await ends.until(lambda: ends.ended)
             assert ends.ended == [("A-1", "accepted")]
             assert ends.changes[-1] == ""
-            assert made.counts["failed"] >= sender_module.TROUBLE_AFTER
-            said = {"500": "HTTP 500", "hang": "no answer within 0.2 s", "reset": "ServerDisconnectedError"}
-            assert said[mode] in ends.changes[0] or mode == "reset"
+            said = {
+                "500": ("HTTP 500",),
+                "hang": ("no answer within 0.2 s",),
+                "reset": ("Disconnected", "reset"),
+            }
+            assert any(words in ends.changes[0] for words in said[mode]), ends.changes
 
 
 async def test_a_refusal_is_final_and_said() -> None:
@@ -145,8 +149,7 @@ async def test_an_attempt_that_hangs_makes_way_for_a_critical() -> None:
         async with sending(hook(server), timeout_s=30.0) as (made, ends):
             made.offer(alert(1), time.monotonic_ns())
             async with asyncio.timeout(DEADLINE_S):
-                while not server.asked:
-                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(server.until_asked, 1)
             server.mode = "accept"
             made.offer(alert(2, "CRITICAL"), time.monotonic_ns())
             await ends.until(lambda: len(ends.ended) == 2)
