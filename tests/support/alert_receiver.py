@@ -23,7 +23,7 @@ class Got(NamedTuple):
 class Receiver:
     """Runs in a thread with a loop of its own, so that it answers whatever the test's loop does.
 
-    `mode`: accept, 429, 500, 400, hang, reset; `retry_after` goes with 429; `reply` is the body of an acceptance.
+    `mode`: accept, 429, 500, 400, 302, hang, reset; `retry_after` goes with 429; `reply` is the body of an acceptance.
     `answers` by path go before: a list of bodies, given one after another, of which the last one stays.
     """
 
@@ -94,6 +94,8 @@ class Receiver:
         if mode == "429":
             body = {"ok": False, "error_code": 429, "parameters": {"retry_after": float(self.retry_after)}}
             return web.json_response(body, status=429, headers={"Retry-After": self.retry_after})
+        if mode == "302":
+            return web.Response(status=302, headers={"Location": f"{self.url}/elsewhere"})
         if mode in ("400", "500"):
             return web.json_response({"ok": False, "description": "no"}, status=int(mode))
         self.got.append(Got(request.path, dict(request.headers), json.loads(raw or b"{}"), came))
