@@ -46,6 +46,12 @@ class Receiver:
         with self._came:
             assert self._came.wait_for(lambda: self.asked >= count, deadline_s), f"asked {self.asked} times"
 
+    def until_told(self, words: str, deadline_s: float = 20.0) -> None:
+        """Return when a body that was accepted has these words. Raises AssertionError past the deadline."""
+        with self._came:
+            told = self._came.wait_for(lambda: any(words in str(got.body) for got in self.got), deadline_s)
+            assert told, f"{words!r} is not in {len(self.got)} bodies"
+
     def start(self) -> None:
         self._thread.start()
         assert self._ready.wait(10)
@@ -98,7 +104,9 @@ class Receiver:
             return web.Response(status=302, headers={"Location": f"{self.url}/elsewhere"})
         if mode in ("400", "500"):
             return web.json_response({"ok": False, "description": "no"}, status=int(mode))
-        self.got.append(Got(request.path, dict(request.headers), json.loads(raw or b"{}"), came))
+        with self._came:
+            self.got.append(Got(request.path, dict(request.headers), json.loads(raw or b"{}"), came))
+            self._came.notify_all()
         return web.json_response(self.reply)
 
 
