@@ -9,7 +9,7 @@ journal closed. Exit code 0 only when the venue confirmed.
 import asyncio
 import gc
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -38,6 +38,7 @@ from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.panic import PanicActor
 from hedgegridd.actors.recent import RecentActor, words
 from hedgegridd.actors.waiter import WaiterActor
+from hedgegridd.alerts.actor import AlertsActor
 from hedgegridd.archive import Archive
 from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
@@ -54,7 +55,7 @@ from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.reconciler import Reconciler
 from hedgegridd.core.reloaded import carried
 from hedgegridd.core.switches import SOURCE as SWITCHES
-from hedgegridd.errors import ActorFault
+from hedgegridd.errors import ActorFault, HedgegridError
 from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.latch_watch import LatchWatch
@@ -99,6 +100,7 @@ class Daemon:
     config_file: Path | None = None  # goes into backups
     reread: Callable[[], Config] | None = None  # the config file as it is now, checked
     events_secret: str = ""  # signs external events; "": they are refused
+    alert_secrets: Mapping[str, str] = field(default_factory=dict)  # by the name of the credential
 
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
@@ -187,6 +189,13 @@ class Daemon:
         )
         self.meters.auth_failures = lambda: self.control.http.auth.failures
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
+        self.alerts = AlertsActor(
+            config,
+            self.alert_secrets,
+            self.clock.mono_ns,
+            counts=self.meters.alerts,
+            observe=self._alert_delivered,
+        )
         self.orderly_stop = self._stages_of_stop()
         actors: list[Actor] = [
             # The first to start is the last to stop: control and metrics answer all the while.
@@ -194,6 +203,7 @@ class Daemon:
             StreamActor(hub),
             recent,
             self.waiter,
+            self.alerts,
             BootActor(self.boot),
             KillSwitchActor(self.machines.kill_switch),
             PanicActor(watch, self.folder.path, services.instruments, self._durable_now),
@@ -270,7 +280,10 @@ class Daemon:
         return isinstance(answer, m.Done)
 
     def _troubles(self) -> tuple[str, ...]:
-        return self.supervisor.troubles()
+        return (*self.supervisor.troubles(), *self.alerts.troubles())
+
+    def _alert_delivered(self, channel: str, seconds: float) -> None:
+        self.histograms.alert_delivery.labels(channel).observe(seconds)
 
     def _planned_pauses(self) -> pauses.Pauses:
         config = self.config
@@ -392,6 +405,7 @@ class Daemon:
         confirmed = await self.orderly_stop.run(self._stop_reason)
         self.confirmed = self.confirmed and all(confirmed.values())
         _log.info("stopped", reason=self._stop_reason, **confirmed)
+        self.bus.publish(m.Stopped(reason=self._stop_reason, confirmed=confirmed), actor="app")
         self.supervisor.request_stop()
 
     # --------------------------------------------------------------------------------------------------- incidents
@@ -407,3 +421,8 @@ class Daemon:
         _log.error(
             "fault", actor=fault.actor, action=incident.action, error=repr(fault.error), exc_info=fault.error
         )
+        broke = m.PartBroke(part=fault.actor, action=incident.action, error=repr(fault.error))
+        try:
+            self.bus.publish(broke, actor="app")
+        except HedgegridError as error:
+            _log.error("fault_not_told", error=str(error))
