@@ -183,6 +183,7 @@ def drive(options: argparse.Namespace, folder: Path) -> int:
         "--no-rate-limits",
     ]
     arguments += ["--seed", str(options.seed), "--symbols", options.symbol]
+    arguments += ["--history-bars", str(options.history_bars)]
     grids = [grid_of(options.symbol, options.grid)]
     with (
         exchange(arguments, folder / "exchange.log") as venue,
@@ -212,6 +213,7 @@ def main() -> int:
     end_with_programs()
     line = parser()
     line.prog = "python -m bench.prometheus"
+    line.set_defaults(history_bars=100)  # it trades from the first minute
     options = line.parse_args()
     try:
         with tempfile.TemporaryDirectory(prefix="hedgegridd-prometheus-") as name:
