@@ -70,6 +70,7 @@ from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe, LagReport
+from hedgegridd.runtime.roots import Roots
 from hedgegridd.runtime.scheduler import Probes
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
@@ -107,6 +108,7 @@ class Daemon:
         self.started_ns = self.clock.wall_ns()
         self.folder = StateFolder(Path(self.config.daemon.state_dir))
         self.histograms = Histograms()
+        self.roots = Roots()
         self.confirmed = True  # whether the venue has confirmed what a stop promises
         self._stop_asked = anyio.Event()
         self._stop_reason = ""
@@ -173,7 +175,7 @@ class Daemon:
             archive=archive,
         )
         self.waiter = WaiterActor()
-        recent = RecentActor()
+        recent = RecentActor(self.roots.of)
         hub = Hub(config.control.stream_clients, first_seq=next_seq, words=words)
         services = self._services(archive, recent, hub)
         self.once = Once(self.folder.path / "idempotency.jsonl", self.clock.wall_ns)
@@ -222,11 +224,12 @@ class Daemon:
         self.supervisor = Supervisor(self.bus, [*actors, DecisionsActor(actors)], on_incident=self._incident)
 
     def _recorder(self, recorder: Recorder) -> Callable[[str, m.Envelope], None]:
-        """The journal, and beside it the clock that follows commands to the venue."""
+        """The journal, and beside it who follows commands: to the venue, and into the log."""
 
         def handed(to: str, envelope: m.Envelope) -> None:
             recorder.handed(to, envelope)
             self.meters.command_times.handed(envelope)
+            self.roots.handed(envelope)
 
         return handed
 

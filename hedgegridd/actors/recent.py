@@ -1,7 +1,7 @@
 """What has just happened, in words: the last lines for `status` and the live view, and the same to the log."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -111,7 +111,9 @@ class RecentActor(Actor):
         m.Stopping,
     )
 
-    def __init__(self) -> None:
+    def __init__(self, command_of: Callable[[m.Envelope], int | None] = lambda _envelope: None) -> None:
+        """`command_of` names the command that an event goes back to, by its sequence."""
+        self._command_of = command_of
         self._lines: deque[dict[str, object]] = deque(maxlen=LINES_MAX)
         self._log = structlog.get_logger("event")
 
@@ -122,7 +124,10 @@ class RecentActor(Actor):
             self._lines.append(
                 {"time_ns": envelope.time_ns, "seq": envelope.seq, "cause": envelope.cause, "text": text}
             )
-            self._log.info(type(envelope.message).__name__, text=text, seq=envelope.seq, cause=envelope.cause)
+            command = self._command_of(envelope)
+            facts = {} if command is None else {"command": command}
+            name = type(envelope.message).__name__
+            self._log.info(name, text=text, seq=envelope.seq, cause=envelope.cause, **facts)
         return []
 
     def lines(self) -> list[dict[str, object]]:
