@@ -90,7 +90,8 @@ class EventCounts:
         self.fills[fill.instrument, "maker" if fill.maker else "taker"] += 1
         cost = cost_of(fill, self._books.get(fill.instrument))
         if cost is not None and cost.notional_usdt:
-            ratio = float(cost.lost_usdt / cost.notional_usdt)
+            # A histogram's sum is a counter: it must not fall.
+            ratio = max(0.0, float(cost.lost_usdt / cost.notional_usdt))
             self._histograms.slippage.labels(fill.instrument).observe(ratio)
 
     def _stop(self, verdict: m.GuardVerdict) -> None:

@@ -12,43 +12,34 @@ from hedgegridd import messages as m
 from hedgegridd.actors.exposition import Family, Row, counter, gauge, labels, single
 from hedgegridd.core.kpi import open_breakers
 from hedgegridd.core.utilization import utilization
-from hedgegridd.model import ZERO, KillState, Leg
+from hedgegridd.model import ZERO, KillState
 
 BILLION = 1_000_000_000
 HOURS_PER_FUNDING = 8
 
 
-def leg_of(view: m.InstrumentView, leg: Leg) -> m.LegView:
-    """The leg's view."""
-    return next(item for item in view.legs if item.leg is leg)
-
-
-def desk_families(view: m.DeskView) -> Iterator[Family]:
+def desk_families(view: m.FiguresAnswer) -> Iterator[Family]:
     """What the desk's books say: inventories, rungs, orders, PnL, funding."""
     named = [(item, labels({"instrument": item.instrument})) for item in view.instruments]
 
-    def each(name: str, text: str, value: Callable[[m.InstrumentView], object]) -> Iterator[Family]:
+    def each(name: str, text: str, value: Callable[[m.InstrumentMetrics], object]) -> Iterator[Family]:
         rows = [Row("", of, known) for item, of in named if (known := value(item)) is not None]
         if rows:
             yield Family(f"hedgegrid_{name}", "gauge", text, rows)
 
-    def books(name: str, text: str, value: Callable[[m.InstrumentView], object]) -> Iterator[Family]:
+    def books(name: str, text: str, value: Callable[[m.InstrumentMetrics], object]) -> Iterator[Family]:
         # Until they have been compared with the venue once, books that say 0 know nothing.
         if view.reconciled:
             yield from each(name, text, value)
 
-    yield from books(
-        "long_inventory_usdt", "LONG leg at mark price.", lambda i: leg_of(i, Leg.LONG).inventory_usdt
-    )
-    yield from books(
-        "short_inventory_usdt", "SHORT leg at mark price.", lambda i: leg_of(i, Leg.SHORT).inventory_usdt
-    )
+    yield from books("long_inventory_usdt", "LONG leg at mark price.", lambda i: i.long.inventory_usdt)
+    yield from books("short_inventory_usdt", "SHORT leg at mark price.", lambda i: i.short.inventory_usdt)
     yield from books("net_inventory_usdt", "LONG minus SHORT at mark price.", net)
     yield from books(
-        "active_rungs_long", "LONG entries resting at the venue.", lambda i: i.rungs_resting_long
+        "active_rungs_long", "LONG entries resting at the venue.", lambda i: i.long.rungs_resting
     )
     yield from books(
-        "active_rungs_short", "SHORT entries resting at the venue.", lambda i: i.rungs_resting_short
+        "active_rungs_short", "SHORT entries resting at the venue.", lambda i: i.short.rungs_resting
     )
     yield from books("open_orders", "Live orders, exits and stops included.", lambda i: i.open_orders)
     yield from books("maker_ratio", "Maker fills over all fills.", maker_ratio)
@@ -70,12 +61,12 @@ def desk_families(view: m.DeskView) -> Iterator[Family]:
         yield from _legs(view)
 
 
-def _legs(view: m.DeskView) -> Iterator[Family]:
+def _legs(view: m.FiguresAnswer) -> Iterator[Family]:
     """What the account has at the venue, from books that were compared."""
     exposed: dict[str, Decimal] = {}
     distances: list[tuple[Mapping[str, str], object]] = []
     for item in view.instruments:
-        for leg in item.legs:
+        for leg in (item.long, item.short):
             venue = item.instrument.rpartition(".")[2]
             exposed[venue] = exposed.get(venue, ZERO) + leg.inventory_usdt
             distance = liquidation_distance(item, leg)
@@ -90,24 +81,22 @@ def _legs(view: m.DeskView) -> Iterator[Family]:
     )
 
 
-def account_families(view: m.DeskView, guards: m.GuardsAnswer | None, now_ns: int) -> Iterator[Family]:
+def account_families(view: m.FiguresAnswer, guards: m.GuardsAnswer | None, now_ns: int) -> Iterator[Family]:
     """The account in our books."""
-    ledger = view.ledger
-    yield from single("equity_usdt", "Wallet plus unrealised PnL.", ledger.equity_usdt)
-    yield from single("cash_usdt", "Wallet.", ledger.wallet_usdt)
-    worth = ledger.unrealized_usdt if view.reconciled else None
+    now_usdt = equity(view)
+    yield from single("equity_usdt", "Wallet plus unrealised PnL.", now_usdt)
+    yield from single("cash_usdt", "Wallet.", view.wallet_usdt)
+    worth = view.unrealized_usdt if view.reconciled else None
     yield from single(
         "market_value_usdt", "What the open legs are worth: their unrealised PnL, equity minus cash.", worth
     )
-    yield from single("equity_peak_usdt", "Highest equity, without transfers.", ledger.peak_equity_usdt)
-    yield from single("drawdown_ratio", "Fall from the peak, over the peak.", drawdown(ledger))
-    yield from single("equity_residual_usdt", "Our wallet minus the venue's.", ledger.residual_usdt)
+    yield from single("equity_peak_usdt", "Highest equity, without transfers.", view.peak_equity_usdt)
+    yield from single("drawdown_ratio", "Fall from the peak, over the peak.", drawdown(view))
+    yield from single("equity_residual_usdt", "Our wallet minus the venue's.", view.residual_usdt)
     floor = None if guards is None else floor_of(guards)
-    if floor is not None and ledger.equity_usdt is not None:
+    if floor is not None and now_usdt is not None:
         yield from single(
-            "equity_buffer_usdt",
-            "Equity minus the floor of the guard equity_floor.",
-            ledger.equity_usdt - floor,
+            "equity_buffer_usdt", "Equity minus the floor of the guard equity_floor.", now_usdt - floor
         )
     agreed = view.reconciled_ns
     yield from single(
@@ -127,52 +116,57 @@ def floor_of(guards: m.GuardsAnswer) -> Decimal | None:
     return next((each.limit for each in guards.verdicts if each.guard == "equity_floor"), None)
 
 
-def liquidation_distance(view: m.InstrumentView, leg: m.LegView) -> Decimal | None:
+def liquidation_distance(view: m.InstrumentMetrics, leg: m.LegMetrics) -> Decimal | None:
     """How far mark is from where the leg is liquidated, over mark; None: no inventory, or the venue names no price."""
     if not leg.qty or not view.mark or not leg.liquidation_price:
         return None
     return (view.mark - leg.liquidation_price) * leg.leg.sign / view.mark
 
 
-def net(view: m.InstrumentView) -> Decimal:
+def net(view: m.InstrumentMetrics) -> Decimal:
     """LONG minus SHORT at mark price, in USDT."""
-    return leg_of(view, Leg.LONG).inventory_usdt - leg_of(view, Leg.SHORT).inventory_usdt
+    return view.long.inventory_usdt - view.short.inventory_usdt
 
 
-def maker_ratio(view: m.InstrumentView) -> Decimal | None:
+def maker_ratio(view: m.InstrumentMetrics) -> Decimal | None:
     """Maker fills over fills; None before the first."""
     return Decimal(view.maker_fills) / view.fills if view.fills else None
 
 
-def funding_cost_1h(view: m.InstrumentView) -> Decimal | None:
+def funding_cost_1h(view: m.InstrumentMetrics) -> Decimal | None:
     """USDT an hour, positive when we pay; None without a rate."""
     if view.funding_rate is None:
         return None
     return view.funding_rate * net(view) / HOURS_PER_FUNDING
 
 
-def realized(view: m.InstrumentView) -> Decimal:
+def realized(view: m.InstrumentMetrics) -> Decimal:
     """Both legs' realised PnL in USDT, net of fees and funding."""
-    return sum((leg.realized_usdt for leg in view.legs), ZERO)
+    return view.long.realized_usdt + view.short.realized_usdt
 
 
-def unrealized(view: m.InstrumentView) -> Decimal | None:
+def unrealized(view: m.InstrumentMetrics) -> Decimal | None:
     """Both legs' unrealised PnL in USDT; None when a leg's is not known."""
-    values = [leg.unrealized_usdt for leg in view.legs]
-    return None if None in values else sum((value for value in values if value is not None), ZERO)
+    long, short = view.long.unrealized_usdt, view.short.unrealized_usdt
+    return None if long is None or short is None else long + short
 
 
-def total(view: m.InstrumentView) -> Decimal | None:
+def total(view: m.InstrumentMetrics) -> Decimal | None:
     """Realised plus unrealised, in USDT."""
     open_usdt = unrealized(view)
     return None if open_usdt is None else realized(view) + open_usdt
 
 
-def drawdown(ledger: m.LedgerView) -> Decimal | None:
+def equity(view: m.FiguresAnswer) -> Decimal | None:
+    """Wallet plus unrealised, in USDT; None until both are known."""
+    wallet, open_usdt = view.wallet_usdt, view.unrealized_usdt
+    return None if wallet is None or open_usdt is None else wallet + open_usdt
+
+
+def drawdown(view: m.FiguresAnswer) -> Decimal | None:
     """(peak - equity) / peak; None until both are known."""
-    if ledger.equity_usdt is None or not ledger.peak_equity_usdt:
-        return None
-    return (ledger.peak_equity_usdt - ledger.equity_usdt) / ledger.peak_equity_usdt
+    now_usdt, peak = equity(view), view.peak_equity_usdt
+    return None if now_usdt is None or not peak else (peak - now_usdt) / peak
 
 
 def venue_families(venue: m.VenueAnswer) -> Iterator[Family]:

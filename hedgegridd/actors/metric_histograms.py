@@ -11,7 +11,7 @@ from hedgegridd import messages as m
 LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SHORT_S = (0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
 FLAT_S = (0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 300.0)
-SLIPPAGE = (-0.005, -0.002, -0.001, -0.0005, 0.0, 0.0001, 0.0002, 0.0005, 0.001, 0.0015, 0.002, 0.005, 0.01)
+SLIPPAGE = (0.0, 0.0001, 0.0002, 0.0005, 0.001, 0.0015, 0.002, 0.005, 0.01)
 OPEN_MAX = 1_024  # commands and trips that are followed at a time
 
 
@@ -54,7 +54,7 @@ class Histograms:
         )
         self.slippage = _histogram(
             "slippage_ratio",
-            "What closes and stops cost against their reference, over it; below 0: they brought more.",
+            "What closes and stops cost against their reference, over it; a gain counts as 0.",
             SLIPPAGE,
             ("instrument",),
         )

@@ -121,14 +121,16 @@ class MetricsActor(Actor):
     async def _scrape(self, request: web.Request) -> web.Response:
         """Ours in the text format, then the process's own (memory, files, garbage collection) in the same."""
         text = await self.text()
+        await asyncio.sleep(0)  # what follows is one piece, and reads /proc
         process: web.Response = await server_stats(request.clone(headers={"Accept": "text/plain"}))
         return web.Response(text=text + (process.text or ""), headers=process.headers)
 
     async def text(self) -> str:
         """All families as text, written in slices."""
         parts: list[str] = []
-        until = time.monotonic() + SLICE_S
         for families in await self._asked():
+            await asyncio.sleep(0)  # the first of them may be made of all the answer
+            until = time.monotonic() + SLICE_S
             for family in families:
                 parts.append(family.lines())
                 if time.monotonic() >= until:
@@ -141,9 +143,9 @@ class MetricsActor(Actor):
         now_ns = self.bus.clock.wall_ns
         found: list[Iterator[Family]] = []
         guards = await self._ask(m.GetGuards(), m.GuardsAnswer)
-        desk = await self._ask(m.GetStatus(), m.StatusAnswer)
+        desk = await self._ask(m.GetFigures(), m.FiguresAnswer)
         if desk is not None:
-            found += [desk_families(desk.view), account_families(desk.view, guards, now_ns())]
+            found += [desk_families(desk), account_families(desk, guards, now_ns())]
         if (venue := await self._ask(m.GetVenue(), m.VenueAnswer)) is not None:
             found.append(venue_families(venue))
         if self._counts.health is not None:

@@ -128,6 +128,7 @@ from hedgegridd.messages.safety import (
     RegimeChanged,
     RungDropped,
 )
+from hedgegridd.messages.scrape import FiguresAnswer, GetFigures, InstrumentMetrics, LegMetrics
 from hedgegridd.messages.truth import (
     AccountRead,
     AskOrder,
@@ -221,6 +222,7 @@ __all__ = [
     "Event",
     "ExternalSignal",
     "FeedChanged",
+    "FiguresAnswer",
     "Fill",
     "Flatten",
     "FlattenAnswer",
@@ -231,6 +233,7 @@ __all__ = [
     "GetAlerts",
     "GetBoot",
     "GetDeadMan",
+    "GetFigures",
     "GetFlattens",
     "GetGuards",
     "GetHealth",
@@ -252,6 +255,7 @@ __all__ = [
     "HoldsChanged",
     "IncomeBooked",
     "InstrumentFigures",
+    "InstrumentMetrics",
     "InstrumentReady",
     "InstrumentView",
     "JournalLate",
@@ -265,6 +269,7 @@ __all__ = [
     "LedgerView",
     "LegFigures",
     "LegFlat",
+    "LegMetrics",
     "LegView",
     "LegsLatched",
     "LegsUnlatched",

@@ -26,7 +26,7 @@ from hedgegridd.actors.metric_families import (
 )
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.config import Metrics
-from hedgegridd.model import KillState, Leg, LegMode, Regime
+from hedgegridd.model import KillState, Leg
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.venue.stats import Stats
@@ -36,74 +36,40 @@ BTC = "BTCUSDT-PERP.BINANCE"
 S = 1_000_000_000
 
 
-def leg(which: Leg, *, unrealized: str | None = "1.5") -> m.LegView:
-    return m.LegView(
+def leg(which: Leg, *, unrealized: str | None = "1.5") -> m.LegMetrics:
+    long = which is Leg.LONG
+    return m.LegMetrics(
         leg=which,
-        mode=LegMode.NORMAL,
-        latched=False,
         qty=Decimal("0.02"),
-        average_entry=Decimal(50000),
-        inventory_usdt=Decimal(1000) if which is Leg.LONG else Decimal(600),
-        realized_usdt=Decimal(-2) if which is Leg.LONG else Decimal(7),
+        inventory_usdt=Decimal(1000) if long else Decimal(600),
+        realized_usdt=Decimal(-2) if long else Decimal(7),
         unrealized_usdt=None if unrealized is None else Decimal(unrealized),
-        fees_usdt=Decimal(0),
-        funding_usdt=Decimal(0),
-        take_profit_qty=Decimal("0.02"),
-        stop_price=None,
-        stop_resting=True,
+        rungs_resting=6 if long else 5,
         liquidation_price=None,
-        lots=(),
-        peak_lots=1,
     )
 
 
-def desk(**changes) -> m.DeskView:
+def desk(**changes) -> m.FiguresAnswer:
     fields = {
         "instrument": BTC,
-        "trading": True,
-        "paused": False,
-        "throttle": Decimal(1),
-        "why_no_entries": (),
-        "regime": Regime.SIDEWAYS,
-        "warm": True,
-        "centre": Decimal(50000),
-        "mid": Decimal(50000),
+        "long": leg(Leg.LONG),
+        "short": leg(Leg.SHORT),
         "mark": Decimal(50000),
-        "legs": (leg(Leg.LONG), leg(Leg.SHORT)),
-        "open_orders": 14,
-        "rungs_resting_long": 6,
-        "rungs_resting_short": 5,
-        "exits_resting": 3,
         "funding_rate": Decimal("0.0004"),
-        "next_funding_ns": 9 * S,
         "last_bar_ns": 1_640_995_260 * S,
-        "mark_ns": 1,
-        "recentres": 0,
+        "open_orders": 14,
         "fills": 4,
         "maker_fills": 3,
-        "entries_dropped": 0,
     } | changes
-    money = dict.fromkeys(("fees_usdt", "funding_usdt", "transfers_usdt"), Decimal(0))
-    ledger = m.LedgerView(
+    return m.FiguresAnswer(
+        to=0,
+        instruments=(m.InstrumentMetrics(**fields),),
         wallet_usdt=Decimal(990),
-        equity_usdt=Decimal(900),
+        unrealized_usdt=Decimal(-90),
         peak_equity_usdt=Decimal(1000),
-        realized_usdt=Decimal(5),
-        gross_realized_usdt=Decimal(6),
-        unrealized_usdt=None,
-        total_usdt=None,
-        day_usdt=None,
-        session_usdt=None,
-        inception_usdt=None,
         residual_usdt=None,
-        **money,
-    )
-    return m.DeskView(
-        instruments=(m.InstrumentView(**fields),),
-        ledger=ledger,
         reconciled=True,
-        unsettled=(),
-        stopping=False,
+        reconciled_ns=None,
     )
 
 
@@ -146,7 +112,7 @@ def values(families) -> dict[str, float]:
     }
 
 
-def both(view: m.DeskView, guards: m.GuardsAnswer | None = None, now_ns: int = 0) -> dict[str, float]:
+def both(view: m.FiguresAnswer, guards: m.GuardsAnswer | None = None, now_ns: int = 0) -> dict[str, float]:
     return values([*desk_families(view), *account_families(view, guards, now_ns)])
 
 
@@ -171,6 +137,7 @@ def test_the_desks_figures():
     } | {
         "hedgegrid_equity_usdt": 900,
         "hedgegrid_cash_usdt": 990,
+        "hedgegrid_market_value_usdt": -90,
         "hedgegrid_equity_peak_usdt": 1000,
         "hedgegrid_drawdown_ratio": 0.1,
         "hedgegrid_venue_exposure_usdt/BINANCE": 1600,
@@ -178,8 +145,8 @@ def test_the_desks_figures():
 
 
 def test_what_is_not_known_is_absent_not_zero():
-    legs = (leg(Leg.LONG, unrealized=None), leg(Leg.SHORT))
-    got = both(desk(fills=0, maker_fills=0, funding_rate=None, last_bar_ns=None, legs=legs))
+    unmarked = leg(Leg.LONG, unrealized=None)
+    got = both(desk(fills=0, maker_fills=0, funding_rate=None, last_bar_ns=None, long=unmarked))
     for name in (
         "maker_ratio",
         "funding_rate_current",
@@ -219,9 +186,7 @@ def test_the_venues_and_the_daemons_figures():
 def test_the_account_and_what_is_left_of_it():
     near = structs_replace(leg(Leg.LONG), liquidation_price=Decimal(40000))
     far = structs_replace(leg(Leg.SHORT), liquidation_price=Decimal(75000))
-    view = desk(legs=(near, far))
-    ledger = structs_replace(view.ledger, unrealized_usdt=Decimal(-90), residual_usdt=Decimal("0.5"))
-    view = structs_replace(view, ledger=ledger, reconciled_ns=10 * S)
+    view = structs_replace(desk(long=near, short=far), residual_usdt=Decimal("0.5"), reconciled_ns=10 * S)
     got = both(view, GUARDS, 14 * S)
     assert got[f"hedgegrid_liquidation_distance_ratio/{BTC}/LONG"] == 0.2
     assert got[f"hedgegrid_liquidation_distance_ratio/{BTC}/SHORT"] == 0.5
@@ -232,7 +197,7 @@ def test_the_account_and_what_is_left_of_it():
     off = structs_replace(GUARDS, verdicts=(), off=("equity_floor",))
     flat = structs_replace(near, qty=Decimal(0))
     assert "hedgegrid_equity_buffer_usdt" not in both(view, off)
-    assert f"hedgegrid_liquidation_distance_ratio/{BTC}/LONG" not in both(desk(legs=(flat, far)))
+    assert f"hedgegrid_liquidation_distance_ratio/{BTC}/LONG" not in both(desk(long=flat, short=far))
 
 
 HEALTH = m.HealthAnswer(
@@ -333,7 +298,7 @@ def test_the_dead_man_switch_has_an_age_while_it_runs_and_says_when_it_does_not(
 
 
 ANSWERS = {
-    m.GetStatus: m.StatusAnswer(to=0, view=desk()),
+    m.GetFigures: desk(),
     m.GetVenue: venue(),
     m.GetKillSwitch: KILL,
     m.GetGuards: GUARDS,
@@ -452,7 +417,7 @@ async def test_a_scrape_has_all_fifteen_and_the_counts():
 
 
 async def test_a_silent_part_leaves_its_families_out():
-    async with Bench(silent=(m.GetStatus, m.GetVenue)) as bench:
+    async with Bench(silent=(m.GetFigures, m.GetVenue)) as bench:
         text = await bench.scrape()
     assert "hedgegrid_uptime_seconds" in text
     assert "hedgegrid_open_orders" not in text
