@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import anyio
 import structlog
+from anyio.abc import TaskStatus
 
 from hedgegridd import messages as m
 from hedgegridd.alerts import setup
@@ -263,7 +264,7 @@ class AlertsActor(Actor):
             self.spawn(self._heartbeat.run)
 
     async def stop(self) -> None:
-        """Give what has been told a little time to be accepted, then close the channels."""
+        """Give what has been told a little time to be accepted."""
         if self._tasks is not None:  # not at a restart: then nobody sends any more
             with anyio.move_on_after(DRAIN_S):
                 for sender in self.senders:
@@ -272,7 +273,20 @@ class AlertsActor(Actor):
             if not sender.idle:
                 left = len(sender.outbox)
                 _log.error("alerts_left_unsent", channel=sender.name, left=left, error=sender.last_error)
-            await sender.channel.close()
+
+    async def run_tasks(
+        self,
+        finished: anyio.Event,
+        on_task_error: Callable[[Actor, Exception], None],
+        *,
+        task_status: TaskStatus[None],
+    ) -> None:
+        """See `Actor`; the channels are closed when nobody uses them any more."""
+        try:
+            await super().run_tasks(finished, on_task_error, task_status=task_status)
+        finally:
+            for sender in self.senders:
+                await sender.channel.close()
 
     async def _ticks(self) -> None:
         while True:

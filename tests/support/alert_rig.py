@@ -48,7 +48,7 @@ class Rig:
                 await self._more.wait()
 
     async def alerts(self) -> m.AlertsAnswer:
-        answer = await self.bus.ask(m.GetAlerts(), 5.0, actor="test")
+        answer = await self.bus.ask(m.GetAlerts(), 60.0, actor="test")
         assert isinstance(answer, m.AlertsAnswer)
         return answer
 
