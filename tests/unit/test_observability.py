@@ -50,7 +50,7 @@ needs_promtool = pytest.mark.skipif(
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(each) for each in command], capture_output=True, text=True, timeout=60, check=False
+        [str(each) for each in command], capture_output=True, text=True, timeout=300, check=False
     )
 
 
