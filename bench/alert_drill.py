@@ -110,13 +110,13 @@ def loses(rig: Rig) -> None:
 
 def wins_back(rig: Rig) -> None:
     """And comes back, whatever the grid did meanwhile."""
-    rig.ask("flatten", leg="both", reason="drill")
+    rig.ask("flatten", side="both", reason="drill")
     rig.release()
 
 
 def takes(rig: Rig) -> None:
     """Closes take: every one lowers the ratio."""
-    rig.ask("flatten", leg="both", reason="drill")
+    rig.ask("flatten", side="both", reason="drill")
     rig.release()
 
 

@@ -102,7 +102,8 @@ def test_nothing_that_is_written_or_answered_has_a_secret(tmp_path: Path) -> Non
         "debug is on"
     )
     places = {**files, **{f"answer {number}": answer for number, answer in enumerate(said)}}
-    # The exchange prints the keys of its account: its own log is the one place that has them.
+    # The exchange prints the keys of its account: its own log is the one place that has them, and shows that a search finds.
+    assert venue.secret.encode() in files["exchange.log"]
     ours = {name: data for name, data in places.items() if not name.startswith("exchange")}
     found = [
         (name, secret[:6]) for name, data in ours.items() for secret in secrets if secret.encode() in data
