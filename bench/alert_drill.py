@@ -79,7 +79,7 @@ def above_now(alert: str, metric: str, old: str, factor: float) -> Callable[[Rig
     """A threshold at `factor` times what the metric says now, in the place of `old`."""
 
     def measure(_rig: Rig, scraper: Scraper) -> Changes:
-        value = scraper.api.ask(metric)[0][1]
+        value = scraper.api.ask(f"last_over_time({metric}[5m])")[0][1]
         sign = old.partition(" ")[0]
         return {alert: ((old, f"{sign} {value * factor:.8f}"),)}
 

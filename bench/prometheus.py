@@ -2,7 +2,7 @@
 
     python -m bench.prometheus --data BARS.csv.gz --minutes 240 --points 5
 
-As `bench.replay`, with a Prometheus that scrapes once a second. At each point the market stands; then every metric of the
+As `bench.replay`, with a Prometheus that scrapes every two seconds. At each point the market stands; then every metric of the
 spec's list is asked for by PromQL. It must be what the exchange says (to the cent), or where that knows nothing of it what
 the daemon answers on its socket, or what it can only be (counters above 0, ages below their bounds), or be absent for a
 written reason. Prints one line a metric; exits 1 on any difference.

@@ -18,7 +18,7 @@ from tests.support.programs import ProgramError, free_port
 
 READY_S = 60.0
 POLL_S = 0.2
-SCRAPE_S = 1
+SCRAPE_S = 2
 
 type Changes = Mapping[str, tuple[tuple[str, str], ...]]
 
