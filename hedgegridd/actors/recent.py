@@ -55,6 +55,13 @@ def words(message: m.Message) -> str:
             )
         case m.Stopping() as e:
             return f"stopping: {e.reason}"
+        case m.AlertTold() as e:
+            to = ", ".join(e.channels) or "nobody: no channel hears it"
+            return f"alert {e.alert.alert_id} {e.alert.stage} to {to}: {e.alert.severity} {e.alert.title}"
+        case m.AlertDelivered() as e:
+            return f"alert {e.alert_id} {e.outcome} by {e.channel} after {e.after_ms} ms {e.detail}".rstrip()
+        case m.AlertAcknowledged() as e:
+            return f"alerts acknowledged by {e.by}: {', '.join(e.alert_ids)}"
         case _:
             return ""
 

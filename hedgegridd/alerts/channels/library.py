@@ -6,7 +6,8 @@ begins.
 
 import asyncio
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 from importlib import import_module
 from typing import Any
 
@@ -40,31 +41,41 @@ class Library:
         self._services = apprise.Apprise()
         if not self._services.add(address):
             raise ConfigError('[[alert]] type = "apprise": the credential is no address that apprise knows')
-        self._thread: ThreadPoolExecutor | None = None
-        self._stuck: Future[bool] | None = None
+        self._attempt: Future[bool] | None = None
 
     async def open(self) -> None:
-        """See `Channel`."""
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, thread_name_prefix="alerts-apprise")
+        """See `Channel`; there is nothing to open."""
 
     async def close(self) -> None:
-        """See `Channel`; an attempt that is stuck is left to itself."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=False, cancel_futures=True)
-            self._thread = None
+        """See `Channel`; an attempt that is stuck is left to itself, its thread holds nobody up."""
 
     async def send(self, alert: Alert, letter: Letter) -> Sent:
         """See `Channel`."""
-        assert self._thread is not None, "opened before it is used"
-        if self._stuck is not None and not self._stuck.done():
+        if self._attempt is not None and not self._attempt.done():
             return Sent(ok=False, detail="an earlier attempt still hangs")
+        self._attempt = Future()
+        threading.Thread(
+            target=self._notify, args=(self._attempt, alert, letter), name="alerts-apprise", daemon=True
+        ).start()
+        waiting = asyncio.wrap_future(self._attempt)
+        waiting.add_done_callback(_heard)
+        # Shielded: giving up waiting does not end the attempt, and must not be taken for its end.
+        taken = await asyncio.shield(waiting)
+        return Sent(ok=taken, detail="" if taken else "the service did not take it")
+
+    def _notify(self, attempt: "Future[bool]", alert: Alert, letter: Letter) -> None:
         kinds = self._apprise.NotifyType
         kind = {"INFO": kinds.INFO, "WARNING": kinds.WARNING, "CRITICAL": kinds.FAILURE}[alert.severity]
         body = "\n".join((*letter.lines, letter.link))
-        self._stuck = self._thread.submit(
-            self._services.notify, title=letter.head, body=body, notify_type=kind, body_format="text"
-        )
-        # Shielded: giving up waiting does not end the attempt, and must not be taken for its end.
-        taken = await asyncio.shield(asyncio.wrap_future(self._stuck))
-        return Sent(ok=bool(taken), detail="" if taken else "the service did not take it")
+        try:
+            taken = self._services.notify(title=letter.head, body=body, notify_type=kind, body_format="text")
+        except Exception as error:  # noqa: BLE001  # whatever a plug-in raises is the attempt's outcome
+            attempt.set_exception(error)
+        else:
+            attempt.set_result(bool(taken))
+
+
+def _heard(attempt: "asyncio.Future[bool]") -> None:
+    """An outcome that nobody waits for any more is no news."""
+    if not attempt.cancelled():
+        attempt.exception()

@@ -95,7 +95,10 @@ class Telegram:
                 continue
             self._lost = 0
             for update in found:
-                await self._pressed(update, acknowledge)
+                try:
+                    await self._pressed(update, acknowledge)
+                except (AttributeError, TypeError, ValueError) as error:  # no update as Telegram describes it
+                    _log.warning("telegram_not_understood", error=type(error).__name__)
 
     async def _poll(self) -> list[dict[str, Any]]:
         """What is new. Raises OSError, ClientError, TimeoutError, DecodeError, ValueError: no answer that counts."""

@@ -4,14 +4,17 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from hedgegridd import messages as m
 from hedgegridd.alerts import actor as actor_module
+from hedgegridd.alerts.found import Raise
 from hedgegridd.config import AlertChannel, Alerts
 from hedgegridd.errors import ConfigError
 from tests.support.alert_receiver import Receiver, receiver
 from tests.support.alert_rig import Rig, grave, mild, rig
+from tests.unit.control_fakes import NOW_NS, desk
 
 ASK_S = 15.0
 
@@ -152,3 +155,21 @@ def test_an_address_that_is_a_secret_leaves_this_machine_encrypted_only(address:
 def test_limits_of_the_watch_are_the_configs() -> None:
     it = Rig([], Alerts(large_loss_usdt=Decimal(7), funding_bps=Decimal(3)))
     assert (it.actor._watch._large_loss_usdt, it.actor._watch._funding_bps) == (7, 3)
+
+
+async def test_a_digest_is_told_when_it_is_due_and_counts_from_the_one_before() -> None:
+    async with rig([], Alerts(digest="6h")) as it:
+        view = msgspec.structs.replace(desk(), reconciled=True)
+        first = await it.actor._digest(view, NOW_NS)
+        assert first == [], "nothing to count from yet"
+        it.publish(mild(1))
+        await it.alerts()
+        due_ns = it.actor._digest_due_ns
+        assert await it.actor._digest(view, due_ns - 1) == []
+        (found,) = await it.actor._digest(view, due_ns)
+        assert isinstance(found, Raise)
+        assert "incidents: 1 auth" in found.what
+        assert it.actor._digest_due_ns == due_ns + 6 * 3600 * 10**9
+        (again,) = await it.actor._digest(view, due_ns + 6 * 3600 * 10**9)
+        assert isinstance(again, Raise)
+        assert "incidents: none" in again.what
