@@ -14,10 +14,10 @@ PIP = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 NO_PIP = echo "The packages could not be installed (pip's reason stands above): where no package index can be reached," \
 	"name one that can be in PIP_INDEX_URL, or a folder of downloaded wheels by PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR." >&2; exit 1
 
-.PHONY: help demo test lint bench chaos properties simulate format venv clean
+.PHONY: help demo test lint bench chaos properties simulate format venv clean smoke-metrics smoke-prometheus validate-observability prometheus-reload
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 24
 
 $(VENV)/.run: requirements.txt
 	@python=$$($(FIND_PYTHON)) || exit 1; \
@@ -68,6 +68,18 @@ properties: $(VENV)/.dev ## 10,000 random runs of the paper exchange's invariant
 
 simulate: $(VENV)/.dev ## seeded simulation against a venue that lies (SEEDS=n, docs/simulation.md)
 	$(PY) -m tests.sim --seeds $(or $(SEEDS),200)
+
+smoke-metrics: $(VENV)/.dev ## the running daemon's metrics: clean and complete? (METRICS=address)
+	$(PY) -m bench.observability metrics $(if $(METRICS),--metrics $(METRICS))
+
+smoke-prometheus: $(VENV)/.dev ## does Prometheus scrape the daemon and evaluate the rules? (PROMETHEUS=address)
+	$(PY) -m bench.observability prometheus $(if $(PROMETHEUS),--prometheus $(PROMETHEUS))
+
+validate-observability: $(VENV)/.dev ## configs, rules with their unit tests, queries of the dashboards
+	$(PY) -m pytest tests/unit/test_observability.py
+
+prometheus-reload: validate-observability ## let Prometheus read its config and rules again (PROMETHEUS=address)
+	$(PY) -m bench.observability reload $(if $(PROMETHEUS),--prometheus $(PROMETHEUS))
 
 format: $(VENV)/.dev ## rewrite the code in the house style
 	$(PY) -m ruff format .

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import bus, control, flatten, journal, life, noise, orders, panic, reaction, start, ticks
+from bench import alerts, bus, control, flatten, journal, life, noise, orders, panic, reaction, start, ticks
 from bench.table import MISSED, Row, text
 
 CONTROL_CALLS = 300  # of each front in a run
@@ -31,6 +31,7 @@ SUITE: dict[str, Callable[[int], list[Row]]] = {
     "start": start.measure,
     "reaction": reaction.measure,
     "panic": panic.measure,
+    "alerts": alerts.measure,
 }
 
 

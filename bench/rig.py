@@ -276,11 +276,13 @@ def bot(
     guards: Sequence[Mapping[str, object]] = (),
     control: Mapping[str, object] | None = None,
     keys: Mapping[str, object] | None = None,
+    tables: Mapping[str, Mapping[str, object]] | None = None,
     **other: object,
 ) -> Iterator[Bot]:
     """The daemon, READY, `2 * levels` entries resting.
 
-    `other` are fields of its grid, `guards` further ones of its config, `control` and `keys` of its `[control]`.
+    `other` are fields of its grid, `guards` further ones of its config, `control` and `keys` of its `[control]`,
+    `tables` further tables.
     """
     tapped = _tapped(where)
     folder = where.folder / f"daemon-{time.monotonic_ns()}"
@@ -289,7 +291,11 @@ def bot(
         folder,
         tapped,
         [{**grid(levels, step_bps), **other}],
-        tables={"[journal]": {"snapshot_every": 20_000}, **({"[[control.keys]]": keys} if keys else {})},
+        tables={
+            "[journal]": {"snapshot_every": 20_000},
+            **({"[[control.keys]]": keys} if keys else {}),
+            **(tables or {}),
+        },
         guards=[*OFF, *guards],
         control=control,
     )

@@ -9,7 +9,7 @@ journal closed. Exit code 0 only when the venue confirmed.
 import asyncio
 import gc
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -33,15 +33,18 @@ from hedgegridd.actors.machines import (
     RiskActor,
     SwitchesActor,
 )
+from hedgegridd.actors.metric_histograms import Histograms
 from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.actors.panic import PanicActor
 from hedgegridd.actors.recent import RecentActor, words
 from hedgegridd.actors.trip_latch import TripLatchActor
 from hedgegridd.actors.waiter import WaiterActor
+from hedgegridd.alerts.actor import AlertsActor
 from hedgegridd.archive import Archive
 from hedgegridd.config import Config
 from hedgegridd.control.actor import ControlActor
 from hedgegridd.control.dispatch import Dispatcher
+from hedgegridd.control.health_actor import HealthActor
 from hedgegridd.control.once import Once
 from hedgegridd.control.operation import Services
 from hedgegridd.control.sessions import Sessions
@@ -53,7 +56,7 @@ from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.reconciler import Reconciler
 from hedgegridd.core.reloaded import carried
 from hedgegridd.core.switches import SOURCE as SWITCHES
-from hedgegridd.errors import ActorFault, ConfigError
+from hedgegridd.errors import ActorFault, ConfigError, HedgegridError
 from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.latch_watch import LatchWatch
@@ -69,6 +72,8 @@ from hedgegridd.runtime.actor import Actor
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.runtime.lag import LagProbe, LagReport
+from hedgegridd.runtime.roots import Roots
+from hedgegridd.runtime.scheduler import Probes
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
 from hedgegridd.stopping import DEAD_MAN_S, OrderlyStop
@@ -98,12 +103,15 @@ class Daemon:
     config_file: Path | None = None  # goes into backups
     reread: Callable[[], Config] | None = None  # the config file as it is now, checked
     events_secret: str = ""  # signs external events; "": they are refused
+    alert_secrets: Mapping[str, str] = field(default_factory=dict)  # by the name of the credential
 
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
         self.started_ns = self.clock.wall_ns()
         venue = self.config.venue
         self.folder = StateFolder(Path(self.config.daemon.state_dir), f"{venue.kind} {venue.environment}")
+        self.histograms = Histograms()
+        self.roots = Roots()
         self.confirmed = True  # whether the venue has confirmed what a stop promises
         self._stop_asked = anyio.Event()
         self._stop_reason = ""
@@ -127,6 +135,7 @@ class Daemon:
             hooks=JournalHooks(
                 on_failure=self._journal_failed,
                 on_recovered=self._journal_recovered,
+                on_commit=self.histograms.journaled,
             ),
             segment_bytes=config.journal.segment_mb << 20,
         )
@@ -160,7 +169,12 @@ class Daemon:
         self.boot = Boot()
         recorder = Recorder(self.journal)
         self.bus = Bus(
-            self.clock, m.ALL, recorder=recorder.handed, returned=recorder.returned, first_seq=next_seq
+            self.clock,
+            m.ALL,
+            recorder=self._recorder(recorder),
+            returned=recorder.returned,
+            probes=Probes(on_wait=self.histograms.queue_wait.observe),
+            first_seq=next_seq,
         )
         archive = Archive(config, self.folder.path, self.clock.wall_ns, self.config_file)
         self.keeper = Keeper(
@@ -173,14 +187,14 @@ class Daemon:
             archive=archive,
         )
         self.waiter = WaiterActor()
-        recent = RecentActor()
+        recent = RecentActor(self.roots.of)
         hub = Hub(config.control.stream_clients, first_seq=next_seq, words=words)
         services = self._services(archive, recent, hub)
         self.once = Once(self.folder.path / "idempotency.jsonl", self.clock.wall_ns)
         dispatcher = Dispatcher(REGISTRY, services, self.once)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = self._gateway(watch)
-        self.meters = Meters(self.gateway.stats, dispatcher.counts)
+        self.meters = Meters(self.gateway.stats, dispatcher.counts, self.histograms)
         self.control = ControlActor(
             config.control,
             dispatcher,
@@ -189,6 +203,13 @@ class Daemon:
         )
         self.meters.auth_failures = lambda: self.control.http.auth.failures
         self.metrics = MetricsActor(config.metrics, self.meters, self.started_ns)
+        self.alerts = AlertsActor(
+            config,
+            self.alert_secrets,
+            self.clock.mono_ns,
+            counts=self.meters.alerts,
+            observe=self._alert_delivered,
+        )
         self.orderly_stop = self._stages_of_stop()
         actors: list[Actor] = [
             # The first to start is the last to stop: control and metrics answer all the while.
@@ -196,6 +217,7 @@ class Daemon:
             StreamActor(hub),
             recent,
             self.waiter,
+            self.alerts,
             BootActor(self.boot),
             KillSwitchActor(self.machines.kill_switch),
             TripLatchActor(self.trip_latch, lambda: self.machines.kill_switch.latched),
@@ -206,12 +228,23 @@ class Daemon:
             RiskActor(self.machines.risk),
             self.metrics,
             KpiActor(config.kpi),
+            HealthActor(services),
             self.gateway,
             PausesActor(self._planned_pauses()),
             SwitchesActor(self.machines.switches),
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
         self.supervisor = Supervisor(self.bus, [*actors, DecisionsActor(actors)], on_incident=self._incident)
+
+    def _recorder(self, recorder: Recorder) -> Callable[[str, m.Envelope], None]:
+        """The journal, and beside it who follows commands: to the venue, and into the log."""
+
+        def handed(to: str, envelope: m.Envelope) -> None:
+            recorder.handed(to, envelope)
+            self.meters.command_times.handed(envelope)
+            self.roots.handed(envelope)
+
+        return handed
 
     def _gateway(self, gate: LatchWatch) -> Gateway:
         return Gateway(
@@ -264,7 +297,10 @@ class Daemon:
         return isinstance(answer, m.Done)
 
     def _troubles(self) -> tuple[str, ...]:
-        return self.supervisor.troubles()
+        return (*self.supervisor.troubles(), *self.alerts.troubles())
+
+    def _alert_delivered(self, channel: str, seconds: float) -> None:
+        self.histograms.alert_delivery.labels(channel).observe(seconds)
 
     def _planned_pauses(self) -> pauses.Pauses:
         config = self.config
@@ -304,7 +340,7 @@ class Daemon:
         code = EXIT_OK
         try:
             async with anyio.create_task_group() as group:
-                lag = LagReport(self.clock, self.meters.loop_lag.observe, self._tell_lag)
+                lag = LagReport(self.clock, self.histograms.loop_lag.observe, self._tell_lag)
                 group.start_soon(LagProbe(self.clock, lag.sample).run)
                 group.start_soon(self.keeper.run)
                 group.start_soon(self._announce)
@@ -387,6 +423,7 @@ class Daemon:
         confirmed = await self.orderly_stop.run(self._stop_reason)
         self.confirmed = self.confirmed and all(confirmed.values())
         _log.info("stopped", reason=self._stop_reason, **confirmed)
+        self.bus.publish(m.Stopped(reason=self._stop_reason, confirmed=confirmed), actor="app")
         self.supervisor.request_stop()
 
     # --------------------------------------------------------------------------------------------------- incidents
@@ -402,3 +439,8 @@ class Daemon:
         _log.error(
             "fault", actor=fault.actor, action=incident.action, error=repr(fault.error), exc_info=fault.error
         )
+        broke = m.PartBroke(part=fault.actor, action=incident.action, error=repr(fault.error))
+        try:
+            self.bus.publish(broke, actor="app")
+        except HedgegridError as error:
+            _log.error("fault_not_told", error=str(error))

@@ -233,6 +233,39 @@ class Kpi(Table, frozen=True, kw_only=True):
     healthy_venues_critical_pct: Annotated[Decimal, between("0", "100")] = Decimal(50)
 
 
+class Alerts(Table, frozen=True, kw_only=True):
+    """`[alerts]`: what is told, how often, and who hears the daemon's own heartbeat."""
+
+    repeat_s: Annotated[int, between("1", "86400")] = 300  # the same again is counted
+    escalate_s: Annotated[int, between("1", "86400")] = 300  # a CRITICAL nobody acknowledged goes further
+    large_loss_usdt: Annotated[Decimal, above("0")] = Decimal(100)
+    funding_bps: Annotated[Decimal, above("0", "10000")] = Decimal(15)
+    digest: Literal["24h", "6h", "off"] = "24h"
+    heartbeat: str | None = None  # name of the credential with the address; None: no heartbeat
+    heartbeat_s: Annotated[int, between("1", "3600")] = 60
+    runbook_url: str | None = None  # where docs/runbook.md can be read; None: alerts name the file
+
+
+class AlertChannel(Table, frozen=True, kw_only=True):
+    """`[[alert]]`: a channel; what is secret of it is a credential."""
+
+    type: Literal["slack", "telegram", "webhook", "alertmanager", "apprise"]
+    name: str = ""  # for metrics and `hedgegridctl alerts`; "": its type
+    min_severity: Literal["INFO", "WARNING", "CRITICAL"] = "INFO"
+    escalation: bool = False  # hears nothing but CRITICALs that nobody has acknowledged
+    url: str | None = None  # telegram, webhook, alertmanager: the address of the service
+    credential: str | None = None  # its name; etc/hedgegridd.toml says what it holds
+    chat_id: str | None = None  # telegram
+    ack_users: tuple[str, ...] = ()  # telegram: whose button counts; none: everybody's in the chat
+    timeout_s: Annotated[Decimal, between("0.1", "30")] = Decimal(4)  # of one attempt
+    queue: Annotated[int, between("8", "10000")] = 256  # messages that wait before repeats are folded
+
+    @property
+    def label(self) -> str:
+        """How it is called."""
+        return self.name or self.type
+
+
 class DeadMan(Table, frozen=True, kw_only=True):
     """`[dead_man]`: the venue cancels our ordinary orders when we fall silent (both stretched for many symbols)."""
 
@@ -278,6 +311,8 @@ class Config(Table, frozen=True, kw_only=True):
     control: Control = Control()
     metrics: Metrics = Metrics()
     kpi: Kpi = Kpi()
+    alerts: Alerts = Alerts()
+    alert: tuple[AlertChannel, ...] = ()
     journal: Journal = Journal()
     panic: Panic = Panic()
     backup: Backup = Backup()

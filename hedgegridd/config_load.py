@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from hedgegridd.config import Config, Grid, Key, Pause, Table
+from hedgegridd.config import AlertChannel, Config, Grid, Key, Pause, Table
 from hedgegridd.errors import ConfigError
 from hedgegridd.problems import Path, Place, Problem, render_all, table_name
 from hedgegridd.toml_places import find_places
@@ -30,7 +30,7 @@ _DIGITS_MAX = (
     12  # fields without an upper bound take no number that arithmetic with 28 digits could not carry
 )
 RAW_TABLE = dict[str, object]
-_ARRAYS: dict[object, str] = {Grid: "grid", Key: "control.keys", Pause: "pause"}
+_ARRAYS: dict[object, str] = {Grid: "grid", Key: "control.keys", Pause: "pause", AlertChannel: "alert"}
 _AT_LINE = re.compile(r"^line (?P<line>\d+), column (?P<column>\d+)\)$")
 _CREDENTIAL = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
 

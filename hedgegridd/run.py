@@ -5,7 +5,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ import structlog
 import uvloop
 
 from hedgegridd import __version__, log
+from hedgegridd.alerts.setup import credentials as alert_credentials
 from hedgegridd.app import EXIT_FAILED, EXIT_UNVERIFIED, Daemon
 from hedgegridd.check import refuse_contradictions
 from hedgegridd.config import Config, Key
@@ -38,6 +39,7 @@ def _run(
     accept_broken_journal: bool,
     config_file: Path | None = None,
     events_secret: str = "",
+    alert_secrets: Mapping[str, str] | None = None,
     reread: Callable[[], Config] | None = None,
 ) -> int:
     daemon = Daemon(
@@ -46,6 +48,7 @@ def _run(
         accept_broken_journal=accept_broken_journal,
         config_file=config_file,
         events_secret=events_secret,
+        alert_secrets=alert_secrets or {},
         reread=reread,
     )
 
@@ -112,6 +115,12 @@ def _events_secret(config: Config) -> str:
     return "" if name is None else load_secret(name, os.environ, os.environ.get("CREDENTIALS_DIRECTORY"))
 
 
+def _alert_secrets(config: Config) -> dict[str, str]:
+    """What the alert channels need, by credential. Raises ConfigError when one is missing."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return {name: load_secret(name, os.environ, folder) for name in alert_credentials(config)}
+
+
 def _read_again(args: argparse.Namespace) -> Config:
     """The file as it is now, with the same flags. Raises ConfigError, OSError."""
     loaded = load_file(args.config)
@@ -145,6 +154,7 @@ def main(argv: Sequence[str]) -> int:
         log.configure(config.daemon)
         credentials = _credentials(config)
         events_secret = _events_secret(config)
+        alert_secrets = _alert_secrets(config)
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_FAILED
@@ -157,5 +167,6 @@ def main(argv: Sequence[str]) -> int:
         accept_broken_journal=args.accept_broken_journal,
         config_file=args.config,
         events_secret=events_secret,
+        alert_secrets=alert_secrets,
         reread=lambda: _read_again(args),
     )

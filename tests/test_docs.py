@@ -6,13 +6,10 @@ from pathlib import Path
 import pytest
 
 from hedgegridd.operations import REGISTRY
+from tests.support.observability import made
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-SOURCES = (
-    ROOT / "hedgegridd" / "actors" / "metric_families.py",
-    ROOT / "hedgegridd" / "actors" / "metrics.py",
-)
 
 
 def test_every_operation_is_in_the_manual_with_its_routes():
@@ -29,13 +26,9 @@ def test_every_operation_is_in_the_manual_with_its_routes():
 
 def test_every_metric_is_in_the_manual():
     page = (ROOT / "docs/manual/metrics.md").read_text()
-    text = "".join(path.read_text() for path in SOURCES)
-    made = {f"hedgegrid_{name}" for name in re.findall(r'\bgauge\(\s*"(\w+)"', text)}
-    made |= {f"hedgegrid_{name}_total" for name in re.findall(r'\bcounter\(\s*"(\w+)"', text)}
-    made |= set(re.findall(r'Histogram\(\s*"(\w+)"', text))
-    made |= {f"{name}_total" for name in re.findall(r'CounterMetricFamily\(\s*"(\w+)"', text)}
-    assert len(made) > 25
-    assert set(re.findall(r"`(hedgegrid_\w+)`", page)) == made
+    names = set(made())
+    assert len(names) > 60
+    assert set(re.findall(r"`(hedgegrid_\w+)`", page)) == names
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -54,12 +47,12 @@ def test_curl_lines_that_send_a_body_say_that_it_is_json() -> None:
 
 def test_every_make_target_that_is_named_has_its_rule():
     makefile = (ROOT / "Makefile").read_text()
-    rules = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    rules = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert set(phony.split()) == rules
     named = {
         name
         for page in PAGES
-        for name in re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", page.read_text(), re.MULTILINE)
+        for name in re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+)", page.read_text(), re.MULTILINE)
     }
     assert {first or second for first, second in named} <= rules

@@ -55,7 +55,7 @@ class DeskActor(MachineActor):
         m.Reconcile,
         m.PlaceStop,
     )
-    queries = (m.GetStatus, m.GetLadders, m.GetOrders, m.GetPositions)
+    queries = (m.GetStatus, m.GetFigures, m.GetLadders, m.GetOrders, m.GetPositions)
     events = (
         m.BarClosed,
         m.MarkPrice,

@@ -1,6 +1,7 @@
 """The metrics actor: counts what passes, and answers a scrape with figures asked for at that moment."""
 
 import asyncio
+import time
 from collections import Counter as Counts
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -8,29 +9,30 @@ from typing import Protocol
 
 from aiohttp import web
 from prometheus_async.aio.web import server_stats
-from prometheus_client import REGISTRY, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from hedgegridd import messages as m
+from hedgegridd.actors.exposition import Family, count, counter, of_client, single
+from hedgegridd.actors.metric_counts import EVENTS, EventCounts
 from hedgegridd.actors.metric_families import (
+    account_families,
     budget_families,
     call_families,
-    counter,
     daemon_families,
     dead_man_families,
     desk_families,
-    gauge,
     guard_families,
+    health_families,
+    kpi_families,
+    switch_families,
     venue_families,
 )
+from hedgegridd.actors.metric_histograms import CommandTimes, Histograms
 from hedgegridd.config import Metrics as MetricsConfig
 from hedgegridd.errors import HedgegridError
 from hedgegridd.runtime.actor import Actor
 
 ASK_S = 0.5
-REASONS_MAX = 32  # label values of refusals; what comes after is "other", so that cardinality is bounded
-LATENCY_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SLICE_S = 0.0005  # how long a scrape writes before it lets the loop go on
 
 
 class VenueStats(Protocol):
@@ -39,60 +41,52 @@ class VenueStats(Protocol):
     calls: Counts[tuple[str, str]]  # by endpoint and outcome
     ticks_total: int
     ticks_overtaken_total: int
-    orders_submitted: Counts[str]
+    orders_submitted: Counts[tuple[str, str]]  # by instrument and purpose
     tick_to_order_ns: deque[int]
     submit_to_ack_ns: deque[int]
+    round_trip_ns: deque[int]
+    left: deque[tuple[int, int]]  # sequence of a command to cancel or close, when its call left
 
 
 class Meters:
     """Counters and histograms that other parts feed while they work."""
 
-    def __init__(self, venue: VenueStats, commands: Counts[tuple[str, str]]) -> None:
+    def __init__(
+        self, venue: VenueStats, commands: Counts[tuple[str, str]], histograms: Histograms | None = None
+    ) -> None:
         self.venue = venue
         self.commands = commands
+        self.histograms = histograms or Histograms()
+        self.command_times = CommandTimes(self.histograms.command_to_venue)
         self.auth_failures: Callable[[], int] = int  # the control plane's count
-        self.loop_lag = Histogram(
-            "hedgegrid_loop_lag_seconds", "Event-loop lag.", buckets=LATENCY_S, registry=None
-        )
-        self.tick_to_order = Histogram(
-            "hedgegrid_tick_to_order_seconds",
-            "From the arrival of the market data that caused an order to its sending.",
-            buckets=LATENCY_S,
-            registry=None,
-        )
-        self.submit_to_ack = Histogram(
-            "hedgegrid_submit_to_ack_seconds",
-            "From the sending of an order to the venue's word of it.",
-            buckets=LATENCY_S,
-            registry=None,
-        )
+        self.alerts: Counts[tuple[str, str]] = Counts()  # by channel and outcome
 
     def drain(self) -> None:
         """Take the gateway's observations into the histograms."""
         for waiting, histogram in (
-            (self.venue.tick_to_order_ns, self.tick_to_order),
-            (self.venue.submit_to_ack_ns, self.submit_to_ack),
+            (self.venue.tick_to_order_ns, self.histograms.tick_to_order),
+            (self.venue.submit_to_ack_ns, self.histograms.submit_to_ack),
+            (self.venue.round_trip_ns, self.histograms.round_trip),
         ):
             while waiting:
                 histogram.observe(waiting.popleft() / 1e9)
+        while self.venue.left:
+            self.command_times.left(*self.venue.left.popleft())
 
 
-class MetricsActor(Actor, Collector):
+class MetricsActor(Actor):
     """Serves `/metrics` on its own address; its loss does not stop trading."""
 
     name = "metrics"
-    events = (m.Fill, m.OrderRejected, m.OrderRefused, m.VenueHealth)
+    events = EVENTS
 
     def __init__(self, config: MetricsConfig, meters: Meters, started_ns: int) -> None:
         self._config = config
         self._meters = meters
         self._started_ns = started_ns
-        self._fills: Counts[str] = Counts()
-        self._rejected: Counts[str] = Counts()
-        self._refused: Counts[str] = Counts()
-        self._health: m.VenueHealth | None = None
-        self._families: list[Metric] = []
+        self._counts = EventCounts(meters.histograms)
         self._runner: web.AppRunner | None = None
+        self._heartbeat_ns: int | None = None  # when desk and kill switch last answered
 
     @property
     def address(self) -> str:
@@ -102,20 +96,8 @@ class MetricsActor(Actor, Collector):
 
     def handle(self, envelope: m.Envelope) -> Sequence[m.Message]:
         """Count it."""
-        match envelope.message:
-            case m.Fill() as fill:
-                self._fills["maker" if fill.maker else "taker"] += 1
-            case m.OrderRejected() as rejected:
-                self._count(self._rejected, str(rejected.code))
-            case m.OrderRefused() as refused:
-                self._count(self._refused, refused.reason.partition(":")[0].strip() or "unknown")
-            case m.VenueHealth() as health:
-                self._health = health
+        self._counts.take(envelope)
         return []
-
-    @staticmethod
-    def _count(counts: Counts[str], reason: str) -> None:
-        counts[reason if reason in counts or len(counts) < REASONS_MAX else "other"] += 1
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address is taken or is none of ours."""
@@ -129,90 +111,92 @@ class MetricsActor(Actor, Collector):
             await self._runner.cleanup()
             self._runner = None
             raise OSError(f"[metrics] host, port: {error.strerror or error}") from error
-        REGISTRY.register(self)
 
     async def stop(self) -> None:
         """Stop listening."""
         if self._runner is not None:
-            REGISTRY.unregister(self)
             await self._runner.cleanup()
             self._runner = None
 
     async def _scrape(self, request: web.Request) -> web.Response:
-        await self.refresh()
-        answer: web.Response = await server_stats(request)
-        return answer
+        """Ours in the text format, then the process's own (memory, files, garbage collection) in the same."""
+        text = await self.text()
+        await asyncio.sleep(0)  # what follows is one piece, and reads /proc
+        process: web.Response = await server_stats(request.clone(headers={"Accept": "text/plain"}))
+        return web.Response(text=text + (process.text or ""), headers=process.headers)
 
-    async def refresh(self) -> None:
+    async def text(self) -> str:
+        """All families as text, written in slices."""
+        parts: list[str] = []
+        for families in await self._asked():
+            await asyncio.sleep(0)  # the first of them may be made of all the answer
+            until = time.monotonic() + SLICE_S
+            for family in families:
+                parts.append(family.lines())
+                if time.monotonic() >= until:
+                    await asyncio.sleep(0)
+                    until = time.monotonic() + SLICE_S
+        return "".join(parts)
+
+    async def _asked(self) -> list[Iterator[Family]]:
         """Ask every part for its figures; a part that does not answer leaves its families out."""
-        desk = await self._ask(m.GetStatus())
-        venue = await self._ask(m.GetVenue())
-        kill = await self._ask(m.GetKillSwitch())
-        boot = await self._ask(m.GetBoot())
-        dead_man = await self._ask(m.GetDeadMan())
-        guards = await self._ask(m.GetGuards())
-        self._meters.drain()
-        families: list[Metric] = []
-        if isinstance(desk, m.StatusAnswer):
-            families += desk_families(desk.view)
-        if isinstance(venue, m.VenueAnswer):
-            families += venue_families(venue)
-        if self._health is not None:
-            families += budget_families(self._health)
-        if isinstance(dead_man, m.DeadManAnswer):
-            families += dead_man_families(dead_man, self.bus.clock.wall_ns())
-        if isinstance(guards, m.GuardsAnswer):
-            families += guard_families(guards)
-        families += daemon_families(
-            self._started_ns,
-            self.bus.clock.wall_ns(),
-            kill if isinstance(kill, m.KillSwitchAnswer) else None,
-            boot if isinstance(boot, m.BootAnswer) else None,
-        )
-        families += gauge("tasks", "Tasks of the event loop.", [({}, len(asyncio.all_tasks()))])
-        self._families = families
+        now_ns = self.bus.clock.wall_ns
+        found: list[Iterator[Family]] = []
+        guards = await self._ask(m.GetGuards(), m.GuardsAnswer)
+        desk = await self._ask(m.GetFigures(), m.FiguresAnswer)
+        if desk is not None:
+            found += [desk_families(desk), account_families(desk, guards, now_ns())]
+        if (venue := await self._ask(m.GetVenue(), m.VenueAnswer)) is not None:
+            found.append(venue_families(venue))
+        if self._counts.health is not None:
+            found.append(budget_families(self._counts.health))
+        if (dead_man := await self._ask(m.GetDeadMan(), m.DeadManAnswer)) is not None:
+            found.append(dead_man_families(dead_man, now_ns()))
+        if guards is not None:
+            found.append(guard_families(guards))
+        if (health := await self._ask(m.GetHealth(), m.HealthAnswer)) is not None:
+            found.append(health_families(health))
+        if (switches := await self._ask(m.GetSwitches(), m.SwitchesAnswer)) is not None:
+            found.append(switch_families(switches))
+        if (kpi := await self._ask(m.GetKpi(), m.KpiAnswer)) is not None:
+            found.append(kpi_families(kpi, guards))
+        kill = await self._ask(m.GetKillSwitch(), m.KillSwitchAnswer)
+        if desk is not None and kill is not None:
+            self._heartbeat_ns = now_ns()
+        found.append(daemon_families(self._started_ns, now_ns(), self._heartbeat_ns, kill))
+        return [*found, self._counts.families(), self._loop_tasks(), self.fed()]
 
-    async def _ask(self, query: m.Query) -> m.Answer | None:
+    async def _ask[A: m.Answer](self, query: m.Query, kind: type[A]) -> A | None:
         try:
-            return await self.bus.ask(query, ASK_S, actor=self.name)
+            answer = await self.bus.ask(query, ASK_S, actor=self.name)
         except HedgegridError:
             return None  # absent in the scrape says it: there is an alert on absence
+        return answer if isinstance(answer, kind) else None
 
-    def collect(self) -> Iterator[Metric]:
-        """What the last refresh found, and the counts."""
-        yield from self._families
+    @staticmethod
+    def _loop_tasks() -> Iterator[Family]:
+        yield from single("tasks", "Tasks of the event loop.", len(asyncio.all_tasks()))
+
+    def fed(self) -> Iterator[Family]:
+        """What other parts have counted and timed."""
         meters = self._meters
-        ticks = CounterMetricFamily("hedgegrid_ticks", "Market data messages.")
-        ticks.add_metric([], float(meters.venue.ticks_total))
-        yield ticks
-        overtaken = CounterMetricFamily(
-            "hedgegrid_ticks_overtaken", "Quotes that a newer one replaced before they were handled."
+        meters.drain()
+        yield from count("ticks", "Market data messages.", meters.venue.ticks_total)
+        yield from count(
+            "ticks_overtaken",
+            "Quotes that a newer one replaced before they were handled.",
+            meters.venue.ticks_overtaken_total,
         )
-        overtaken.add_metric([], float(meters.venue.ticks_overtaken_total))
-        yield overtaken
-        submitted = meters.venue.orders_submitted
-        yield from counter("orders_submitted", "Orders sent to the venue.", "purpose", submitted)
         yield from counter(
-            "orders_rejected", "Orders refused by the venue, by its code.", "reason", self._rejected
+            "orders_submitted",
+            "Orders sent to the venue.",
+            ("instrument", "purpose"),
+            meters.venue.orders_submitted,
         )
-        yield from counter("orders_refused", "Orders refused before sending.", "reason", self._refused)
         yield from call_families(meters.venue.calls)
-        yield from counter("fills", "Trades of the account.", "liquidity", self._fills)
-        yield from self._commands()
-        turned_away = CounterMetricFamily(
-            "hedgegrid_auth_failures", "Wrong keys, signatures and logins over HTTP."
+        yield from counter("commands", "Commands of operators.", ("operation", "outcome"), meters.commands)
+        yield from count(
+            "auth_failures", "Wrong keys, signatures and logins over HTTP.", meters.auth_failures()
         )
-        turned_away.add_metric([], float(self._meters.auth_failures()))
-        yield turned_away
-        for histogram in (meters.loop_lag, meters.tick_to_order, meters.submit_to_ack):
-            yield from histogram.collect()
-
-    def _commands(self) -> Iterator[Metric]:
-        if not self._meters.commands:
-            return
-        family = CounterMetricFamily(
-            "hedgegrid_commands", "Commands of operators.", labels=["operation", "outcome"]
-        )
-        for (operation, outcome), count in sorted(self._meters.commands.items()):
-            family.add_metric([operation, outcome], float(count))
-        yield family
+        yield from counter("alerts", "Alerts by what became of them.", ("channel", "outcome"), meters.alerts)
+        yield from of_client(meters.histograms.collect())

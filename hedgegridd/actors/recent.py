@@ -1,11 +1,12 @@
 """What has just happened, in words: the last lines for `status` and the live view, and the same to the log."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from hedgegridd import messages as m
+from hedgegridd.core.health import NAMES
 from hedgegridd.runtime.actor import Actor
 
 LINES_MAX = 50
@@ -46,14 +47,29 @@ def words(message: m.Message) -> str:
             return f"the venue acted: {e.kind} {e.instrument} {e.leg or ''} {e.detail}"
         case m.FeedChanged() as e:
             return f"{e.channel} is {'back' if e.up else 'lost'} {e.detail}".rstrip()
+        case m.HealthChanged() as e:
+            return _health(e)
         case m.StageChanged() as e:
             return f"stage {e.number} of {e.of}: {e.stage}" + (
                 f", waits for {e.waits_for}" if e.waits_for else ""
             )
         case m.Stopping() as e:
             return f"stopping: {e.reason}"
+        case m.AlertTold() as e:
+            to = ", ".join(e.channels) or "nobody: no channel hears it"
+            return f"alert {e.alert.alert_id} {e.alert.stage} to {to}: {e.alert.severity} {e.alert.title}"
+        case m.AlertDelivered() as e:
+            return f"alert {e.alert_id} {e.outcome} by {e.channel} after {e.after_ms} ms {e.detail}".rstrip()
+        case m.AlertAcknowledged() as e:
+            return f"alerts acknowledged by {e.by}: {', '.join(e.alert_ids)}"
         case _:
             return ""
+
+
+def _health(change: m.HealthChanged) -> str:
+    flaps = ", ".join(f"{state} {times} x" for state, times in change.flaps.items())
+    told = f"health {NAMES[change.previous]} -> {NAMES[change.state]}"
+    return "; ".join(each for each in (told, *change.reasons[:5], flaps and f"meanwhile {flaps}") if each)
 
 
 def _trip(trip: m.Trip) -> str:
@@ -97,11 +113,14 @@ class RecentActor(Actor):
         m.IncomeBooked,
         m.VenueAction,
         m.FeedChanged,
+        m.HealthChanged,
         m.StageChanged,
         m.Stopping,
     )
 
-    def __init__(self) -> None:
+    def __init__(self, command_of: Callable[[m.Envelope], int | None] = lambda _envelope: None) -> None:
+        """`command_of` names the command that an event goes back to, by its sequence."""
+        self._command_of = command_of
         self._lines: deque[dict[str, object]] = deque(maxlen=LINES_MAX)
         self._log = structlog.get_logger("event")
 
@@ -112,7 +131,10 @@ class RecentActor(Actor):
             self._lines.append(
                 {"time_ns": envelope.time_ns, "seq": envelope.seq, "cause": envelope.cause, "text": text}
             )
-            self._log.info(type(envelope.message).__name__, text=text, seq=envelope.seq, cause=envelope.cause)
+            command = self._command_of(envelope)
+            facts = {} if command is None else {"command": command}
+            name = type(envelope.message).__name__
+            self._log.info(name, text=text, seq=envelope.seq, cause=envelope.cause, **facts)
         return []
 
     def lines(self) -> list[dict[str, object]]:

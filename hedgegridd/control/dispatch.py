@@ -13,6 +13,7 @@ import structlog
 
 from hedgegridd.control.once import Once, checked
 from hedgegridd.control.operation import (
+    COMMANDED,
     SAFETY_VERBS,
     Caller,
     Context,
@@ -106,6 +107,8 @@ class Dispatcher:
     async def _run(self, kind: type[Operation], caller: Caller, key: str, decode: Any) -> Outcome:
         started = time.monotonic()
         status = 500
+        given: list[int] = []
+        COMMANDED.set(given)
         try:
             authorise(kind, caller)
             operation: Operation = decode()
@@ -121,7 +124,7 @@ class Dispatcher:
             status = problem.status
             raise
         finally:
-            self._note(kind, caller, status, time.monotonic() - started)
+            self._note(kind, caller, status, time.monotonic() - started, given)
         return outcome
 
     async def _bounded(self, operation: Operation, caller: Caller) -> Outcome:
@@ -181,12 +184,14 @@ class Dispatcher:
                 f"{operation.verb} failed inside; the log has it, what it did is not known",
             ) from error
 
-    def _note(self, kind: type[Operation], caller: Caller, status: int, took_s: float) -> None:
+    def _note(
+        self, kind: type[Operation], caller: Caller, status: int, took_s: float, given: list[int]
+    ) -> None:
         self.counts[kind.verb, outcome_word(status)] += 1
         if kind.method != "GET":
-            _log.info(
-                "command", verb=kind.verb, actor=caller.actor, status=status, took_ms=round(took_s * 1e3, 3)
-            )
+            took_ms = round(took_s * 1e3, 3)
+            facts = {"command": given[-1]} if given else {}
+            _log.info("command", verb=kind.verb, actor=caller.actor, status=status, took_ms=took_ms, **facts)
 
 
 def outcome_word(status: int) -> str:

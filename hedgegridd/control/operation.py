@@ -9,6 +9,7 @@ numbers; a figure that is not known is null, never 0.
 
 import enum
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, cast
 
@@ -25,6 +26,9 @@ SAFETY_DURABLE_S = 0.1  # a hung disk must not stop a flatten (spec/3-safety.md)
 SAFETY_VERBS = ("flatten", "kill", "pause")
 """Said to people who were refused something else: these are never refused for rate or load."""
 
+
+COMMANDED: ContextVar[list[int]] = ContextVar("commanded")
+"""Sequences of the commands that this request has given, for the log: one list for all the tasks that work on it."""
 
 _FLAGS: dict[str, object] = {"true": True, "false": False}  # the desk's waiters keep their facts as text
 
@@ -227,6 +231,8 @@ class Context:
             raise Problem(503, "unavailable", f"nothing was done: {error}", begun=False) from error
         except HedgegridError as error:
             raise Problem(503, "failed", f"{type(command).__name__} failed: {error}") from error
+        if (given := COMMANDED.get(None)) is not None:
+            given.append(answer.to)
         if isinstance(answer, Refused):
             said = (
                 answer.reason if "nothing changed" in answer.reason else f"{answer.reason}; nothing changed"

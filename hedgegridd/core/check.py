@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from hedgegridd import config
+from hedgegridd.core.check_alerts import check_alerts
 from hedgegridd.core.check_grid import Subject, check_grid
 from hedgegridd.core.check_pauses import check_pauses
 from hedgegridd.core.dead_man_plan import SECOND_NS, plan
@@ -73,6 +74,7 @@ def find_problems(
     problems.extend(_daemon(cfg))
     problems.extend(_addresses(cfg.venue))
     problems.extend(_doors(cfg))
+    problems.extend(check_alerts(cfg))
     return problems
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from hedgegridd import messages as m
 from hedgegridd.config import Config
-from hedgegridd.core import figures, views, weights
+from hedgegridd.core import figures, scrape, views, weights
 from hedgegridd.core.context import SECOND_NS, Context
 from hedgegridd.core.exits import backoff_key
 from hedgegridd.core.fills import book_fill
@@ -119,6 +119,8 @@ class Desk:
                 due = self._truth(message)
             case m.GetStatus() | m.GetPositions():
                 return [m.StatusAnswer(to=env.seq, view=views.desk_view(ctx, self._grids))]
+            case m.GetFigures():
+                return [scrape.figures(env.seq, ctx, self._grids)]
             case m.GetLadders():
                 return [views.ladders_answer(env.seq, ctx, self._grids)]
             case m.GetOrders():

@@ -92,7 +92,7 @@ def figures(answer: KpiAnswer, guards: GuardsAnswer) -> tuple[Kpi, ...]:
         _above("requests_per_minute", None if requests is None else Decimal(requests), "1/min", at, "calls of the venue in 60 s"),
         _above("error_rate", answer.error_rate_pct, "%", at, "failed calls of the venue over all, 300 s"),
         Kpi("cache_hit_rate", None, "%", None, None, "NO DATA", "no question to the venue is answered from a cache"),
-        _above("open_breakers", _open(guards), "", at, _breaker_words(guards)),
+        _above("open_breakers", open_breakers(guards), "", at, _breaker_words(guards)),
         _below("healthy_venues", answer.healthy_pct, "%", at, "venues whose newest call was answered"),
     )  # fmt: skip
 
@@ -139,7 +139,8 @@ def _breakers(guards: GuardsAnswer) -> list[GuardVerdict]:
     return [each for each in guards.verdicts if each.guard == BREAKER and each.value is not None]
 
 
-def _open(guards: GuardsAnswer) -> Decimal | None:
+def open_breakers(guards: GuardsAnswer) -> Decimal | None:
+    """How many breakers are open; None: of none is it known."""
     known = _breakers(guards)
     return Decimal(sum(each.level in ("CRITICAL", "BLOCK") for each in known)) if known else None
 

@@ -31,6 +31,22 @@ MONEY_USDT = Decimal("0.0001")  # what an average entry may be off in money befo
 
 UNDER_WAY_NS = 5_000_000_000
 
+UNKNOWN_ORDER = "rests at the venue and was not in our books"
+LOST_ORDER = "is not at the venue any more"
+FILLED = "our books say"
+IN_OUR_BOOKS = "in our books"
+KINDS = ("order_unknown", "order_lost", "order_filled", "leg_quantity")
+_TEXTS = {"order_unknown": UNKNOWN_ORDER, "order_lost": LOST_ORDER, "order_filled": FILLED}
+
+
+def kind_of(difference: str) -> str | None:
+    """Which of `KINDS` a difference in words is; None: a note, no difference."""
+    for kind, text in _TEXTS.items():
+        if text in difference:
+            return kind
+    is_leg = difference.endswith(IN_OUR_BOOKS) and " entry is " not in difference
+    return "leg_quantity" if is_leg else None
+
 
 class Outcome(msgspec.Struct, kw_only=True):
     """What one comparison found.
@@ -91,7 +107,7 @@ def _orders(truth: m.VenueTruth, grid: GridMachine, ctx: Context, outcome: Outco
             continue
         _adopt(theirs, tag, grid, ctx)
         outcome.adopted += 1
-        outcome.differences.append(f"{grid.id} order {name} rests at the venue and was not in our books")
+        outcome.differences.append(f"{grid.id} order {name} {UNKNOWN_ORDER}")
     for ours in list(grid.book.live()):
         name = ours.client_order_id
         if name in told or name in truth.in_flight or ours.touched_mono >= truth.asked_mono_ns:
@@ -99,7 +115,7 @@ def _orders(truth: m.VenueTruth, grid: GridMachine, ctx: Context, outcome: Outco
         if ours.status is OrderStatus.PENDING and _under_way(ours, truth):
             continue
         if ours.status is OrderStatus.WORKING and not ours.triggered:
-            outcome.differences.append(f"{grid.id} order {name} is not at the venue any more")
+            outcome.differences.append(f"{grid.id} order {name} {LOST_ORDER}")
         grid.on_closed(m.OrderClosed(instrument=grid.id, client_order_id=name, how="NOT_FOUND"))
         grid.book.close(
             name, ctx.mono
@@ -121,7 +137,7 @@ def _same(ours: Order, theirs: m.VenueOrder, truth: m.VenueTruth, outcome: Outco
         ours.status = OrderStatus.WORKING  # a cancel that left no trace is asked for again
     if theirs.filled_qty > ours.filled:
         outcome.differences.append(
-            f"{theirs.instrument} order {ours.client_order_id} filled {theirs.filled_qty}, our books say {ours.filled}"
+            f"{theirs.instrument} order {ours.client_order_id} filled {theirs.filled_qty}, {FILLED} {ours.filled}"
         )
         ours.filled = theirs.filled_qty
 
@@ -179,10 +195,12 @@ def _leg(truth: m.VenueTruth, grid: GridMachine, leg: Leg, ctx: Context, outcome
     if theirs is not None and grid.state.mark is None:
         ctx.ledger.mark(grid.id, theirs.mark)
     if qty != account.qty:
-        outcome.differences.append(f"{grid.id} {leg} is {qty} at the venue, {account.qty} in our books")
+        outcome.differences.append(f"{grid.id} {leg} is {qty} at the venue, {account.qty} {IN_OUR_BOOKS}")
         ctx.ledger.set_leg(grid.id, leg, qty, entry)
     elif _entry_differs(entry, account.average, qty):
-        outcome.notes.append(f"{grid.id} {leg} entry is {entry} at the venue, {account.average} in our books")
+        outcome.notes.append(
+            f"{grid.id} {leg} entry is {entry} at the venue, {account.average} {IN_OUR_BOOKS}"
+        )
         ctx.ledger.set_average(grid.id, leg, entry)
     unknown = qty - lot_book.total(state.lots)
     if unknown < ZERO:

@@ -50,7 +50,8 @@ def run(client: Client, parsed: argparse.Namespace) -> int:
         found += _with_config(
             config, parsed, client.peer_pid if missing is None else None, daemon_ready=ready
         )
-    found += watchers.alerts()
+    if missing is None:
+        found += _alerts(client, send=parsed.send)
     found.append(host.backups(parsed.backups, time.time()))
     absent = "" if missing is None else absence(client.path, missing)
     _say(found, absent, as_json=parsed.json)
@@ -75,6 +76,13 @@ def _from_daemon(client: Client) -> tuple[Body | None, list[Finding]]:
     return status.result, daemon.findings(status.result, guards.result)
 
 
+def _alerts(client: Client, *, send: bool) -> list[Finding]:
+    try:
+        return watchers.alerts(client, send=send)
+    except (NoAnswer, NoDaemon) as error:
+        return [Finding("FAIL", "alerts", str(error), "hedgegridctl health; the daemon's log")]
+
+
 def _config(path: Path) -> tuple[Config | None, Finding]:
     try:
         loaded = load_file(path)
@@ -93,11 +101,13 @@ def _with_config(
     config: Config, parsed: argparse.Namespace, pid: int | None, *, daemon_ready: bool
 ) -> list[Finding]:
     metrics = config.metrics
+    where = next((each.url for each in config.alert if each.type == "alertmanager"), None)
     watched = parsed.prometheus or metrics.prometheus_url
     looks: tuple[Callable[[], list[Finding]], ...] = (
         lambda: venue.findings(config, parsed.credentials, daemon_ready=daemon_ready),
         lambda: [watchers.metrics(metrics.host, metrics.port)],
         lambda: [watchers.prometheus(watched, metrics.host, metrics.port)],
+        lambda: [watchers.alertmanager(where)],
         lambda: [host.disk(config), host.state_folder(config), host.journal(config)],
         lambda: host.systemd(pid),
     )

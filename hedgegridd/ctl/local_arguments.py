@@ -103,7 +103,7 @@ def _doctor(commands: Any, common: argparse.ArgumentParser) -> None:
         help="Check what must be right before money is at risk, one line each with its remedy.",
         parents=[common],
         **example(
-            "Changes nothing. Exit 0: nothing is wrong, 1: something is, 3: no daemon answers (the rest is checked).",
+            "Changes nothing; --send sends test alerts. Exit 0: nothing is wrong, 1: something is, 3: no daemon answers (the rest is checked).",
             "hedgegridctl doctor -c /etc/hedgegridd/hedgegridd.toml",
         ),
     )
@@ -124,6 +124,7 @@ def _doctor(commands: Any, common: argparse.ArgumentParser) -> None:
     doctor.add_argument(
         "--prometheus", metavar="URL", help="address of Prometheus, such as http://127.0.0.1:9091"
     )
+    doctor.add_argument("--send", action="store_true", help="send a test alert through every channel")
     doctor.add_argument("--backups", type=Path, metavar="DIR", help="folder into which backups are written")
 
 

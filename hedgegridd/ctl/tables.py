@@ -391,4 +391,8 @@ def render(verb: str, body: Body, paint: Paint) -> list[str]:
         from hedgegridd.ctl import tables_history  # noqa: PLC0415  # no other answer needs the journal's words
 
         return tables_history.TABLES[verb](body, paint)
+    if verb == "alerts":
+        from hedgegridd.ctl import tables_alerts  # noqa: PLC0415  # as above
+
+        return tables_alerts.alerts(body, paint)
     return TABLES.get(verb, facts)(body, paint)

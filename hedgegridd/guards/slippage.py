@@ -1,17 +1,14 @@
-"""What closes and stops cost against their reference, on average over a while, weighted by notional.
+"""What closes and stops cost against their reference (core/slippage.py), on average over a while, by notional."""
 
-The reference of a leg stop is its stop price, of every other close the mark as it was when the fill came.
-"""
-
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated
 
 from hedgegridd.config import above, between
-from hedgegridd.core.facts import Fact, View, leg_of
+from hedgegridd.core.facts import View
 from hedgegridd.core.guard import GuardTable, Keep, Now, Verdict, at_or_above, warn_level
+from hedgegridd.core.slippage import Cost, cost_of
 from hedgegridd.messages import Fill, Scope
-from hedgegridd.model import BPS, ZERO, Purpose, parse_client_order_id
+from hedgegridd.model import BPS, ZERO
 
 TYPE = "slippage"
 INPUTS = (Fill,)
@@ -37,10 +34,11 @@ def history(params: Table) -> tuple[Keep, ...]:
 
 def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
     """One verdict for each instrument."""
-    costs: dict[str, list[tuple[Decimal, Decimal]]] = {name: [] for name in view.names}
+    costs: dict[str, list[Cost]] = {name: [] for name in view.names}
     for fact in view.recent(Fill, now, params.window_s):
         if fact.message.instrument in costs:
-            costs[fact.message.instrument] += _cost(fact)
+            cost = cost_of(fact.message, fact.figures)
+            costs[fact.message.instrument] += [] if cost is None else [cost]
     verdicts = []
     for name, found in costs.items():
         worth = sum((notional for notional, _ in found), ZERO)
@@ -59,16 +57,3 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
         )
         verdicts.append(verdict.look_again(LOOK_AGAIN_S) if found else verdict)
     return tuple(verdicts)
-
-
-def _cost(fact: Fact[Fill]) -> Iterator[tuple[Decimal, Decimal]]:
-    """Notional at the reference and what was lost against it, both in USDT."""
-    fill, books = fact.message, fact.figures
-    tag = parse_client_order_id(fill.client_order_id)
-    if tag is None or tag.purpose not in (Purpose.STOP, Purpose.CLOSE) or books is None:
-        return
-    reference = books.mark
-    if tag.purpose is Purpose.STOP and tag.level == 0:
-        reference = leg_of(books, fill.leg).stop_price or reference
-    if reference is not None:
-        yield reference * fill.qty, (reference - fill.price) * fill.leg.sign * fill.qty

@@ -51,6 +51,7 @@ _ALERTS = frozenset(
         "LegFlat",
     }
     | {"FlattenFinished", "StateKept", "SessionBegan", "Stopping", "DeadManChanged", "ExternalSignal"}
+    | {"AlertTold", "AlertAcknowledged", "ChannelChanged", "PartBroke", "Stopped"}
 )
 
 

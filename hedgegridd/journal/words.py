@@ -270,6 +270,24 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
         f"at stage {f['stage']}" + (f", waits for {f['waits_for']}" if f.get("waits_for") else "")
     ),
     "Stopping": lambda f: f"the daemon goes down{_why(f)}",
+    "Stopped": lambda f: (
+        "the stop is through; not confirmed: "
+        + (", ".join(name for name, done in f["confirmed"].items() if not done) or "nothing")
+    ),
+    "PartBroke": lambda f: f"{f['part']} broke ({f['action']}): {f['error']}",
+    "AlertTold": lambda f: (
+        f"alert {f['alert']['alert_id']} {f['alert']['severity']} {f['alert']['title']} told to "
+        + (", ".join(f["channels"]) or "nobody")
+    ),
+    "AlertDelivered": lambda f: (
+        f"alert {f['alert_id']} {f['outcome']} by {f['channel']} after {f['after_ms']} ms"
+    ),
+    "AlertAcknowledged": lambda f: f"alerts acknowledged by {f['by']}: {', '.join(f['alert_ids'])}",
+    "AckAlert": lambda f: f"acknowledge alert {f['alert_id']}, by {f['by']}",
+    "SendTestAlert": lambda f: f"send a test alert to {f.get('channel') or 'every channel'}",
+    "ChannelChanged": lambda f: (
+        f"alert channel {f['channel']} {'works again' if f['up'] else 'fails: ' + f['detail']}"
+    ),
     "SessionBegan": _session,
     "StateKept": lambda f: (
         "the state was written down" + (f": {f['lost']} records before it were lost" if f.get("lost") else "")

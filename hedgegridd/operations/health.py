@@ -3,11 +3,10 @@
 from typing import ClassVar
 
 from hedgegridd.control.gather import gather
+from hedgegridd.control.health import health_of, running
 from hedgegridd.control.operation import Context, Operation, Outcome, Role
 from hedgegridd.control.verdict import judge
-from hedgegridd.model import KillState
-
-OK, DEGRADED, HALTED = 0, 1, 2
+from hedgegridd.core.health import HALTED, NAMES
 
 
 class Health(Operation, frozen=True, kw_only=True):
@@ -27,17 +26,15 @@ class Health(Operation, frozen=True, kw_only=True):
     async def run(self, context: Context) -> Outcome:
         """Compose it from boot, kill switch, venue and desk."""
         facts = await gather(context)
-        verdict = judge(facts)
-        running = facts.boot is not None and facts.boot.ready and not facts.boot.stopping and not facts.silent
-        tripped = facts.kill is None or facts.kill.state in (KillState.TRIPPED, KillState.HALTED)
-        state = HALTED if tripped or facts.silent else DEGRADED if verdict.wrong or not running else OK
+        state, reasons = health_of(facts, judge(facts))
+        runs = running(facts)
         bars = [] if facts.desk is None else [item.last_bar_ns for item in facts.desk.instruments]
         newest = max((bar for bar in bars if bar is not None), default=None)
         body: dict[str, object] = {
-            "running": running,
+            "running": runs,
             "last_bar_timestamp": None if newest is None else newest / 1e9,
             "health_state": state,
-            "health": ("OK", "DEGRADED", "HALTED")[state],
-            "reasons": list(verdict.wrong) or ([] if running else [verdict.doing]),
+            "health": NAMES[state],
+            "reasons": list(reasons),
         }
-        return Outcome(body, 200 if running and state != HALTED else 503)
+        return Outcome(body, 200 if runs and state != HALTED else 503)

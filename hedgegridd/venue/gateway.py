@@ -107,7 +107,7 @@ class Gateway(Actor, Listener):
         self._mono_ns = mono_ns
         clocks = {"wall_ns": wall_ns, "mono_ns": mono_ns}
         self.http = _client(venue, credentials, clocks)
-        self.stats = Stats(self.http.stats.calls)
+        self.stats = Stats(self.http.stats.calls, self.http.stats.round_trip_ns)
         self._calls = VenueCalls(self.http)
         symbols = {grid.instrument_id: grid.symbol for grid in self._grids}
         self._inflight = InFlight()
@@ -260,8 +260,9 @@ class Gateway(Actor, Listener):
             case m.CancelOrder():
                 trips = self._trips()
                 if trips and not self._on_disk.passed(trips):
-                    self._go(self._cancel_once_on_disk(message))
+                    self._go(self._cancel_once_on_disk(message, cause))
                 else:
+                    self._leaves(cause)
                     self._orders.cancel(message)
             case m.WatchPrices():
                 feed = self._feeds.get(message.instrument)
@@ -269,11 +270,13 @@ class Gateway(Actor, Listener):
             case m.ReadTruth():
                 self._go(self._read(message, cause))
             case m.CancelRaw():
-                self._go(self._answer(self._once_on_disk(message, self._safety.cancel(message)), cause))
+                self._go(
+                    self._answer(self._once_on_disk(message, self._safety.cancel(message), cause), cause)
+                )
             case m.CloseRaw():
                 self._teller.caused(message.client_order_id, cause)
                 work = self._safety.close(message)
-                self._go(self._answer(self._once_on_disk(message, work), cause))
+                self._go(self._answer(self._once_on_disk(message, work, cause), cause))
             case m.SetCountdown():
                 self._go(self._answer(self._safety.countdown(message), cause))
             case m.SweepEntries():
@@ -321,7 +324,7 @@ class Gateway(Actor, Listener):
         self._out(await work, cause)
 
     async def _once_on_disk(
-        self, command: m.CancelRaw | m.CloseRaw, work: Coroutine[None, None, m.Event]
+        self, command: m.CancelRaw | m.CloseRaw, work: Coroutine[None, None, m.Event], seq: int
     ) -> m.Event:
         """The first calls of a flatten leave when it is on disk, or after 100 ms: then that is said."""
         flatten_id = command.token.partition("|")[0]
@@ -331,12 +334,18 @@ class Gateway(Actor, Listener):
         except BaseException:
             work.close()
             raise
+        self._leaves(seq)
         return await work
 
-    async def _cancel_once_on_disk(self, command: m.CancelOrder) -> None:
+    def _leaves(self, seq: int) -> None:
+        """The call that the command `seq` asked for is sent now."""
+        self.stats.left.append((seq, self._mono_ns()))
+
+    async def _cancel_once_on_disk(self, command: m.CancelOrder, seq: int) -> None:
         trips = self._trips()
         if trips:
             await self._wait_on_disk(trips, trips)
+        self._leaves(seq)
         self._orders.cancel(command)
 
     def _trips(self) -> str:

@@ -328,7 +328,7 @@ class Orders:
             self._refuse(order, str(error))
             return False
         self._calls.orders.sent(now_ns)
-        self._stats.orders_submitted[order.purpose.name.lower()] += 1
+        self._stats.orders_submitted[order.instrument, order.purpose.name.lower()] += 1
         if self.on_sent is not None:
             self.on_sent(order)
         try:

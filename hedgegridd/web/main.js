@@ -1,5 +1,6 @@
 // The page's life: log in, read, listen, and never let old figures look new.
 import { begin, showActions } from "./actions.js";
+import { showAlerts } from "./alerts.js";
 import { forgetCharts, showCharts, takeHistory, takeStatus } from "./charts.js";
 import { showLadder } from "./ladder.js";
 import { Refused, Stream, read, send } from "./net.js";
@@ -16,9 +17,9 @@ const HURRY_MS = 500; // between two such readings: a busy market must not use u
 const URGENT = ["KillStateChanged", "TripsChanged"]; // read without waiting for what may come with them
 const QUIET = ["Fill", "Recentred", "IncomeBooked", "RegimeChanged"]; // the next regular reading shows them
 const SLOWER = 3; // times, for a minute after the daemon has said that we ask too often
-const EVERY_MS = { status: 1_000, ladders: 2_000, positions: 2_000, guards: 2_000, orders: 3_000, fills: 4_000, equity: 60_000 };
-const PATHS = { fills: "/fills?limit=30", equity: "/equity?limit=1000" };
-const HURRIED = ["status", "guards"]; // read at once when something has happened
+const EVERY_MS = { status: 1_000, ladders: 2_000, positions: 2_000, guards: 2_000, orders: 3_000, alerts: 3_000, fills: 4_000, equity: 60_000 };
+const PATHS = { alerts: "/alerts?limit=5", fills: "/fills?limit=30", equity: "/equity?limit=1000" };
+const HURRIED = ["status", "guards", "alerts"]; // read at once when something has happened
 const WHO = "hedgegridd-who"; // name and role, to show the right buttons; the server decides by the session
 
 const got = {}; // newest answer of each reading
@@ -146,6 +147,7 @@ function draw(name) {
     showIncidents(status, got.guards || null);
   }
   if (name === "guards") showGuards(got.guards);
+  if (name === "alerts") showAlerts(got.alerts, !["none", "viewer"].includes(who().role), () => refresh("alerts", true));
   if (name === "orders") showOrders(got.orders, status);
   if (name === "fills") showFills(got.fills, status);
   if (name === "equity") takeHistory(got.equity.equity);

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.observability import CONDITIONS, SPECIFIED, made, shown
 from tests.support.programs import Daemon, daemon, exchange, until
 from tests.support.truth import METRICS, entries_at
 
@@ -35,6 +36,13 @@ def test_all_fifteen_have_a_value(bot: Daemon) -> None:
         assert len(found[name]) == 1, name
         (value,) = found[name].values()
         assert math.isfinite(value), name
+
+
+def test_each_metric_of_the_spec_is_there_or_has_a_written_reason_not_to_be(bot: Daemon) -> None:
+    until(lambda: "hedgegrid_tick_to_order_seconds" in shown(bot.scrape()), "an order", 60, bot.program)
+    has = shown(bot.scrape())
+    assert set(SPECIFIED) - has <= set(CONDITIONS)
+    assert set(CONDITIONS) <= {*SPECIFIED, *made()}
 
 
 def test_what_is_alive_moves(bot: Daemon) -> None:

@@ -137,6 +137,19 @@ def test_a_trip_is_seen_within_a_second(trading: Rig, chromium: Browser) -> None
         assert seen.page.title().startswith("■ HALTED")
 
 
+def test_an_alert_is_acknowledged_by_its_button(trading: Rig, chromium: Browser) -> None:
+    trading.ask("kill", reason="an alert to be seen")
+    with opened(chromium, trading.url) as seen:
+        seen.log_in(trading.keys["operator"])
+        alert = seen.page.locator("#alerts li[data-alert]", has_text="an alert to be seen").first
+        expect(alert).to_contain_text("not acknowledged", timeout=20_000)
+        alert.get_by_role("button").click()
+        expect(seen.page.locator("#alerts")).to_contain_text("is acknowledged", timeout=20_000)
+        expect(alert).to_contain_text("acknowledged by", timeout=20_000)
+        assert trading.ask("alerts")["open"][0]["acknowledged_by"]
+        assert not complaints(seen)
+
+
 def test_it_flattens_after_the_name_was_typed(trading: Rig, chromium: Browser) -> None:
     trading.inventory()
     with opened(chromium, trading.url) as seen:

@@ -76,6 +76,7 @@ class Ear(Actor):
     """Hears what the oracle needs to know, outside the journal."""
 
     name = "ear"
+    queries: ClassVar = (m.GetHealth,)  # somebody must take it; nobody asks here
     events: ClassVar = (
         m.KillStateChanged,
         m.Reconciled,

@@ -19,6 +19,20 @@ from hedgegridd.operations import REGISTRY
 
 BTC = "BTCUSDT-PERP.BINANCE"
 NOW_NS = 1_700_000_000_000_000_000
+ALERT = m.Alert(
+    alert_id="A-7",
+    kind="trip",
+    key="kill",
+    severity="CRITICAL",
+    title="TRIPPED",
+    what="strange fills",
+    did="entries are refused",
+    do="wait for FLAT",
+    section="kill-switch",
+    lasting=True,
+    time_ns=NOW_NS,
+    since_ns=NOW_NS,
+)
 
 
 def leg(which: Leg, qty: str = "0", **over: Any) -> m.LegView:
@@ -272,6 +286,25 @@ class FakeBus:
                 error_rate_pct=D("1.25"),
                 healthy_pct=D(100),
                 thresholds=thresholds(Kpi()),
+            ),
+            m.GetAlerts: m.AlertsAnswer(
+                to=0,
+                open=(m.OpenAlert(alert=ALERT, count=2, since_ns=NOW_NS),),
+                recent=(ALERT,),
+                channels=(
+                    m.ChannelView(
+                        name="desk",
+                        type="slack",
+                        min_severity="INFO",
+                        escalation=False,
+                        waiting=1,
+                        accepted=4,
+                        failed=1,
+                        folded=0,
+                        last_accepted_age_s=2.5,
+                        trouble="HTTP 500",
+                    ),
+                ),
             ),
             m.GetSwitches: m.SwitchesAnswer(to=0, switches=Switches("binance_usdm", (BTC,)).views()),
         }

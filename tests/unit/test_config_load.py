@@ -35,6 +35,8 @@ TABLES: dict[str, type[config.Table]] = {
     "[[control.keys]]": config.Key,
     "[metrics]": config.Metrics,
     "[kpi]": config.Kpi,
+    "[alerts]": config.Alerts,
+    "[[alert]]": config.AlertChannel,
     "[journal]": config.Journal,
     "[panic]": config.Panic,
     "[backup]": config.Backup,
@@ -48,7 +50,9 @@ def text_with(table: str, field: str, value: str) -> str:
     lines = ["[[grid]]"]
     if table != "[[grid]]":
         lines.append(table)
-    required = {"[[control.keys]]": KEY, "[[pause]]": PAUSE}.get(table, {})
+    required = {"[[control.keys]]": KEY, "[[pause]]": PAUSE, "[[alert]]": {"type": '"webhook"'}}.get(
+        table, {}
+    )
     lines += [f"{name} = {given}" for name, given in required.items() if name != field]
     return "\n".join([*lines, f"{field} = {value}"])
 
@@ -314,7 +318,7 @@ def test_the_example_has_every_key_with_its_range(table: str, field: str, kind: 
     if any(isinstance(each, type) and issubclass(each, config.Table) for each in [plain, *get_args(plain)]):
         return  # a table of its own
     text = EXAMPLE.read_text()
-    for commented in ("[[control.keys]]", "[[pause]]"):
+    for commented in ("[[control.keys]]", "[[pause]]", "[[alert]]"):
         text = text.replace(f"\n# {commented}\n", f"\n{commented}\n")
     section = text.split(f"\n{table}\n")[1]
     lines = section.split("\n[")[0].splitlines()

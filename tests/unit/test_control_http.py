@@ -36,6 +36,7 @@ CONFIG = Control(
 )
 NO_STREAMS = msgspec.structs.replace(CONFIG, stream_clients=0)
 GOOD: dict[str, dict[str, Any]] = {
+    "ack": {"alert_id": "A-1"},
     "backup": {"folder": "/srv/backup"},
     "flatten": {"side": "both"},
     "throttle": {"throttle": 0.5},

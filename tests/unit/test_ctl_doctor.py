@@ -16,6 +16,7 @@ import structlog
 from hedgegridd.config import Config, Daemon, Grid, Journal
 from hedgegridd.ctl import main as ctl
 from hedgegridd.ctl.checks import Finding, daemon, host, venue, watchers
+from hedgegridd.ctl.client import Reply
 from hedgegridd.venue import wire
 from hedgegridd.venue.patience import REMEDIES
 from tests.unit.test_ctl import Daemon as Served
@@ -312,6 +313,56 @@ def test_the_process_is_looked_at(tmp_path: Path) -> None:
     assert [item.level for item in host.systemd(None)] == ["skip"]
 
 
+class Says:
+    """A daemon's socket that gives one answer to everything."""
+
+    def __init__(self, reply: Reply) -> None:
+        self.reply = reply
+        self.asked: list[str] = []
+
+    def call(self, verb: str, args: dict[str, Any], timeout_s: float) -> Reply:
+        self.asked.append(verb)
+        return self.reply
+
+
+def channel(**kw: object) -> dict[str, object]:
+    return {"name": "desk", "accepted": 0, "trouble": None, "waiting": 0, "last_accepted_age_s": None} | kw
+
+
+@pytest.mark.parametrize(
+    ("channels", "levels"),
+    [
+        ([], ["WARN"]),
+        ([channel()], ["skip"]),
+        ([channel(accepted=3, last_accepted_age_s=2.0)], ["ok"]),
+        ([channel(trouble="HTTP 403", waiting=4), channel(accepted=1)], ["FAIL", "ok"]),
+    ],
+)
+def test_channels_are_judged_by_what_became_of_the_last_alerts(
+    channels: list[dict[str, object]], levels: list[str]
+) -> None:
+    says = Says(Reply(ok=True, status=200, result={"open": [], "recent": [], "channels": channels}))
+    assert [item.level for item in watchers.alerts(says, send=False)] == levels  # type: ignore[arg-type]
+    assert says.asked == ["alerts"]
+
+
+def test_with_send_each_channel_is_judged_by_a_test_alert() -> None:
+    said = {"desk": "accepted after 12 ms", "night": "not accepted yet: HTTP 500"}
+    says = Says(Reply(ok=True, status=202, result={"channels": said}))
+    assert [item.level for item in watchers.alerts(says, send=True)] == ["ok", "FAIL"]  # type: ignore[arg-type]
+    assert says.asked == ["test_alert"]
+    refused = Says(Reply(ok=False, status=503, problem={"detail": "night: rejected: HTTP 403"}))
+    (found,) = watchers.alerts(refused, send=True)  # type: ignore[arg-type]
+    assert (found.level, found.text) == ("FAIL", "night: rejected: HTTP 403")
+
+
+def test_alertmanager_must_be_ready() -> None:
+    with serving({"/-/ready": "OK"}) as url:
+        assert watchers.alertmanager(f"{url}/").level == "ok"
+    assert watchers.alertmanager(url).level == "FAIL"
+    assert watchers.alertmanager(None).level == "skip"
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
@@ -333,7 +384,7 @@ def test_a_wrong_config_is_one_line_with_its_remedy_and_exit_1(
     assert lines[1].split() == ["fix:", "hedgegridd", "check", "-c", str(wrong)]
     assert lines[-1].endswith("not ready for money")
     assert any(line.startswith("ok    dead-man") for line in lines)
-    assert any(line.startswith("skip  alertmanager  not configured") for line in lines)
+    assert any(line.startswith("FAIL  alerts    desk fails: HTTP 500; 1 wait") for line in lines)
 
 
 def test_the_daemon_is_looked_for_where_its_config_says(

@@ -70,7 +70,7 @@ class Willing:
         self.asked: list[m.Message] = []
 
     def publish(self, event: m.Event, cause: int = 0, actor: str = "") -> None:
-        if not isinstance(event, m.StageReached):
+        if not isinstance(event, m.StageReached | m.Stopped):
             self.asked.append(event)
         self.feed(m.EntriesGone(cause="stopping"))
 

@@ -172,6 +172,7 @@ async def test_while_stopping_new_commands_are_refused_but_not_those_of_safety(v
         "mode": {"leg": "long", "mode": "normal"},
         "flatten": {"side": "both"},
         "rearm": {"reason": "x"},
+        "ack": {"alert_id": "all"},
         "backup": {"folder": "/srv/backup"},
         "event": {"source": "scanner", "action": "pause", "reason": "x"},
         "switch": {"name": "read_only", "enabled": True, "reason": "x"},

@@ -6,8 +6,11 @@ import urllib.request
 from typing import Any
 
 from hedgegridd.ctl.checks import Finding
+from hedgegridd.ctl.client import Client
+from hedgegridd.ctl.text import age
 
 TIMEOUT_S = 5.0
+SEND_S = 15.0
 BYTES_MAX = 16 << 20
 NEEDED = "hedgegrid_uptime_seconds"
 
@@ -63,13 +66,55 @@ def prometheus(url: str | None, host: str, port: int) -> Finding:
     return Finding("ok", "prometheus", f"{url} scrapes us, last at {str(up[0].get('lastScrape'))[:19]} UTC")
 
 
-def alerts() -> list[Finding]:
-    """This version sends no alerts: it says so."""
-    fix = "alert on the metrics, by rules of your own"
-    return [
-        Finding("skip", "alertmanager", "not configured: this version has no connection to one", fix),
-        Finding("skip", "alerts", "not configured: this version has no alert channels", fix),
-    ]
+def alertmanager(url: str | None) -> Finding:
+    """Whether the Alertmanager that the daemon tells is there."""
+    if url is None:
+        fix = 'an [[alert]] table of type "alertmanager"'
+        return Finding("skip", "alertmanager", "not configured: no [[alert]] table leads to one", fix)
+    try:
+        _get(f"{url.rstrip('/')}/-/ready")
+    except (OSError, ValueError) as error:
+        fix = "start it, or name the right address in [[alert]]"
+        return Finding("FAIL", "alertmanager", f"{url} is not ready: {_why(error)}", fix)
+    return Finding("ok", "alertmanager", f"{url} is ready")
+
+
+def alerts(client: Client, *, send: bool) -> list[Finding]:
+    """Whether each channel takes alerts: by what became of the last ones, or by a test alert.
+
+    Raises:
+        NoDaemon: nobody answers on the socket.
+    """
+    reply = client.call("test_alert", {}, SEND_S) if send else client.call("alerts", {"limit": 0}, TIMEOUT_S)
+    if send and reply.ok:
+        return [_tested(name, words) for name, words in (reply.result.get("channels") or {}).items()]
+    if not reply.ok:
+        said = str(reply.problem.get("detail") or reply.problem.get("title"))
+        return [Finding("FAIL", "alerts", said, "hedgegridctl alerts; the log says alert_not_taken")]
+    channels = reply.result["channels"]
+    if not channels:
+        fix = "add an [[alert]] table (docs/manual/alerts.md)"
+        return [Finding("WARN", "alerts", "no channel is configured: nobody is told when it matters", fix)]
+    return [_channel(each) for each in channels]
+
+
+def _tested(name: str, words: str) -> Finding:
+    if words.startswith("accepted"):
+        return Finding("ok", "alerts", f"{name}: test alert {words}")
+    return Finding(
+        "FAIL", "alerts", f"{name}: test alert {words}", "the credential; the service's status page"
+    )
+
+
+def _channel(each: dict[str, Any]) -> Finding:
+    name, trouble = each["name"], each["trouble"]
+    if trouble:
+        fix = "the credential; the service's status page; hedgegridctl alerts"
+        return Finding("FAIL", "alerts", f"{name} fails: {trouble}; {each['waiting']} wait", fix)
+    if not each["accepted"]:
+        return Finding("skip", "alerts", f"{name}: nothing was sent yet", "hedgegridctl doctor --send")
+    ago = age(each["last_accepted_age_s"])
+    return Finding("ok", "alerts", f"{name}: {each['accepted']} accepted, the last {ago} ago")
 
 
 def _host(host: str) -> str:

@@ -11,17 +11,22 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from hedgegridd import messages as m
+from hedgegridd.actors.metric_counts import LABELS_MAX
 from hedgegridd.actors.metric_families import (
+    account_families,
     budget_families,
     daemon_families,
     dead_man_families,
     desk_families,
     guard_families,
+    health_families,
+    kpi_families,
+    switch_families,
     venue_families,
 )
-from hedgegridd.actors.metrics import REASONS_MAX, Meters, MetricsActor
+from hedgegridd.actors.metrics import Meters, MetricsActor
 from hedgegridd.config import Metrics
-from hedgegridd.model import KillState, Leg, LegMode, Regime
+from hedgegridd.model import KillState, Leg
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import RealClock
 from hedgegridd.venue.stats import Stats
@@ -31,74 +36,40 @@ BTC = "BTCUSDT-PERP.BINANCE"
 S = 1_000_000_000
 
 
-def leg(which: Leg, *, unrealized: str | None = "1.5") -> m.LegView:
-    return m.LegView(
+def leg(which: Leg, *, unrealized: str | None = "1.5") -> m.LegMetrics:
+    long = which is Leg.LONG
+    return m.LegMetrics(
         leg=which,
-        mode=LegMode.NORMAL,
-        latched=False,
         qty=Decimal("0.02"),
-        average_entry=Decimal(50000),
-        inventory_usdt=Decimal(1000) if which is Leg.LONG else Decimal(600),
-        realized_usdt=Decimal(-2) if which is Leg.LONG else Decimal(7),
+        inventory_usdt=Decimal(1000) if long else Decimal(600),
+        realized_usdt=Decimal(-2) if long else Decimal(7),
         unrealized_usdt=None if unrealized is None else Decimal(unrealized),
-        fees_usdt=Decimal(0),
-        funding_usdt=Decimal(0),
-        take_profit_qty=Decimal("0.02"),
-        stop_price=None,
-        stop_resting=True,
+        rungs_resting=6 if long else 5,
         liquidation_price=None,
-        lots=(),
-        peak_lots=1,
     )
 
 
-def desk(**changes) -> m.DeskView:
+def desk(**changes) -> m.FiguresAnswer:
     fields = {
         "instrument": BTC,
-        "trading": True,
-        "paused": False,
-        "throttle": Decimal(1),
-        "why_no_entries": (),
-        "regime": Regime.SIDEWAYS,
-        "warm": True,
-        "centre": Decimal(50000),
-        "mid": Decimal(50000),
+        "long": leg(Leg.LONG),
+        "short": leg(Leg.SHORT),
         "mark": Decimal(50000),
-        "legs": (leg(Leg.LONG), leg(Leg.SHORT)),
-        "open_orders": 14,
-        "rungs_resting_long": 6,
-        "rungs_resting_short": 5,
-        "exits_resting": 3,
         "funding_rate": Decimal("0.0004"),
-        "next_funding_ns": 9 * S,
         "last_bar_ns": 1_640_995_260 * S,
-        "mark_ns": 1,
-        "recentres": 0,
+        "open_orders": 14,
         "fills": 4,
         "maker_fills": 3,
-        "entries_dropped": 0,
     } | changes
-    money = dict.fromkeys(("fees_usdt", "funding_usdt", "transfers_usdt"), Decimal(0))
-    ledger = m.LedgerView(
+    return m.FiguresAnswer(
+        to=0,
+        instruments=(m.InstrumentMetrics(**fields),),
         wallet_usdt=Decimal(990),
-        equity_usdt=Decimal(900),
+        unrealized_usdt=Decimal(-90),
         peak_equity_usdt=Decimal(1000),
-        realized_usdt=Decimal(5),
-        gross_realized_usdt=Decimal(6),
-        unrealized_usdt=None,
-        total_usdt=None,
-        day_usdt=None,
-        session_usdt=None,
-        inception_usdt=None,
         residual_usdt=None,
-        **money,
-    )
-    return m.DeskView(
-        instruments=(m.InstrumentView(**fields),),
-        ledger=ledger,
         reconciled=True,
-        unsettled=(),
-        stopping=False,
+        reconciled_ns=None,
     )
 
 
@@ -129,19 +100,24 @@ def venue(margin_balance: str | None = "1000") -> m.VenueAnswer:
 
 
 KILL = m.KillSwitchAnswer(to=0, state=KillState.ARMED)
-BOOT = m.BootAnswer(to=0, ready=True, stage="ready", number=8, of=8, waits_for="", since_ns=0, stopping=False)
 
 
 def values(families) -> dict[str, float]:
+    """As a scraper reads their text."""
+    text = "".join(family.lines() for family in families)
     return {
         sample.name + "".join(f"/{v}" for v in sample.labels.values()): sample.value
-        for family in families
+        for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
 
 
+def both(view: m.FiguresAnswer, guards: m.GuardsAnswer | None = None, now_ns: int = 0) -> dict[str, float]:
+    return values([*desk_families(view), *account_families(view, guards, now_ns)])
+
+
 def test_the_desks_figures():
-    assert values(desk_families(desk())) == {
+    assert both(desk()) == {
         f"hedgegrid_{name}/{BTC}": value
         for name, value in {
             "long_inventory_usdt": 1000,
@@ -161,14 +137,16 @@ def test_the_desks_figures():
     } | {
         "hedgegrid_equity_usdt": 900,
         "hedgegrid_cash_usdt": 990,
+        "hedgegrid_market_value_usdt": -90,
         "hedgegrid_equity_peak_usdt": 1000,
         "hedgegrid_drawdown_ratio": 0.1,
+        "hedgegrid_venue_exposure_usdt/BINANCE": 1600,
     }
 
 
 def test_what_is_not_known_is_absent_not_zero():
-    legs = (leg(Leg.LONG, unrealized=None), leg(Leg.SHORT))
-    got = values(desk_families(desk(fills=0, maker_fills=0, funding_rate=None, last_bar_ns=None, legs=legs)))
+    unmarked = leg(Leg.LONG, unrealized=None)
+    got = both(desk(fills=0, maker_fills=0, funding_rate=None, last_bar_ns=None, long=unmarked))
     for name in (
         "maker_ratio",
         "funding_rate_current",
@@ -178,7 +156,7 @@ def test_what_is_not_known_is_absent_not_zero():
         "total_pnl_usdt",
     ):
         assert f"hedgegrid_{name}/{BTC}" not in got
-    unread = values(desk_families(msgspec.structs.replace(desk(), reconciled=False)))
+    unread = both(msgspec.structs.replace(desk(), reconciled=False))
     market = {f"hedgegrid_{name}/{BTC}" for name in ("funding_rate_current", "last_bar_timestamp")}
     assert {name for name in unread if name.endswith(BTC)} == market, (
         "books that were never compared say nothing"
@@ -197,14 +175,59 @@ def test_the_venues_and_the_daemons_figures():
     }
     unknown = m.VenueHealth(calls=1, failed=0, orders_used=Decimal(0))
     assert values(budget_families(unknown)) == {"hedgegrid_rate_budget_used_ratio/orders": 0}
-    got = values(daemon_families(5 * S, 12 * S, KILL, BOOT))
+    got = values(daemon_families(5 * S, 12 * S, 11 * S, KILL))
     assert got["hedgegrid_uptime_seconds"] == 7
-    assert got["hedgegrid_trading_enabled"] == 1
+    assert got["hedgegrid_heartbeat_timestamp_seconds"] == 11
     assert got["hedgegrid_kill_switch_state/ARMED"] == 1
     assert got["hedgegrid_kill_switch_state/HALTED"] == 0
-    halted = m.KillSwitchAnswer(to=0, state=KillState.HALTED)
-    assert values(daemon_families(0, 1, halted, BOOT))["hedgegrid_trading_enabled"] == 0
-    assert "hedgegrid_trading_enabled" not in values(daemon_families(0, 1, None, BOOT))
+    assert "hedgegrid_kill_switch_state/ARMED" not in values(daemon_families(0, 1, None, None))
+
+
+def test_the_account_and_what_is_left_of_it():
+    near = structs_replace(leg(Leg.LONG), liquidation_price=Decimal(40000))
+    far = structs_replace(leg(Leg.SHORT), liquidation_price=Decimal(75000))
+    view = structs_replace(desk(long=near, short=far), residual_usdt=Decimal("0.5"), reconciled_ns=10 * S)
+    got = both(view, GUARDS, 14 * S)
+    assert got[f"hedgegrid_liquidation_distance_ratio/{BTC}/LONG"] == 0.2
+    assert got[f"hedgegrid_liquidation_distance_ratio/{BTC}/SHORT"] == 0.5
+    assert got["hedgegrid_market_value_usdt"] == -90
+    assert got["hedgegrid_equity_residual_usdt"] == 0.5
+    assert got["hedgegrid_equity_buffer_usdt"] == 400  # equity 900, floor 500
+    assert got["hedgegrid_reconcile_lag_seconds"] == 4
+    off = structs_replace(GUARDS, verdicts=(), off=("equity_floor",))
+    flat = structs_replace(near, qty=Decimal(0))
+    assert "hedgegrid_equity_buffer_usdt" not in both(view, off)
+    assert f"hedgegrid_liquidation_distance_ratio/{BTC}/LONG" not in both(desk(long=flat, short=far))
+
+
+HEALTH = m.HealthAnswer(
+    to=0, state=1, reasons=("x",), since_ns=0, transitions={"ok": 3, "degraded": 4}, trading_enabled=False
+)
+
+
+def test_health_switches_and_key_figures():
+    assert values(health_families(HEALTH)) == {
+        "hedgegrid_health_state": 1,
+        "hedgegrid_trading_enabled": 0,
+        "hedgegrid_health_transitions_total/ok": 3,
+        "hedgegrid_health_transitions_total/degraded": 4,
+    }
+    unread = structs_replace(HEALTH, state=None, transitions={}, trading_enabled=None)
+    assert values(health_families(unread)) == {}
+    switch = m.SwitchView(name="read_only", kind="emergency", enabled=False, normal=False, effect="")
+    assert values(switch_families(m.SwitchesAnswer(to=0, switches=(switch,)))) == {
+        "hedgegrid_switch_enabled/read_only": 0
+    }
+    told = m.KpiAnswer(
+        to=0, requests_per_minute=40, error_rate_pct=Decimal("2.5"), healthy_pct=Decimal(100), thresholds={}
+    )
+    breaker = m.GuardVerdict(guard="venue_errors", level="CRITICAL", value=Decimal(60), limit=Decimal(50))
+    assert values(kpi_families(told, structs_replace(GUARDS, verdicts=(breaker,)))) == {
+        "hedgegrid_kpi_requests_per_minute": 40,
+        "hedgegrid_kpi_error_ratio": 0.025,
+        "hedgegrid_kpi_healthy_venues_ratio": 1,
+        "hedgegrid_kpi_open_breakers": 1,
+    }
 
 
 GUARDS = m.GuardsAnswer(
@@ -239,6 +262,14 @@ def test_the_guards_figures():
     assert used == {"margin_ratio": 0.75, "exposure": 1.5, "equity_floor": 0.5}
 
 
+def test_the_peg_is_told_while_its_guard_runs():
+    assert values(guard_families(GUARDS))["hedgegrid_depeg_active"] == 0
+    lost = m.GuardVerdict(guard="depeg", level="CRITICAL", value=Decimal(1), limit=Decimal("0.5"))
+    assert values(guard_families(structs_replace(GUARDS, verdicts=(lost,))))["hedgegrid_depeg_active"] == 1
+    off = structs_replace(GUARDS, off=("depeg",))
+    assert "hedgegrid_depeg_active" not in values(guard_families(off))
+
+
 def countdown(name: str, until_ns: int | None, renewed_ns: int | None) -> m.CountdownView:
     return m.CountdownView(instrument=name, until_ns=until_ns, renewed_ns=renewed_ns)
 
@@ -259,8 +290,23 @@ def test_the_dead_man_switch_has_an_age_while_it_runs_and_says_when_it_does_not(
     assert got[f"hedgegrid_dead_man_age_seconds/{BTC}"] == 4
     assert got["hedgegrid_dead_man_armed"] == 1
     gone = structs_replace(DEAD_MAN, state="withdrawn", countdowns=(countdown(BTC, None, 10 * S),))
-    assert values(dead_man_families(gone, 14 * S)) == {"hedgegrid_dead_man_armed": 0}
+    assert values(dead_man_families(gone, 14 * S)) == {
+        "hedgegrid_dead_man_armed": 0,
+        "hedgegrid_dead_man_countdown_seconds": 60,
+    }
     assert values(dead_man_families(structs_replace(gone, enabled=False), 14 * S)) == {}
+
+
+ANSWERS = {
+    m.GetFigures: desk(),
+    m.GetVenue: venue(),
+    m.GetKillSwitch: KILL,
+    m.GetGuards: GUARDS,
+    m.GetDeadMan: DEAD_MAN,
+    m.GetHealth: HEALTH,
+    m.GetSwitches: m.SwitchesAnswer(to=0, switches=()),
+    m.GetKpi: m.KpiAnswer(to=0, requests_per_minute=1, error_rate_pct=None, healthy_pct=None, thresholds={}),
+}
 
 
 class Bench:
@@ -268,7 +314,7 @@ class Bench:
 
     def __init__(self, *, silent: tuple[type, ...] = ()):
         self.actor = MetricsActor(Metrics(port=0), Meters(Stats(), Counter()), started_ns=0)
-        queries = (m.GetStatus, m.GetVenue, m.GetKillSwitch, m.GetBoot, m.GetGuards, m.GetDeadMan)
+        queries = tuple(ANSWERS)
         vocabulary = (*self.actor.events, *queries)
         self.bus = Bus(RealClock(), vocabulary + m.ANSWERS)
         self.actor.register(self.bus)
@@ -278,19 +324,7 @@ class Bench:
     def _answer(self, env):
         if type(env.message) in self.silent:
             return [m.Refused(to=env.seq, reason="down")]
-        match env.message:
-            case m.GetGuards():
-                return [structs_replace(GUARDS, to=env.seq)]
-            case m.GetStatus():
-                return [m.StatusAnswer(to=env.seq, view=desk())]
-            case m.GetVenue():
-                return [structs_replace(venue(), to=env.seq)]
-            case m.GetKillSwitch():
-                return [structs_replace(KILL, to=env.seq)]
-            case m.GetDeadMan():
-                return [structs_replace(DEAD_MAN, to=env.seq)]
-            case _:
-                return [structs_replace(BOOT, to=env.seq)]
+        return [structs_replace(ANSWERS[type(env.message)], to=env.seq)]
 
     async def __aenter__(self):
         self.bus.start(__import__("asyncio").get_running_loop())
@@ -347,14 +381,14 @@ def fed(actor: MetricsActor) -> MetricsActor:
         )
     )
     actor._meters.venue.ticks_total += 3
-    actor._meters.venue.orders_submitted["E"] += 2
+    actor._meters.venue.orders_submitted[BTC, "entry"] += 2
     actor._meters.venue.tick_to_order_ns.append(2_000_000)
     actor._meters.commands[("flatten", "done")] += 1
     actor._meters.venue.calls.update(
         {("GET /a", "ok"): 7, ("GET /a", "limited"): 2, ("GET /b", "limited"): 1}
     )
     actor.handle(event(m.VenueHealth(calls=1, failed=0, weight_used=Decimal("0.5"), orders_used=Decimal(0))))
-    actor._meters.loop_lag.observe(0.001)
+    actor._meters.histograms.loop_lag.observe(0.001)
     return actor
 
 
@@ -367,11 +401,11 @@ async def test_a_scrape_has_all_fifteen_and_the_counts():
     samples = {(s.name, *s.labels.values()): s.value for f in families.values() for s in f.samples}
     assert samples[("hedgegrid_ticks_total",)] == 3
     assert samples[("hedgegrid_guard_status", "leverage")] == 3
-    assert samples[("hedgegrid_orders_submitted_total", "E")] == 2
-    assert samples[("hedgegrid_orders_rejected_total", "-5022")] == 2
-    assert samples[("hedgegrid_orders_refused_total", "latched")] == 1
-    assert samples[("hedgegrid_fills_total", "maker")] == 1
-    assert samples[("hedgegrid_fills_total", "taker")] == 1
+    assert samples[("hedgegrid_orders_submitted_total", BTC, "entry")] == 2
+    assert samples[("hedgegrid_orders_rejected_total", BTC, "-5022")] == 2
+    assert samples[("hedgegrid_orders_refused_total", BTC, "latched")] == 1
+    assert samples[("hedgegrid_fills_total", BTC, "maker")] == 1
+    assert samples[("hedgegrid_fills_total", BTC, "taker")] == 1
     assert samples[("hedgegrid_commands_total", "flatten", "done")] == 1
     assert samples[("hedgegrid_venue_calls_total", "GET /a", "ok")] == 7
     assert samples[("hedgegrid_venue_calls_total", "GET /b", "limited")] == 1
@@ -383,10 +417,11 @@ async def test_a_scrape_has_all_fifteen_and_the_counts():
 
 
 async def test_a_silent_part_leaves_its_families_out():
-    async with Bench(silent=(m.GetStatus, m.GetVenue)) as bench:
+    async with Bench(silent=(m.GetFigures, m.GetVenue)) as bench:
         text = await bench.scrape()
     assert "hedgegrid_uptime_seconds" in text
     assert "hedgegrid_open_orders" not in text
+    assert "hedgegrid_heartbeat" not in text, "the trading core has not answered"
     assert "hedgegrid_margin_ratio" not in text
 
 
@@ -408,13 +443,12 @@ def test_reasons_are_bounded():
     actor = MetricsActor(Metrics(port=0), Meters(Stats(), Counter()), started_ns=0)
     for code in range(100):
         actor.handle(event(m.OrderRejected(instrument=BTC, client_order_id="x", code=code, reason="no")))
-    assert len(actor._rejected) == REASONS_MAX + 1
-    assert actor._rejected["other"] == 100 - REASONS_MAX
+    assert len(actor._counts.rejected) == LABELS_MAX + 1
+    assert actor._counts.rejected[BTC, "other"] == 100 - LABELS_MAX
 
 
 def test_who_was_turned_away_is_counted():
     meters = Meters(Stats(), Counter())
     meters.auth_failures = lambda: 7
     actor = MetricsActor(Metrics(port=0), meters, started_ns=0)
-    found = {sample.name: sample.value for family in actor.collect() for sample in family.samples}
-    assert found["hedgegrid_auth_failures_total"] == 7
+    assert values(actor.fed())["hedgegrid_auth_failures_total"] == 7
