@@ -20,7 +20,7 @@ from tests.support.programs import (
 )
 from tests.support.truth import ENTRY_SIDE, LEGS, entries_at, exchange_books, instrument_of, uncovered
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 SYMBOL = "BTCUSDT"
 SPEED = 60  # a bar each second
 TICK_RATE = 15_000
