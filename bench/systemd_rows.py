@@ -89,7 +89,7 @@ def install(stage: Stage) -> str:
     """The package goes in by apt; verify and security pass for every unit."""
     host = stage.host
     host.copy(stage.package, "/srv/package.deb")
-    host.run("apt-get install -y /srv/package.deb", timeout_s=600)
+    host.run("apt-get install -y --no-install-recommends /srv/package.deb", timeout_s=600)
     units = host.out("dpkg -L hedgegridd | grep -E '/systemd/system/.*(service|timer)$'").split()
     verified = host.run(f"systemd-analyze verify --man=yes {' '.join(units)} 2>&1", check=False)
     must(verified.returncode == 0 and not verified.stdout.strip(), f"verify: {verified.stdout[:600]}")
@@ -110,7 +110,9 @@ def newcomer(stage: Stage) -> str:
     commands = [line.split(" #")[0].strip() for line in block.splitlines() if line.strip()]
     must(len(commands) >= 3, "no commands in docs/deployment.md")
     for command in commands:
-        plain = re.sub(r"\S+\.deb", "-y /srv/package.deb", command.replace("sudo ", ""))
+        plain = re.sub(
+            r"\S+\.deb", "-y --no-install-recommends /srv/package.deb", command.replace("sudo ", "")
+        )
         done = stage.host.run(plain, check=False, timeout_s=300)
         must(done.returncode == 0, f"`{command}`: {done.returncode}: {(done.stderr + done.stdout)[-600:]}")
     stage.trades()
@@ -410,7 +412,10 @@ def upgrade(stage: Stage) -> str:
     trades = stage.truth()["trades"]
     pid, since = host.show(DAEMON, "MainPID"), stage.cursor()
     host.copy(stage.next_package, "/srv/next.deb")
-    said = host.out("apt-get install -y -o Dpkg::Options::=--force-confold /srv/next.deb 2>&1", timeout_s=600)
+    said = host.out(
+        "apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold /srv/next.deb 2>&1",
+        timeout_s=600,
+    )
     must("started again" in said, f"it was not started again: {said[-400:]}")
     host.wait("active", stage.active, 120)
     stage.trades()
