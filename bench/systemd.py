@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.systemd_rows import DEAD_MAN, ROWS, Row, Stage, install, newcomer
+from bench.systemd_rows import CONFIG, ROWS, Row, Stage, install, newcomer
 from bench.systemd_tree import Host, TreeError, why_not
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,10 +65,9 @@ def run(rows: Sequence[Row], stage: Stage) -> int:
         if row in (install, newcomer) and failed:
             break  # nothing else can be tried
         if row is newcomer:
-            # A countdown that is over before the watchdog's turn.
             stage.host.run(
                 "sed -i '/^\\[dead_man\\]/,/^renew_s/d' /etc/hedgegridd/hedgegridd.toml && cat >> /etc/hedgegridd/hedgegridd.toml"
-                f" <<'END'\n{DEAD_MAN}END\nsystemctl restart hedgegridd",
+                f" <<'END'\n{CONFIG}END\nsystemctl restart hedgegridd",
                 timeout_s=300,
             )
     return failed
