@@ -178,7 +178,7 @@ class RiskMachine:
             self._baseline_since = now.time_ns
             moved = range(len(self._running))
         self._ask(moved, now)
-        if not self._baseline and not self._unread():
+        if not self._baseline and not self._view.baseline:
             self._baseline = self._holds_moved = True
             self._out.append(m.BaselineRead())
             self._sample = False
@@ -187,18 +187,6 @@ class RiskMachine:
             self._tell_holds()
         self._wake(now)
         return self._out
-
-    def _unread(self) -> str:
-        """What is missing of the baseline, in words; "" when trading may begin from it.
-
-        A mark of this process's own feed belongs to it where a guard judges the feed: it would otherwise take the adopted
-        entries away for the moment until the first one comes.
-        """
-        why = self._view.baseline
-        if why or m.MarkPrice not in self._moved_by:
-            return why
-        silent = [name for name in self._view.names if self._view.last(m.MarkPrice, name) is None]
-        return f"no mark price of {', '.join(silent)} from the feed yet" if silent else ""
 
     def _ask(self, moved: Iterable[int], now: Now) -> None:
         """Evaluate guards; when one trips the others follow in a turn of their own, right after it."""
@@ -376,7 +364,7 @@ class RiskMachine:
 
     def _holds(self) -> list[m.Hold]:
         holds = []
-        if not self._baseline and (why := self._unread()):
+        if not self._baseline and (why := self._view.baseline):
             holds.append(
                 m.Hold(
                     key=BASELINE_KEY,

@@ -82,20 +82,6 @@ def test_nothing_trades_before_equity_positions_and_marks_are_known():
     assert not of(m.BaselineRead, rig.told()), "it is told once"
 
 
-def test_where_a_guard_judges_the_feed_its_first_mark_belongs_to_the_baseline_so_that_entries_are_not_taken_away():
-    rig = Rig(("stale_market", {}), started=False)
-    rig.feed(ARMED)
-    prices = dict.fromkeys(("open", "high", "low", "close", "volume"), D(1))
-    rig.feed(m.BarClosed(instrument=BTC, open_ns=0, close_ns=1, **prices))
-    out = rig.told()
-    assert not of(m.BaselineRead, out)
-    assert rig.holds == [("guard:baseline", "pause")]
-    out = rig.feed(m.MarkPrice(instrument=BTC, market_ns=1, mark=D(1)))
-    assert of(m.BaselineRead, out)
-    assert rig.holds == []
-    assert not [each for each in of(m.GuardChanged, out) if each.verdict.level != "OK"]
-
-
 def test_until_then_one_hold_speaks_for_all_guards_and_what_has_its_data_is_judged():
     rig = Rig(DRAWDOWN, ("margin_ratio", {}), ("external", {}), started=False)
     assert of(m.GuardChanged, rig.feed(ARMED)) == []
