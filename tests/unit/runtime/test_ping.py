@@ -45,6 +45,16 @@ def test_a_full_mailbox_takes_it_and_the_next_message_is_handled_as_ever() -> No
     assert not again.waiting
 
 
+def test_after_thousands_of_pings_a_message_takes_the_way_it_took_at_first() -> None:
+    bus, one, _ = two()
+    for _ in range(3_000):
+        assert bus.ping().waiting
+        bus.drain()
+    bus.tell(Do(n=1))
+    bus.drain()
+    assert one.messages == [Do(n=1)]
+
+
 def test_an_actor_that_is_held_up_is_waited_for_and_named() -> None:
     bus, _, _ = two()
     bus.pause("other")
