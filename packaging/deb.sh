@@ -28,5 +28,6 @@ install -m 755 packaging/debian/postinst packaging/debian/prerm packaging/debian
     > "$tree/DEBIAN/md5sums"
 mkdir -p dist
 made=dist/hedgegridd_${version}_$arch.deb
-dpkg-deb --root-owner-group -Zzstd --build "$tree" "$made" >/dev/null
+dpkg-deb --root-owner-group -Zzstd --build "$tree" "$made.new" >/dev/null
+mv "$made.new" "$made"
 echo "$made"
