@@ -17,7 +17,7 @@ from hedgegridd.problems import Path, Problem
 
 _INSTRUMENT = re.compile(r"^[A-Z0-9]{2,14}-PERP$")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
-_SOCKET_PATH_MAX = 107  # bytes of sun_path without its zero
+_SOCKET_PATH_MAX = 103  # bytes of sun_path without its zero and the `.new` that it is made under
 
 VENUE_WEIGHT = 2_400  # a minute; the daemon reads today's at start
 
@@ -262,7 +262,7 @@ def _doors(cfg: config.Config) -> Iterator[Problem]:
     if not control.socket.startswith("/") or len(control.socket.encode()) > _SOCKET_PATH_MAX:
         yield Problem(
             path=("control", "socket"),
-            text="socket must be an absolute path of at most 107 bytes",
+            text="socket must be an absolute path of at most 103 bytes",
             note="the kernel takes no longer one",
         )
     names: set[str] = set()

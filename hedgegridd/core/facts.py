@@ -22,7 +22,7 @@ class Fact[M](msgspec.Struct, frozen=True, kw_only=True):
     """A message and when it came. `figures`: its instrument as our books had it just before."""
 
     message: M
-    mono_ns: int
+    mono_ns: int  # 0: it came to a process before this one, whose clock says nothing now
     time_ns: int
     figures: m.InstrumentFigures | None = None
 
@@ -45,7 +45,7 @@ class KeptFact(msgspec.Struct, frozen=True, kw_only=True):
 
     message: str
     time_ns: int
-    mono_ns: int = 0  # of the latest facts; the age of what is longer ago is not asked for
+    mono_ns: int = 0  # 0: of a process before this one
     figures: m.InstrumentFigures | None = None
 
 
@@ -254,27 +254,12 @@ class View:
 
     def snapshot(self) -> list[KeptFact]:
         """The history, oldest first within a kind."""
-        return [
-            KeptFact(
-                message=msgspec.json.encode(fact.message).decode(), time_ns=fact.time_ns, figures=fact.figures
-            )
-            for kept in self._history.values()
-            for fact in kept
-        ]
+        return [_kept(fact) for kept in self._history.values() for fact in kept]
 
     def now(self) -> KeptNow:
         """The latest facts, with their ages."""
         return KeptNow(
-            facts=[
-                KeptFact(
-                    message=msgspec.json.encode(fact.message).decode(),
-                    time_ns=fact.time_ns,
-                    mono_ns=fact.mono_ns,
-                    figures=fact.figures,
-                )
-                for facts in self._last.values()
-                for fact in facts.values()
-            ],
+            facts=[_kept(fact) for facts in self._last.values() for fact in facts.values()],
             instruments=[(fact.message, fact.mono_ns, fact.time_ns) for fact in self._instruments.values()],
             margin_mono=self._margin_mono,
         )
@@ -282,10 +267,8 @@ class View:
     def go_on(self, now: KeptNow) -> None:
         """Take up what was known: records of the same process follow."""
         for kept in now.facts:
-            message = _decoder.decode(kept.message)
-            self._last.setdefault(type(message), {})[key_of(message)] = Fact(
-                message=message, mono_ns=kept.mono_ns, time_ns=kept.time_ns, figures=kept.figures
-            )
+            fact = _fact(kept)
+            self._last.setdefault(type(fact.message), {})[key_of(fact.message)] = fact
         for figures, mono_ns, time_ns in now.instruments:
             self._instruments[figures.instrument] = Fact(message=figures, mono_ns=mono_ns, time_ns=time_ns)
         self._margin_mono = now.margin_mono
@@ -293,21 +276,40 @@ class View:
     def restore(self, facts: Iterable[KeptFact]) -> None:
         """Take up a kept history: windows over the past go on; what is known of now must come anew."""
         self.forget()
-        for kept in self._history.values():
-            kept.clear()
-        for fact in facts:
-            message = _decoder.decode(fact.message)
-            if type(message) in self._history:
-                self._history[type(message)].append(
-                    Fact(message=message, mono_ns=0, time_ns=fact.time_ns, figures=fact.figures)
-                )
+        for remembered in self._history.values():
+            remembered.clear()
+        for kept in facts:
+            fact = _fact(kept)
+            if type(fact.message) in self._history:
+                self._history[type(fact.message)].append(fact)
+
+    def new_process(self) -> None:
+        """Nothing is known of now, and how long ago by our clock something came says nothing any more."""
+        self.forget()
+        for remembered in self._history.values():
+            for at, fact in enumerate(remembered):
+                remembered[at] = msgspec.structs.replace(fact, mono_ns=0)
 
     def forget(self) -> None:
-        """Nothing is known of now (a new process begins)."""
+        """Nothing is known of now."""
         self._last.clear()
         self._instruments.clear()
         self._margin_mono = None
         self._held = {}
+
+
+def _kept(fact: Fact[m.Event]) -> KeptFact:
+    return KeptFact(
+        message=msgspec.json.encode(fact.message).decode(),
+        time_ns=fact.time_ns,
+        mono_ns=fact.mono_ns,
+        figures=fact.figures,
+    )
+
+
+def _fact(kept: KeptFact) -> Fact[m.Event]:
+    message = cast(m.Event, _decoder.decode(kept.message))
+    return Fact(message=message, mono_ns=kept.mono_ns, time_ns=kept.time_ns, figures=kept.figures)
 
 
 def scope_key(scope: m.Scope) -> str:

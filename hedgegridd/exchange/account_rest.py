@@ -266,6 +266,8 @@ def _json_list(params: Params, name: str, most: int) -> list[Any]:
     except msgspec.MsgspecError as error:
         raise missing(name) from error
     if not 1 <= len(items) <= most:
+        if name == "batchOrders":
+            raise VenueError(-4082, "Invalid number of batch place order requests.")
         raise VenueError(-1130, f"Data sent for parameter '{name}' is not valid.")
     return items
 

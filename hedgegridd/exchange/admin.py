@@ -10,6 +10,7 @@ from aiohttp import web
 from hedgegridd.exchange.faults import FaultRule
 from hedgegridd.exchange.feeder import Feeder
 from hedgegridd.exchange.rest import Rest
+from hedgegridd.exchange.settlement import FUNDING_HOURS
 from hedgegridd.exchange.thin import Thin
 from hedgegridd.exchange.types import UserEvent, VenueError
 from hedgegridd.exchange.venue import Venue
@@ -44,10 +45,11 @@ class Book(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Funding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Set the funding rate (fraction per settlement) of `symbol`."""
+    """Set the rate (fraction) of the next settlement of `symbol`, or every how many hours it is settled, or both."""
 
     symbol: str
-    rate: Decimal
+    rate: Decimal | None = None
+    hours: int | None = None
 
 
 class Transfer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -270,10 +272,18 @@ class Admin:
     async def funding(self, request: web.Request) -> Any:
         """A new funding rate."""
         asked = await _read(request, Funding)
-        _between("rate", asked.rate, Decimal("-0.03"), Decimal("0.03"))
-        self._venue.engine.set_funding_rate(asked.symbol, asked.rate)
+        if asked.rate is None and asked.hours is None:
+            raise ValueError("rate or hours: neither is given")
+        if asked.rate is not None:
+            _between("rate", asked.rate, Decimal("-0.03"), Decimal("0.03"))
+        if asked.hours is not None:
+            if asked.hours not in FUNDING_HOURS:
+                raise ValueError(f"hours must be one of {FUNDING_HOURS}, not {asked.hours}")
+            self._venue.engine.set_funding_hours(asked.symbol, asked.hours)
+        if asked.rate is not None:
+            self._venue.engine.set_funding_rate(asked.symbol, asked.rate)
         self._publish()
-        return {"symbol": asked.symbol, "rate": asked.rate}
+        return asked
 
     async def transfer(self, request: web.Request) -> Any:
         """Money in or out."""

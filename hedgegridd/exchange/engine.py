@@ -26,7 +26,7 @@ from hedgegridd.exchange.matching import Book
 from hedgegridd.exchange.params import Params
 from hedgegridd.exchange.reports import Reports
 from hedgegridd.exchange.rules import changed_rules
-from hedgegridd.exchange.settlement import Settlement, funding_rate
+from hedgegridd.exchange.settlement import FUNDING_HOURS, Settlement, funding_rate, next_settlement_ms
 from hedgegridd.exchange.state import FIRST_ORDER_ID, LEGS, Leg, Market, Order, State
 from hedgegridd.exchange.trading import Trading
 from hedgegridd.exchange.types import SymbolRules, Tick, UserEvent, VenueError
@@ -43,7 +43,7 @@ class Engine:
 
     `deposit` is the first USDT transfer; `partial_fills` False fills an order whole as soon as it would get
     anything; `countdown_cancels_algo` lets countdownCancelAll take algo orders too; `allow_flat_stop` and
-    `single_close_position`: see AlgoService.
+    `single_close_position`: see AlgoService; `exits_reserve`: see Trading.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class Engine:
         countdown_cancels_algo: bool = False,
         allow_flat_stop: bool = True,
         single_close_position: bool = True,
+        exits_reserve: bool = False,
         start_ms: int = 0,
     ) -> None:
         self._rules = {r.symbol: r for r in rules}
@@ -66,6 +67,7 @@ class Engine:
         self._countdown_cancels_algo = countdown_cancels_algo
         self._allow_flat_stop = allow_flat_stop
         self._single_close_position = single_close_position
+        self._exits_reserve = exits_reserve
         self._now_ms = start_ms
         self.changes = 0  # grows with every mutation
         self._wire(_fresh_state(self._rules))
@@ -84,7 +86,7 @@ class Engine:
         self._account = Account(self._rules, state, self._books)
         self._outbox = Outbox(self._rules, state, self._account, self._books)
         self._desk = Desk(self._rules, state, self._account, self._outbox, self._books)
-        self._trading = Trading(self._desk)
+        self._trading = Trading(self._desk, exits_reserve=self._exits_reserve)
         self._algo = AlgoService(
             self._desk,
             self._trading,
@@ -408,6 +410,20 @@ class Engine:
         if rate is not None and not (rate.is_finite() and -1 <= rate <= 1):
             raise VenueError(-1130, "Data sent for parameter 'rate' is not valid.")
         self._state.markets[symbol].rate_override = rate
+
+    def set_funding_hours(self, symbol: str, hours: int) -> None:
+        """Settles funding every 1, 2, 4 or 8 hours from now on; a settlement that lay further away comes earlier."""
+        self._desk.rules_of(symbol)
+        if hours not in FUNDING_HOURS:
+            raise VenueError(-1130, f"hours must be one of {', '.join(map(str, FUNDING_HOURS))}.")
+        market = self._state.markets[symbol]
+        market.funding_hours = hours
+        if market.ts_ms:
+            market.next_funding_ms = next_settlement_ms(market, market.ts_ms)
+
+    def funding_info(self) -> list[Json]:
+        """GET /fapi/v1/fundingInfo: the symbols whose funding differs from the usual 8 h."""
+        return self._reports.funding_info()
 
     def set_status(self, symbol: str, status: str) -> None:
         """Sets the trading status in exchangeInfo; entries are refused (-4140) unless it is TRADING."""

@@ -39,7 +39,7 @@ class FaultRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     `method`, `path` (a shell pattern) and `params` (request parameters that must have exactly these values, such as
     `{"type": "MARKET"}`) narrow a `rest` rule; `stream` (a pattern of stream names) or `event`
     (a pattern of user event kinds) a stream rule. `status`, `code`, `msg`, `retry_after_s` make the answer of
-    a status fault; `delay_ms` belongs to `delay` and `delay_after` (wall ms) and bounds `hang` (default and most: ten minutes).
+    a status fault, `body` its text instead of code and msg, as a proxy before the venue would answer; `delay_ms` belongs to `delay` and `delay_after` (wall ms) and bounds `hang` (default and most: ten minutes).
     """
 
     target: Target
@@ -55,6 +55,7 @@ class FaultRule(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     code: int = -1000
     msg: str = "An unknown error occurred while processing the request."
     retry_after_s: int | None = None
+    body: str | None = None
     delay_ms: int | None = None
     id: int = 0
     hits: int = 0
@@ -78,6 +79,8 @@ class FaultBook:
             )
         if rule.params and rule.target != "rest":
             raise ValueError(f"params goes with target 'rest', not {rule.target!r}")
+        if rule.body is not None and not rule.kind.startswith("status"):
+            raise ValueError(f"body goes with a status fault, not {rule.kind!r}")
         if rule.count is not None and rule.count < 1:
             raise ValueError(f"count must be at least 1, not {rule.count}")
         if rule.kind == "freeze" and rule.count is not None:

@@ -20,8 +20,13 @@ INTERVALS_MS = {
     "3m": 3 * MINUTE_MS,
     "5m": 5 * MINUTE_MS,
     "15m": 15 * MINUTE_MS,
+    "30m": 30 * MINUTE_MS,
     "1h": 60 * MINUTE_MS,
+    "2h": 120 * MINUTE_MS,
     "4h": 240 * MINUTE_MS,
+    "6h": 360 * MINUTE_MS,
+    "8h": 480 * MINUTE_MS,
+    "12h": 720 * MINUTE_MS,
     "1d": 1440 * MINUTE_MS,
 }
 LIMIT_DEFAULT = 500

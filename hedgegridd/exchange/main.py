@@ -13,6 +13,7 @@ import uvloop
 
 from hedgegridd.exchange import markets
 from hedgegridd.exchange.server import Options, PaperExchange
+from hedgegridd.exchange.settlement import FUNDING_HOURS, USUAL_HOURS
 
 
 def _decimal(text: str) -> Decimal:
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument("--start-ms", type=_count, help="market time of the synthetic start (default: now)")
     line.add_argument("--regime", default="demo", help="course of the synthetic market (default %(default)s)")
-    line.add_argument("--latency-ms", type=_count, default=0, help="wall ms each way of a request")
+    line.add_argument("--latency-ms", type=_count, default=0, help="wall ms each way, requests and streams")
     line.add_argument("--jitter-ms", type=_count, default=0, help="up to so many wall ms more, each way")
     line.add_argument("--no-partial-fills", action="store_true", help="an order fills whole or not")
     line.add_argument(
@@ -71,8 +72,15 @@ def parser() -> argparse.ArgumentParser:
         "--no-flat-stop", action="store_true", help="a closePosition stop needs a position first"
     )
     line.add_argument(
+        "--exits-reserve", action="store_true", help="closes that rest count against the leg (-4118)"
+    )
+    line.add_argument(
         "--history-bars", type=_count, help="1m bars before the start (default: the market's own)"
     )
+    line.add_argument(
+        "--funding-hours", type=int, choices=FUNDING_HOURS, default=USUAL_HOURS,
+        help="hours between two settlements (default %(default)s)",
+    )  # fmt: skip
     line.add_argument("--api-key", default="", help="made up and printed when absent")
     line.add_argument("--api-secret", default="", help="made up and printed when absent")
     line.add_argument(
@@ -119,6 +127,7 @@ def _options(args: argparse.Namespace) -> Options:
         state=args.state,
         rate_limits=not args.no_rate_limits,
         history_bars=args.history_bars,
+        funding_hours=args.funding_hours,
         tick_rate=args.tick_rate,
         start_ms=args.start_ms,
         regime=args.regime,
@@ -127,6 +136,7 @@ def _options(args: argparse.Namespace) -> Options:
         partial_fills=not args.no_partial_fills,
         countdown_cancels_algo=args.countdown_cancels_algo,
         allow_flat_stop=not args.no_flat_stop,
+        exits_reserve=args.exits_reserve,
     )
 
 

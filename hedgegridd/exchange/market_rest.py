@@ -143,9 +143,9 @@ def aggregate_trades(venue: Venue, params: Params) -> Any:
     return [aggregate_row(trade) for trade in chosen]
 
 
-def funding_info(_venue: Venue, _params: Params) -> Any:
-    """`GET /fapi/v1/fundingInfo`: symbols whose funding differs from the usual 8 h and caps; here none."""
-    return []
+def funding_info(venue: Venue, _params: Params) -> Any:
+    """`GET /fapi/v1/fundingInfo`: symbols whose funding differs from the usual 8 h."""
+    return venue.engine.funding_info()
 
 
 def funding_rates(venue: Venue, params: Params) -> Any:

@@ -12,6 +12,7 @@ from hedgegridd.exchange.events import entry_text, signed_amount
 from hedgegridd.exchange.numbers import fixed, money_text, text
 from hedgegridd.exchange.params import Params
 from hedgegridd.exchange.render import income_json, order_json, trade_json
+from hedgegridd.exchange.settlement import RATE_CAP, USUAL_HOURS
 from hedgegridd.exchange.state import LEGS, ZERO, Income, Leg
 from hedgegridd.exchange.types import VenueError
 
@@ -315,6 +316,20 @@ class Reports:
                 "markPrice": money_text(row.mark),
             }
             for time_ms, name, row in rows
+        ]
+
+    def funding_info(self) -> list[dict[str, Any]]:
+        """`/fapi/v1/fundingInfo`: symbols that are not settled at the usual times."""
+        return [
+            {
+                "symbol": name,
+                "adjustedFundingRateCap": money_text(RATE_CAP),
+                "adjustedFundingRateFloor": money_text(-RATE_CAP),
+                "fundingIntervalHours": market.funding_hours,
+                "disclaimer": False,
+            }
+            for name, market in self._desk.state.markets.items()
+            if market.funding_hours != USUAL_HOURS
         ]
 
     def income(self, request: Params) -> list[dict[str, Any]]:

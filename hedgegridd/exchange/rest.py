@@ -32,10 +32,16 @@ class Latency:
         self._jitter_ms = jitter_ms
         self._random = random.Random(seed)
 
+    def way_s(self) -> float:
+        """Seconds that one way takes this time."""
+        if not self._fixed_ms and not self._jitter_ms:
+            return 0.0
+        return (self._fixed_ms + self._random.uniform(0, self._jitter_ms)) / 1000
+
     async def travel(self) -> None:
         """Take one way."""
-        if self._fixed_ms or self._jitter_ms:
-            await asyncio.sleep((self._fixed_ms + self._random.uniform(0, self._jitter_ms)) / 1000)
+        if way_s := self.way_s():
+            await asyncio.sleep(way_s)
 
 
 class Rest:
@@ -183,6 +189,8 @@ async def _params(request: web.Request) -> dict[str, str]:
 
 def _fault_answer(rule: FaultRule) -> web.Response:
     headers = {"Retry-After": str(rule.retry_after_s)} if rule.retry_after_s is not None else {}
+    if rule.body is not None:
+        return web.Response(text=rule.body, status=rule.status, headers=headers, content_type="text/html")
     return web.Response(
         body=msgspec.json.encode({"code": rule.code, "msg": rule.msg}),
         status=rule.status,

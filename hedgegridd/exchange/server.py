@@ -32,6 +32,7 @@ from hedgegridd.exchange.keeper import (
 from hedgegridd.exchange.klines import KlineBook
 from hedgegridd.exchange.rest import MAX_BODY_BYTES, Latency, Rest
 from hedgegridd.exchange.rules import rules_of
+from hedgegridd.exchange.settlement import FUNDING_HOURS, USUAL_HOURS
 from hedgegridd.exchange.sockets import BACKLOG_BYTES
 from hedgegridd.exchange.types import Market
 from hedgegridd.exchange.venue import Venue
@@ -63,9 +64,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     `api_key`/`api_secret` are made up when empty. `tick_rate` (ticks per second of market time) and `start_ms` (market
     time of its start; None: now) are the synthetic market's, `data` is the replay's file; `history_bars` None leaves
-    the market's own default. A client that is `backlog_bytes` behind in reading a socket is dropped. A request takes
-    `latency_ms` plus up to `jitter_ms` (wall) each way. `state` is the file that is kept over a restart (None: nothing
-    is). `partial_fills`, `countdown_cancels_algo`, `allow_flat_stop`: see Engine.
+    the market's own default. `funding_hours`: between two settlements (1, 2, 4 or 8). A client that is `backlog_bytes`
+    behind in reading a socket is dropped. A request, its answer and what the streams tell take `latency_ms` plus up to
+    `jitter_ms` (wall) each. `state` is the file that is kept over a restart (None: nothing is). `partial_fills`,
+    `countdown_cancels_algo`, `allow_flat_stop`, `exits_reserve`: see Engine.
     """
 
     host: str = "127.0.0.1"
@@ -83,6 +85,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     start_paused: bool = False
     rate_limits: bool = True
     history_bars: int | None = None
+    funding_hours: int = USUAL_HOURS
     tick_rate: Decimal = Decimal(10)
     start_ms: int | None = None
     regime: str = "demo"
@@ -91,6 +94,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     partial_fills: bool = True
     countdown_cancels_algo: bool = False
     allow_flat_stop: bool = True
+    exits_reserve: bool = False
     backlog_bytes: int = BACKLOG_BYTES
     state: Path | None = None
 
@@ -147,8 +151,13 @@ class PaperExchange:
             partial_fills=options.partial_fills,
             countdown_cancels_algo=options.countdown_cancels_algo,
             allow_flat_stop=options.allow_flat_stop,
+            exits_reserve=options.exits_reserve,
             start_ms=wall.now_ms(),
         )
+        if options.funding_hours not in FUNDING_HOURS:
+            raise ValueError(f"funding_hours must be one of {FUNDING_HOURS}, not {options.funding_hours}")
+        for symbol in options.symbols:
+            engine.set_funding_hours(symbol, options.funding_hours)
         if store is not None and self.restored:
             with reading(store.path):
                 history = kept_minutes(store)
@@ -169,7 +178,7 @@ class PaperExchange:
             self.venue.save = keeper.save
         latency = Latency(options.latency_ms, options.jitter_ms, options.seed)
         self._rest = Rest(self.venue, self.api_key, self.api_secret, latency)
-        self._sockets = WebSockets(self.venue, options.backlog_bytes)
+        self._sockets = WebSockets(self.venue, options.backlog_bytes, latency)
         self.feeder = Feeder(self.venue, lambda: self._rest.requests, lambda: self._rest.in_progress)
 
     def _markets(self, now_ms: int) -> list[Market]:

@@ -7,7 +7,10 @@ from hedgegridd.exchange.numbers import CENT8, money
 from hedgegridd.exchange.state import LEGS, ZERO, Leg, Market, Order, Settled
 from hedgegridd.exchange.types import Tick, VenueError
 
-FUNDING_MS = 8 * 3_600_000  # at 00, 08 and 16 h UTC of the market's clock
+HOUR_MS = 3_600_000
+USUAL_HOURS = 8  # between settlements: at 00, 08 and 16 h UTC of the market's clock
+FUNDING_HOURS = (1, 2, 4, USUAL_HOURS)  # the venue settles some symbols more often
+FUNDING_MS = USUAL_HOURS * HOUR_MS
 INTEREST = Decimal("0.0001")  # per 8 h, the venue's fixed interest component
 INTEREST_CLAMP = Decimal("0.0005")
 RATE_CAP = Decimal("0.02")
@@ -18,15 +21,22 @@ MARGIN_CALL_RATIO = Decimal("0.8")  # maintenance over margin balance at which M
 def funding_rate(market: Market) -> Decimal:
     """The rate that the next settlement would use now: the override, or from the mean premium.
 
-    Formula of the venue: rate = premium + clamp(interest - premium, -0.05 %, 0.05 %), capped.
+    Formula of the venue: rate = premium + clamp(interest - premium, -0.05 %, 0.05 %), of 8 hours; its share of them, capped.
     """
     if market.rate_override is not None:
         return market.rate_override
+    share = Decimal(market.funding_hours) / USUAL_HOURS
     if not market.premium_count:
-        return INTEREST
+        return (INTEREST * share).quantize(CENT8, ROUND_HALF_EVEN)
     premium = market.premium_sum / market.premium_count
-    rate = premium + min(max(INTEREST - premium, -INTEREST_CLAMP), INTEREST_CLAMP)
+    rate = (premium + min(max(INTEREST - premium, -INTEREST_CLAMP), INTEREST_CLAMP)) * share
     return min(max(rate, -RATE_CAP), RATE_CAP).quantize(CENT8, ROUND_HALF_EVEN)
+
+
+def next_settlement_ms(market: Market, now_ms: int) -> int:
+    """The first settlement after `now_ms` (market time): at whole multiples of the interval in UTC."""
+    interval_ms = market.funding_hours * HOUR_MS
+    return (now_ms // interval_ms + 1) * interval_ms
 
 
 class Settlement:
@@ -39,7 +49,7 @@ class Settlement:
         """Settles every funding time passed at the tick's mark, and notes its premium for the next one."""
         market = self._desk.state.markets[tick.symbol]
         if not market.next_funding_ms:
-            market.next_funding_ms = (tick.ts_ms // FUNDING_MS + 1) * FUNDING_MS
+            market.next_funding_ms = next_settlement_ms(market, tick.ts_ms)
         while tick.ts_ms >= market.next_funding_ms:
             self._settle(market, now_ms)
         if tick.index > 0:
@@ -62,7 +72,7 @@ class Settlement:
                 total += amount
         if total:
             desk.outbox.account("FUNDING_FEE", now_ms, change=total)
-        market.next_funding_ms += FUNDING_MS
+        market.next_funding_ms = next_settlement_ms(market, market.next_funding_ms)
         market.premium_sum, market.premium_count, market.rate_override = ZERO, 0, None
 
     def enforce(self, now_ms: int) -> None:

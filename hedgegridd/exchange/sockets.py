@@ -5,7 +5,8 @@ interleaves with aiohttp's pongs and closes, and "drained" is a question to the 
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -24,13 +25,25 @@ def text_frame(payload: bytes) -> bytes:
 
 
 class Socket:
-    """One client connection. `combined`: messages are wrapped with the name of their stream."""
+    """One client connection. `combined`: messages are wrapped with the name of their stream.
+
+    `way_s`: seconds that what is written now takes to the client; it never overtakes what was written before.
+    """
 
     def __init__(
-        self, transport: asyncio.Transport, *, combined: bool, user: bool, backlog_bytes: int = BACKLOG_BYTES
+        self,
+        transport: asyncio.Transport,
+        *,
+        combined: bool,
+        user: bool,
+        backlog_bytes: int = BACKLOG_BYTES,
+        way_s: Callable[[], float] = float,
     ) -> None:
         self._backlog_bytes = backlog_bytes
         self._transport = transport
+        self._way_s = way_s
+        self._under_way: deque[tuple[float, bytes]] = deque()  # when it arrives, by the loop's clock
+        self._under_way_bytes = 0
         self._pending: list[bytes] = []
         self._pending_bytes = 0
         self.combined = combined
@@ -52,18 +65,42 @@ class Socket:
         if not self._pending:
             return
         if not self._transport.is_closing():
-            if self._transport.get_write_buffer_size() + self._pending_bytes > self._backlog_bytes:
+            waiting = self._transport.get_write_buffer_size() + self._under_way_bytes
+            if waiting + self._pending_bytes > self._backlog_bytes:
                 self.overflowed = True
                 self._transport.abort()
             else:
-                self._transport.write(b"".join(self._pending))
+                self._send(b"".join(self._pending))
         self._pending.clear()
         self._pending_bytes = 0
+
+    def _send(self, data: bytes) -> None:
+        way_s = self._way_s()
+        if not way_s and not self._under_way:
+            self._transport.write(data)
+            return
+        loop = asyncio.get_running_loop()
+        arrives = loop.time() + way_s
+        if not self._under_way:
+            loop.call_at(arrives, self._arrive)
+        self._under_way.append((arrives, data))
+        self._under_way_bytes += len(data)
+
+    def _arrive(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._under_way and (self._under_way[0][0] <= loop.time() or self._transport.is_closing()):
+            _, data = self._under_way.popleft()
+            self._under_way_bytes -= len(data)
+            if not self._transport.is_closing():
+                self._transport.write(data)
+        if self._under_way:
+            loop.call_at(self._under_way[0][0], self._arrive)
 
     def drained(self) -> bool:
         """Whether the kernel has taken all that was sent (a closed socket has nothing under way)."""
         closing = self._transport.is_closing()
-        return closing or (not self._pending and self._transport.get_write_buffer_size() == 0)
+        left = self._pending or self._under_way or self._transport.get_write_buffer_size()
+        return closing or not left
 
     def cut(self) -> None:
         """Drop the connection without a closing handshake."""

@@ -170,6 +170,7 @@ class Market(msgspec.Struct, kw_only=True):
     bids: list[tuple[Decimal, Decimal]] = []
     asks: list[tuple[Decimal, Decimal]] = []
     next_funding_ms: int = 0
+    funding_hours: int = 8
     settlements: list[Settled] = []
     premium_sum: Decimal = ZERO
     premium_count: int = 0

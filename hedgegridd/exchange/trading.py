@@ -17,10 +17,14 @@ GTD_MOST_MS = 253_402_300_799_000
 
 
 class Trading:
-    """The order endpoints over a desk."""
+    """The order endpoints over a desk.
 
-    def __init__(self, desk: Desk) -> None:
+    `exits_reserve`: a close is refused (-4118) when it and the closes that rest are together larger than the leg.
+    """
+
+    def __init__(self, desk: Desk, *, exits_reserve: bool = False) -> None:
         self._desk = desk
+        self._exits_reserve = exits_reserve
 
     # -- new ---------------------------------------------------------------------------------------------------
 
@@ -98,7 +102,7 @@ class Trading:
         self._check_post_only(order)
         reference = self._reference(order, rules)
         if order.closes:
-            self._check_close(order)
+            self._check_close(order, order.remaining)
         else:
             filters.check_notional(rules, reference, order.qty)
             self._check_open(order, reference, order.qty)
@@ -117,10 +121,20 @@ class Trading:
             )
         return max(best, mark)
 
-    def _check_close(self, order: Order) -> None:
-        """Refuses a close that is larger than its leg."""
-        if order.remaining > self._desk.state.leg(order.symbol, order.leg).qty:
+    def _check_close(self, order: Order, left: Decimal) -> None:
+        """Refuses a close of `left` that is larger than its leg, or than what resting closes leave of it."""
+        held = self._desk.state.leg(order.symbol, order.leg).qty
+        if left > held:
             raise VenueError(-2022, "ReduceOnly Order is rejected.")
+        if not self._exits_reserve or order.close_position:
+            return
+        for other in self._desk.books[order.symbol].orders.values():
+            if other.closes and other.leg == order.leg and other.id != order.id:
+                held -= other.remaining
+        if left > held:
+            raise VenueError(
+                -4118, "ReduceOnly Order Failed. Please check your existing position and open orders."
+            )
 
     def _check_open(self, order: Order, price: Decimal, added: Decimal) -> None:
         """Refuses an entry of `added` at `price` that status, brackets or margin do not allow."""
@@ -151,7 +165,7 @@ class Trading:
         self._check_count(order, rules)
         reference = self._reference(order, rules)
         if order.closes:
-            self._check_close(order)
+            self._check_close(order, order.remaining)
         else:
             self._check_open(order, reference, order.qty)
         self._check_post_only(order)
@@ -258,11 +272,9 @@ class Trading:
         return order_json(order, rules)
 
     def _check_amended(self, order: Order, rules: SymbolRules, price: Decimal, qty: Decimal) -> None:
-        desk = self._desk
         left = qty - order.filled
         if order.closes:
-            if left > desk.state.leg(order.symbol, order.leg).qty:
-                raise VenueError(-2022, "ReduceOnly Order is rejected.")
+            self._check_close(order, left)
             return
         filters.check_notional(rules, price, qty)
         more = price * left - order.price * order.remaining

@@ -10,6 +10,7 @@ import msgspec
 import structlog
 from aiohttp import WSMsgType, web
 
+from hedgegridd.exchange.rest import Latency
 from hedgegridd.exchange.sockets import Socket
 from hedgegridd.exchange.venue import Venue
 
@@ -22,8 +23,9 @@ _log = structlog.get_logger("exchange.ws")
 class WebSockets:
     """Accepts sockets and answers what clients say on them."""
 
-    def __init__(self, venue: Venue, backlog_bytes: int) -> None:
+    def __init__(self, venue: Venue, backlog_bytes: int, latency: Latency) -> None:
         self._backlog_bytes = backlog_bytes
+        self._latency = latency
         self._venue = venue
         self._open: set[web.WebSocketResponse] = set()
 
@@ -57,13 +59,20 @@ class WebSockets:
         transport = request.transport
         if transport is None:
             return ws
-        socket = Socket(transport, combined=combined, user=user, backlog_bytes=self._backlog_bytes)
+        socket = Socket(
+            transport,
+            combined=combined,
+            user=user,
+            backlog_bytes=self._backlog_bytes,
+            way_s=self._latency.way_s,
+        )
         venue.hub.add(socket)
         self._open.add(ws)
         try:
             self._subscribe(socket, names)
             async for message in ws:
                 if message.type is WSMsgType.TEXT:
+                    await self._latency.travel()
                     venue.hub.reply(socket, self._obey(socket, message.data))
         except ValueError as error:
             await ws.close(code=1008, message=str(error).encode()[:120])

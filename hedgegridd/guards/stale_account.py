@@ -76,7 +76,8 @@ def check(view: View, now: Now, params: Table) -> tuple[Verdict, ...]:
 
 
 def _agreed_s(view: View, now: Now, params: Table) -> Decimal | None:
-    """Seconds since books and venue last agreed, None: not within `trip_silent_s`."""
-    agreed = [fact for fact in view.recent(Reconciled, now, params.trip_silent_s) if fact.message.ok]
+    """Seconds since books and venue last agreed, None: not within `trip_silent_s`, or not since this start."""
+    recent = view.recent(Reconciled, now, params.trip_silent_s)
+    agreed = [fact for fact in recent if fact.message.ok and fact.mono_ns]
     # By arrival: after a step back of the wall clock the last one would lie in the future, and be fresh for as long.
     return agreed[-1].age_s(now) if agreed else None

@@ -104,8 +104,8 @@ class RiskMachine:
         self._state = msgspec.json.decode(msgspec.json.encode(state), type=RiskState)
         self._state.scopes = {name: scopes for name, scopes in self._state.scopes.items() if name in known}
         self._state.life = None
-        self._view.restore(state.history)
         self._forget()
+        self._view.restore(state.history)
         if state.life is not None:
             self._go_on(state.life)
 
@@ -136,6 +136,7 @@ class RiskMachine:
         """A new process: windows over the past, holds and their cool-downs go on; all else must be read anew."""
         self._use(self._configured)  # what a reload of the last process said is in the file that was read now
         self._forget()
+        self._view.new_process()
         for scopes in self._state.scopes.values():
             for scope in scopes.values():
                 scope.streaks.clear()

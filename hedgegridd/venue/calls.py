@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any, cast
 
 import msgspec
 
@@ -15,6 +16,7 @@ REST_URLS = {"live": "https://fapi.binance.com", "testnet": "https://demo-fapi.b
 BATCH = 10  # the venue's most for one batch cancel
 NOT_SERVED = 404  # of a path; an unknown order is told by a code
 PAGE = 1_000  # the venue's most rows of userTrades and income
+_ONE_OR_MANY = cast("type[Any]", list[wire.Brackets] | wire.Brackets)
 NEVER_INCOME = frozenset({"COMMISSION", "REALIZED_PNL"})  # these come with the trades
 
 
@@ -36,14 +38,18 @@ class VenueCalls:
         return info
 
     async def brackets(self, symbol: str) -> wire.Brackets | None:
-        """Leverage brackets of a symbol; None when the venue does not serve them."""
+        """Leverage brackets of a symbol; None when the venue does not serve them.
+
+        By its documents the venue answers for one symbol with a list of one, or with the row itself.
+        """
         try:
-            rows = await self._get("/fapi/v1/leverageBracket", {"symbol": symbol}, list[wire.Brackets])
+            found = await self._get("/fapi/v1/leverageBracket", {"symbol": symbol}, _ONE_OR_MANY)
         except VenueCallError as error:
             if error.failure.status != NOT_SERVED:
                 raise
             return None
-        return rows[0]
+        rows: list[wire.Brackets] = found if isinstance(found, list) else [found]
+        return next((row for row in rows if row.symbol == symbol), None)
 
     async def hedge_mode(self) -> bool:
         """Whether the account is in hedge mode."""

@@ -18,6 +18,9 @@ LIMIT_CODES = frozenset({-1003, TOO_MANY_ORDERS})
 _UNKNOWN_TEXT = "unknown error"
 _LOST = ("timed out", "timeout", "connection reset", "connection closed", "broken pipe", "incomplete message")
 _UNSENT = ("connection refused", "dns error", "error trying to connect")
+_REQUEST_TIMEOUT = 408  # the venue's "no answer from the backend in time": it may have been processed
+_STATUS = re.compile(r"^HTTP (\d{3}): |'status': (\d{3})\}$")  # as `with_status` writes it
+_SAID_MAX = 200  # characters of an answer that is no JSON, such as a proxy's page
 _CODE = re.compile(r"""["']?code["']?\s*[:=]\s*["']?(-?\d+)""")
 _MSG = re.compile(r"""["']msg["']\s*:\s*(?:"([^"]*)"|'([^']*)')""")
 RETRY_AFTER_DEFAULT_S = 10.0
@@ -58,20 +61,31 @@ def of_answer(status: int, body: bytes, retry_after: str | None = None) -> Failu
     try:
         said = msgspec.json.decode(body, type=_Body)
     except msgspec.MsgspecError:
-        said = _Body(msg=body[:200].decode(errors="replace"))
-    reason = said.msg or f"HTTP {status}"
-    if status in {418, 429} or said.code in LIMIT_CODES:
-        wait_s = _seconds(retry_after)
-        return Failure(kind=Kind.LIMITED, code=said.code, reason=reason, status=status, retry_after_s=wait_s)
-    return Failure(kind=_kind(status, said.code, said.msg), code=said.code, reason=reason, status=status)
+        said = _Body(msg=body[:_SAID_MAX].decode(errors="replace"))
+    return _of_status(status, said.code, said.msg, _seconds(retry_after))
+
+
+def with_status(status: int, said: object) -> object:
+    """What an answer said, with its HTTP status where `of_text` finds it: the adapter hands on the words alone."""
+    if isinstance(said, dict):
+        return said | {"status": status}
+    return f"HTTP {status}: {'' if said is None else str(said)[:_SAID_MAX]}"
 
 
 def of_text(text: str) -> Failure:
-    """Classify a reason in words, as the adapter hands it on (`{'code': -5022, 'msg': '...'}` or prose)."""
+    """Classify a reason in words, as the adapter hands it on (`{'code': -5022, 'msg': '...'}` or prose).
+
+    Where they carry the status (`with_status`), it is judged as `of_answer` would.
+    """
+    status = _STATUS.search(text)
+    if status is not None and status.group(1):
+        return _of_status(int(status.group(1)), 0, text[status.end() :], RETRY_AFTER_DEFAULT_S)
     found = _CODE.search(text)
     code = int(found.group(1)) if found else 0
     message = _MSG.search(text)
     reason = (message.group(1) or message.group(2) or "") if message else text
+    if status is not None:
+        return _of_status(int(status.group(2)), code, reason, RETRY_AFTER_DEFAULT_S)
     low = text.lower()
     if code in LIMIT_CODES:
         return Failure(kind=Kind.LIMITED, code=code, reason=reason, retry_after_s=RETRY_AFTER_DEFAULT_S)
@@ -82,14 +96,23 @@ def of_text(text: str) -> Failure:
     return Failure(kind=Kind.REFUSED, code=code, reason=reason)
 
 
+def _of_status(status: int, code: int, message: str, wait_s: float) -> Failure:
+    reason = message or f"HTTP {status}"
+    if status in {418, 429} or code in LIMIT_CODES:
+        return Failure(kind=Kind.LIMITED, code=code, reason=reason, status=status, retry_after_s=wait_s)
+    return Failure(kind=_kind(status, code, message), code=code, reason=reason, status=status)
+
+
 def _kind(status: int, code: int, message: str) -> Kind:
-    if code in AMBIGUOUS_CODES:
+    # Below 400: it was processed, and what came of it could not be read.
+    if code in AMBIGUOUS_CODES or status < 400 or status == _REQUEST_TIMEOUT:
         return Kind.AMBIGUOUS
-    if status < 500:
+    # "Unknown error" is sent without an answer from the matching engine; who says so does not know, with any status.
+    unknown = _UNKNOWN_TEXT in message.lower()
+    if status < 500 and not unknown:
         return Kind.REFUSED
     if status == 503:
-        # "Unknown error" is sent without an answer from the matching engine; "Service Unavailable." and
-        # -1008 (overload) are failures for sure. A 503 with neither text is not known: ambiguous.
+        # "Service Unavailable." and -1008 (overload) are failures for sure. A 503 with neither is not known.
         sure = code == -1008 or "service unavailable" in message.lower()
         return Kind.REFUSED if sure else Kind.AMBIGUOUS
     return Kind.AMBIGUOUS

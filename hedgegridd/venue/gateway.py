@@ -151,7 +151,7 @@ class Gateway(Actor, Listener):
         self._account: m.VenueAccount | None = None
         self._account_ns: int | None = None
         self._causes = Causes()
-        self._connected = self._polling_income = self._hurried = False
+        self._connected = self._polling_income = self._syncing = self._hurried = False
         self._closing = asyncio.Event()
         self._watch: Watch | None = None
 
@@ -479,10 +479,16 @@ class Gateway(Actor, Listener):
         await self._setup.look()
 
     async def _sync_clock(self) -> None:
+        # A whole grid may be refused at once: a question for each of its orders would make a ban of a limit.
+        if self._syncing:
+            return
+        self._syncing = True
         try:
             await self.http.sync_clock()
         except VenueCallError as error:
             _log.warning("clock not read", error=str(error))
+        finally:
+            self._syncing = False
 
     async def _poll_income(self) -> None:
         try:

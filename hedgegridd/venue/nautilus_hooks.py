@@ -7,6 +7,7 @@
     _on_resubscribe    the adapter's comparison after a new socket; we make ours after it
     _clients           of the execution engine: how the client is found
     _prepare_params    of its HTTP client: signed calls are stamped with the venue's clock, not with ours
+    send_request       of its HTTP client: what a failed call says carries its HTTP status
     _ws_client, _ws_public_client   of the data client: quotes that were overtaken are not handled
     _connect           of both clients: one that fails is not tried again, and the node would wait for it in vain
 
@@ -29,12 +30,14 @@ from nautilus_trader.adapters.binance.execution import BinanceCommonExecutionCli
 from nautilus_trader.adapters.binance.futures.data import BinanceFuturesDataClient
 from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExecutionClient
 from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
+from nautilus_trader.adapters.binance.http.error import BinanceError
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
 from nautilus_trader.live.factories import LiveDataClientFactory, LiveExecClientFactory
 from nautilus_trader.model.identifiers import ClientId, ClientOrderId
 from nautilus_trader.system.kernel import NautilusKernel
 
 from hedgegridd.errors import VenueError
+from hedgegridd.venue.failures import with_status
 from hedgegridd.venue.intake import Intake
 
 
@@ -146,6 +149,31 @@ def stamp(
     http._prepare_params = stamped  # noqa: SLF001  # checked above
 
 
+def tell_status(client: BinanceCommonExecutionClient) -> None:
+    """Let the reason of a refused order or cancel carry the HTTP status: whether it is sure depends on it.
+
+    The adapter hands on the body alone, and a proxy's page or an empty body with 502 or 504 would read as a refusal of an
+    order that may live.
+
+    Raises:
+        AdapterMoved: the calls are sent in another way.
+    """
+    _needs(client, "_http_client")
+    http: BinanceHttpClient = client._http_client  # noqa: SLF001  # checked above
+    _needs(http, "send_request")
+    send = BinanceHttpClient.send_request  # the one client is shared and may be told twice
+
+    async def told(*what: Any, **options: Any) -> bytes:
+        try:
+            answer: bytes = await send(http, *what, **options)
+        except BinanceError as error:
+            said = with_status(error.status, error.message)
+            raise type(error)(error.status, said, error.headers) from error
+        return answer
+
+    http.send_request = told
+
+
 def hear_connect(
     client: BinanceCommonExecutionClient | BinanceCommonDataClient, failed: Callable[[Exception], None]
 ) -> None:
@@ -181,6 +209,7 @@ def exec_factory(
             client = BinanceLiveExecClientFactory.create(**options)
             tap(client, hear, renewed)
             stamp(client, venue_ms)
+            tell_status(client)
             hear_connect(client, failed)
             return client
 

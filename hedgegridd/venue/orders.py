@@ -380,7 +380,8 @@ class Orders:
         item = self._inflight.order(coid)
         if item is None:
             return  # the stream has told its fate already
-        item.unanswered = item.unanswered and failure.code == 0 and failure.status == 0
+        # A status without a code of the venue's is a proxy's: the request may still be on its way behind it.
+        item.unanswered = item.unanswered and failure.code == 0
         self._teller.tell(OrderUnknown(instrument=instrument, client_order_id=coid, reason=failure.reason))
         self._ask(item)
 

@@ -52,6 +52,8 @@ async def test_a_running_market_is_not_stepped_and_bad_requests_change_nothing()
             ("/transfer", {"amount": "NaN"}, "amount"),
             ("/deleverage", {"symbol": "BTCUSDT", "leg": "LONG", "qty": "-Infinity"}, "qty"),
             ("/funding", {"symbol": "BTCUSDT", "rate": "0.5"}, "rate"),
+            ("/funding", {"symbol": "BTCUSDT"}, "rate or hours"),
+            ("/funding", {"symbol": "BTCUSDT", "hours": 3}, "hours"),
             ("/book", {"symbol": "BTCUSDT", "spread_bps": "NaN"}, "spread_bps"),
             ("/book", {"symbol": "BTCUSDT", "size_pct": 101}, "size_pct"),
             ("/faults", {"target": "rest", "kind": "nope"}, "kind"),
@@ -99,6 +101,10 @@ async def test_price_jump_funding_transfer_and_manual_order() -> None:
         await client.admin("POST", "/funding", {"symbol": "BTCUSDT", "rate": "0.0123"})
         premium = (await client.public("/fapi/v1/premiumIndex", symbol="BTCUSDT")).body
         assert Decimal(premium["lastFundingRate"]) == Decimal("0.0123")
+        await client.admin("POST", "/funding", {"symbol": "BTCUSDT", "hours": 1})
+        hourly = (await client.public("/fapi/v1/premiumIndex", symbol="BTCUSDT")).body
+        assert 0 < hourly["nextFundingTime"] - hourly["time"] <= 3_600_000
+        assert (await client.public("/fapi/v1/fundingInfo")).body[0]["fundingIntervalHours"] == 1
         await client.admin("POST", "/transfer", {"amount": "-1000.5"})
         account = (await client.signed("GET", "/fapi/v2/account")).body
         assert Decimal(account["totalWalletBalance"]) == Decimal("98999.5")
@@ -263,6 +269,14 @@ async def test_latency_is_paid_each_way() -> None:
         start = loop.time()
         assert (await client.public("/fapi/v1/ping")).status == 200
         assert loop.time() - start >= 0.04
+        socket = await client.socket("/ws/btcusdt@bookTicker")
+        start = loop.time()
+        await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        await asyncio.wait_for(socket.receive_json(), 5)
+        assert loop.time() - start >= 0.04
+        assert (await client.admin("POST", "/step", {"ms": 1_000})).body["settled"] is True
+        assert [(await asyncio.wait_for(socket.receive_json(), 5))["e"] for _ in range(10)]
+        await socket.close()
     with pytest.raises(ValueError, match="latency_ms"):
         PaperExchange(Options(latency_ms=-1))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
 from hedgegridd.exchange.server import Options, PaperExchange
@@ -149,6 +150,19 @@ async def test_processed_yet_answered_503(code: int) -> None:
         await drill(client, call)
         answer = await resting(client)
         assert (answer.status, answer.code) == (503, code)
+        assert [order["clientOrderId"] for order in await open_orders(client)] == ["mine"]
+
+
+async def test_processed_yet_answered_by_a_proxy() -> None:
+    async with venue() as client:
+        call = (
+            '/faults {"target": "rest", "kind": "status_after", "method": "POST", "path": "/fapi/v1/order", '
+            '"count": 1, "status": 502, "body": "<html>502 Bad Gateway</html>"}'
+        )
+        await drill(client, call)
+        price = below(await bid(client), "0.97")
+        with pytest.raises(msgspec.DecodeError):
+            await client.order("BUY", "LONG", price, newClientOrderId="mine")
         assert [order["clientOrderId"] for order in await open_orders(client)] == ["mine"]
 
 

@@ -120,7 +120,7 @@ def test_every_option_of_the_command_line_arrives() -> None:
         "--speed", "2.5", "--symbols", "ethusdt, btcusdt", "--deposit", "5", "--tick-rate", "7", "--history-bars", "9",
         "--api-key", "k", "--api-secret", "s", "--start-paused", "--no-rate-limits",
         "--start-ms", "8", "--regime", "crash", "--latency-ms", "4", "--jitter-ms", "6", "--no-partial-fills",
-        "--countdown-cancels-algo", "--no-flat-stop", "--state", "s.db",
+        "--countdown-cancels-algo", "--no-flat-stop", "--exits-reserve", "--funding-hours", "4", "--state", "s.db",
     )  # fmt: skip
     options, plain = options_of(argv), options_of(())
     same = [name for name in plain.__struct_fields__ if getattr(options, name) == getattr(plain, name)]

@@ -130,6 +130,11 @@ async def test_batches_answer_each_order_by_itself() -> None:
         assert answers[0]["status"] == "CANCELED"
         assert answers[1]["code"] == -2011
         assert (await client.signed("POST", "/fapi/v1/batchOrders", batchOrders="{}")).code == -1102
+        for method in ("POST", "PUT"):
+            six = f"[{','.join([good] * 6)}]"
+            assert (await client.signed(method, "/fapi/v1/batchOrders", batchOrders=six)).code == -4082
+            assert (await client.signed(method, "/fapi/v1/batchOrders", batchOrders="[]")).code == -4082
+        assert (await client.signed("GET", "/fapi/v1/openOrders", symbol="BTCUSDT")).body == []
 
 
 async def test_limits_answer_429_with_the_time_to_wait_and_then_418() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_holds import both, entries, market
-from tests.e2e.test_restart import GRID, SYMBOL, fill_both_legs, quantity, ready
+from tests.e2e.test_holds import both, entries
 from tests.support.programs import ProgramError, running, until, write_config
+from tests.support.quiet_market import GRID, SYMBOL, fill_both_legs, quantity, quiet_exchange, ready
 from tests.support.truth import LEGS, uncovered
 
 pytestmark = pytest.mark.e2e
@@ -67,7 +67,7 @@ def test_a_bug_takes_the_entries_away_keeps_the_exits_and_ends_with_1(
 ) -> None:
     script = tmp_path / "broken.py"
     script.write_text(BROKEN)
-    with market(tmp_path) as venue:
+    with quiet_exchange(tmp_path) as venue:
         config = write_config(tmp_path, venue, [GRID])
         with running(config, entry=(str(script), which)) as bot:
             ready(bot)
@@ -90,7 +90,7 @@ def test_a_bug_takes_the_entries_away_keeps_the_exits_and_ends_with_1(
 def test_a_front_end_that_breaks_comes_back_alone_and_health_says_so(tmp_path: Path) -> None:
     script = tmp_path / "broken.py"
     script.write_text(BROKEN)
-    with market(tmp_path) as venue:
+    with quiet_exchange(tmp_path) as venue:
         config = write_config(tmp_path, venue, [GRID])
         with running(config, entry=(str(script), "front end")) as bot:
             ready(bot)

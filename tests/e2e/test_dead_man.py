@@ -12,28 +12,21 @@ from typing import Any
 import pytest
 
 from hedgegridd.model import Purpose, parse_client_order_id
-from tests.support.programs import Daemon, Exchange, RunConfig, exchange, running, until, write_config
-from tests.support.truth import entries_at, exchange_books, uncovered
+from tests.support.programs import Daemon, Exchange, RunConfig, running, until
+from tests.support.quiet_market import SYMBOL, covered, entries_on_both_legs, market, quantity
+from tests.support.truth import exchange_books, uncovered
 
 pytestmark = pytest.mark.e2e
-SYMBOL = "BTCUSDT"
-GRID = {
-    "instrument": f"{SYMBOL}-PERP",
-    "step_bps": 20,
-    "sl_steps": 50,
-    "recenter_trigger_bps": 2_000,
-    "policy": {"kind": "symmetric"},
-}
 COUNTDOWN_S = 6
 ALGO = pytest.mark.parametrize("algo", [False, True], ids=["stops stay", "stops go too"])
 
 
 @contextmanager
-def market(tmp_path: Path, *options: str, **tables: Any) -> Iterator[tuple[Exchange, RunConfig]]:
-    arguments = ["--regime", "quiet", "--seed", "7", "--speed", "10", *options]
-    with exchange(arguments, tmp_path / "exchange.log") as venue:
-        switch = {"countdown_s": COUNTDOWN_S, "renew_s": Decimal("2.5")}
-        yield venue, write_config(tmp_path, venue, [GRID], tables={"[dead_man]": switch, **tables})
+def guarded(tmp_path: Path, *options: str) -> Iterator[tuple[Exchange, RunConfig]]:
+    """A quiet market that counts calls, and a config with a short countdown."""
+    switch = {"countdown_s": COUNTDOWN_S, "renew_s": Decimal("2.5")}
+    with market(tmp_path, *options, limits=True, dead_man=switch) as found:
+        yield found
 
 
 def switch(bot: Daemon) -> dict[str, Any]:
@@ -42,15 +35,15 @@ def switch(bot: Daemon) -> dict[str, Any]:
 
 def trading(venue: Exchange, bot: Daemon) -> None:
     """Until entries rest on both legs and LONG holds something with its exits."""
-    until(lambda: all(entries_at(venue.truth(), SYMBOL).values()), "entries on both legs", 40, bot.program)
+    entries_on_both_legs(venue, bot)
     venue.admin("POST", "/jump", {"symbol": SYMBOL, "factor": "0.9975"})
     until(lambda: held(venue), "inventory on LONG", 30, bot.program)
-    until(lambda: not uncovered(venue.truth(), SYMBOL), "all inventory covered", 10, bot.program)
+    covered(venue, bot)
     until(lambda: switch(bot)["state"] == "armed", "armed", 10, bot.program)
 
 
 def held(venue: Exchange) -> Decimal:
-    return Decimal(venue.truth()["legs"][f"{SYMBOL}:LONG"]["qty"])
+    return quantity(venue, "LONG")
 
 
 def resting(venue: Exchange) -> Counter[Purpose]:
@@ -64,7 +57,7 @@ def test_stopped_its_entries_go_and_back_again_it_compares_covers_and_only_then_
     tmp_path: Path, algo: bool
 ) -> None:
     options = ["--countdown-cancels-algo"] if algo else []
-    with market(tmp_path, *options) as (venue, config), running(config) as bot:
+    with guarded(tmp_path, *options) as (venue, config), running(config) as bot:
         trading(venue, bot)
         before = resting(venue)
         assert before[Purpose.ENTRY]
@@ -86,7 +79,7 @@ def test_stopped_its_entries_go_and_back_again_it_compares_covers_and_only_then_
 
 
 def test_back_again_nothing_enters_before_the_books_were_compared(tmp_path: Path) -> None:
-    with market(tmp_path) as (venue, config), running(config) as bot:
+    with guarded(tmp_path) as (venue, config), running(config) as bot:
         trading(venue, bot)
         bot.program.process.send_signal(signal.SIGSTOP)
         try:
@@ -115,7 +108,7 @@ def test_back_again_nothing_enters_before_the_books_were_compared(tmp_path: Path
 def test_unwell_but_alive_its_entries_go_and_exits_are_there_when_the_countdown_has_passed(
     tmp_path: Path,
 ) -> None:
-    with market(tmp_path) as (venue, config):
+    with guarded(tmp_path) as (venue, config):
         text = config.path.read_text().replace("[venue]\n", "[venue]\nreconcile_interval_s = 1\n")
         config.path.write_text(text)
         with running(config) as bot:
@@ -140,7 +133,7 @@ def test_unwell_but_alive_its_entries_go_and_exits_are_there_when_the_countdown_
 
 
 def test_a_clean_stop_that_keeps_inventory_keeps_its_exits(tmp_path: Path) -> None:
-    with market(tmp_path) as (venue, config):
+    with guarded(tmp_path) as (venue, config):
         with running(config) as bot:
             trading(venue, bot)
             assert bot.program.stop(40) == 0, bot.program.tail()
@@ -154,7 +147,7 @@ def test_a_clean_stop_that_keeps_inventory_keeps_its_exits(tmp_path: Path) -> No
 
 
 def test_a_stop_that_cannot_disarm_says_so_by_its_exit_code(tmp_path: Path) -> None:
-    with market(tmp_path) as (venue, config), running(config) as bot:
+    with guarded(tmp_path) as (venue, config), running(config) as bot:
         trading(venue, bot)
         venue.admin(
             "POST",
@@ -173,7 +166,7 @@ def test_a_stop_that_cannot_disarm_says_so_by_its_exit_code(tmp_path: Path) -> N
 @ALGO
 def test_killed_its_entries_go_and_the_next_start_covers_what_is_left(tmp_path: Path, algo: bool) -> None:
     options = ["--countdown-cancels-algo"] if algo else []
-    with market(tmp_path, *options) as (venue, config):
+    with guarded(tmp_path, *options) as (venue, config):
         with running(config) as bot:
             trading(venue, bot)
             bot.program.kill()

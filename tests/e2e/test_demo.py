@@ -49,8 +49,8 @@ def printed(program: Program) -> dict[str, str]:
     lines = program.log.read_text().splitlines()
     if "READY" not in lines:
         return {}
-    pairs = [line.split(maxsplit=1) for line in lines[lines.index("READY") + 1 :][:4]]
-    return dict(pairs) if len(pairs) == 4 else {}
+    pairs = [line.split(maxsplit=1) for line in lines[lines.index("READY") + 1 :][:5]]
+    return dict(pairs) if len(pairs) == 5 else {}
 
 
 def fills_by_kind(venue: Exchange) -> set[tuple[str, str]]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.test_restart import GRID, ready
 from tests.support.programs import ROOT, RunConfig, exchange, running, until, write_config
+from tests.support.quiet_market import GRID, ready
 
 pytestmark = pytest.mark.e2e
 MARKET = ["--regime", "quiet", "--seed", "7", "--speed", "10", "--no-rate-limits"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_restart import GRID, SYMBOL, _at_rest, fill_both_legs, ready
 from tests.support.programs import ROOT, exchange, running, until, write_config
+from tests.support.quiet_market import GRID, SYMBOL, at_rest, fill_both_legs, ready
 from tests.support.truth import LEGS, Books, Resting, exchange_books
 
 pytestmark = pytest.mark.e2e
@@ -42,7 +42,7 @@ def test_it_times_every_stage_and_touches_nothing(tmp_path: Path, side: str) -> 
             fill_both_legs(venue, bot)
             bot.control.ask("pause", reason="drill")
             venue.admin("POST", "/pause")
-            until(lambda: _at_rest(venue, bot), "all is where it should be", 10, bot.program)
+            until(lambda: at_rest(venue, bot), "all is where it should be", 10, bot.program)
             before = exchange_books(venue.truth(), SYMBOL)
             trades = len(venue.user_trades(SYMBOL, 1))
             code, facts = drill(bot.config.folder / "control.sock", *([side] if side else []))

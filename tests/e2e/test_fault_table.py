@@ -19,6 +19,8 @@ CANCEL = {"target": "rest", "method": "DELETE", "path": "/fapi/v1/order", "count
 PROCESSED = {"kind": "status_after", "status": 503, "code": -1007, "msg": "Timeout waiting for response."}
 UNKNOWN = {"kind": "status_after", "status": 503, "msg": "Unknown error, please check your request."}
 LOST = {"kind": "drop_after"}
+PROXY = {"kind": "status_after", "status": 502, "body": "<html>502 Bad Gateway</html>"}
+EMPTY = {"kind": "status_after", "status": 504, "body": ""}
 
 
 async def soon(true: Callable[[], bool]) -> None:
@@ -54,7 +56,11 @@ async def test_a_submit_that_is_refused_for_sure_is_rejected_once(status: int, c
         assert coid not in await resting(b)
 
 
-@pytest.mark.parametrize("fault", [PROCESSED, UNKNOWN, LOST], ids=["-1007", "unknown", "reset"])
+@pytest.mark.parametrize(
+    "fault",
+    [PROCESSED, UNKNOWN, LOST, PROXY, EMPTY],
+    ids=["-1007", "unknown", "reset", "a proxy's page", "an empty answer"],
+)
 async def test_a_submit_that_was_processed_without_its_answer_lives_once_under_its_id(
     fault: dict[str, object],
 ) -> None:
@@ -132,6 +138,25 @@ async def test_a_limit_is_kept_for_as_long_as_the_venue_says(status: int, code: 
         assert "the venue's limit" in refused.reason
         await soon(lambda: not http.wait_s(new_order=True))
         await works_again(b)
+
+
+async def test_a_grid_that_is_refused_at_once_has_the_venue_asked_once_for_how_long() -> None:
+    async with bench() as b:
+        calls = b.venue.gateway.http.stats.calls
+
+        def asked() -> int:
+            return sum(n for (path, how), n in calls.items() if path == "GET /fapi/v1/time" and how != "held")
+
+        before = asked()
+        rule = {"target": "rest", "kind": "status_before", "path": "/fapi/v1/*", "count": 40}
+        await b.fault(**rule, status=429, code=-1003, retry_after_s=3)
+        order = await b.far_entry()
+        placed = [b.venue.place(order)]
+        placed += [b.venue.place(await b.far_entry()) for _ in range(11)]
+        for coid in placed:
+            await b.venue.ear.until(m.OrderRejected, lambda e, coid=coid: e.client_order_id == coid)
+        await soon(lambda: b.venue.gateway.http.wait_s(new_order=True) > 2)
+        assert asked() == before + 1
 
 
 async def test_clocks_apart_are_put_right_for_our_own_signatures() -> None:

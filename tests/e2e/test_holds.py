@@ -1,27 +1,18 @@
 """Holds, scoped trips, rearm, planned pauses and a stop on real processes, judged by the exchange's truth."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.test_restart import GRID, SYMBOL, fill_both_legs, quantity, ready
-from tests.support.programs import Daemon, Exchange, ProgramError, exchange, running, until, write_config
+from tests.support.programs import Daemon, Exchange, ProgramError, running, until, write_config
+from tests.support.quiet_market import GRID, SYMBOL, fill_both_legs, quantity, quiet_exchange, ready
 from tests.support.truth import LEGS, entries_at, uncovered
 
 pytestmark = pytest.mark.e2e
 NONE: dict[str, list[str]] = {"LONG": [], "SHORT": []}
-
-
-@contextmanager
-def market(tmp_path: Path) -> Iterator[Exchange]:
-    options = ["--regime", "quiet", "--seed", "7", "--speed", "10", "--no-rate-limits"]
-    with exchange(options, tmp_path / "exchange.log") as venue:
-        yield venue
 
 
 def moment(seconds: float) -> str:
@@ -48,7 +39,7 @@ def refused(bot: Daemon, verb: str, **fields: Any) -> str:
 
 
 def test_a_planned_pause_holds_from_the_start_clears_and_comes_again_with_a_flatten(tmp_path: Path) -> None:
-    with market(tmp_path) as venue:
+    with quiet_exchange(tmp_path) as venue:
         pauses = {
             "[[pause]]": {"name": "open", "at": moment(-45), "duration_min": 1},
             "[[pause]] # later": {"name": "later", "at": moment(45), "duration_min": 1, "flatten": True},
@@ -73,7 +64,7 @@ def test_a_planned_pause_holds_from_the_start_clears_and_comes_again_with_a_flat
 
 @pytest.mark.parametrize("action", ["halt", "flatten"])
 def test_a_scoped_trip_survives_kill_9_and_is_left_by_rearm_alone(tmp_path: Path, action: str) -> None:
-    with market(tmp_path) as venue:
+    with quiet_exchange(tmp_path) as venue:
         config = write_config(tmp_path, venue, [GRID])
         with running(config) as bot:
             ready(bot)
@@ -105,7 +96,7 @@ def test_a_scoped_trip_survives_kill_9_and_is_left_by_rearm_alone(tmp_path: Path
 @pytest.mark.parametrize("action", ["halt", "flatten"])
 def test_a_trip_that_kill_9_cuts_short_is_finished_by_the_next_process(tmp_path: Path, action: str) -> None:
     refusing = {"target": "rest", "kind": "status_before", "status": 503, "code": -1008}
-    with market(tmp_path) as venue:
+    with quiet_exchange(tmp_path) as venue:
         config = write_config(tmp_path, venue, [GRID])
         with running(config) as bot:
             ready(bot)
@@ -154,7 +145,7 @@ def rearm(bot: Daemon) -> None:
 
 
 def test_a_guards_hold_takes_entries_keeps_exits_clears_and_keeps_rearm_away(tmp_path: Path) -> None:
-    with market(tmp_path) as venue:
+    with quiet_exchange(tmp_path) as venue:
         guard = {"type": "leverage", "trip_ratio": 0.0001, "clear_s": 1}
         config = write_config(tmp_path, venue, [GRID], tables={"[[guard]]": guard})
         with running(config) as bot:
@@ -185,7 +176,7 @@ def test_a_guards_hold_takes_entries_keeps_exits_clears_and_keeps_rearm_away(tmp
 def test_flatten_and_kill_are_accepted_while_the_venue_is_not_there_and_a_second_signal_ends_it(
     tmp_path: Path,
 ) -> None:
-    with market(tmp_path) as venue:
+    with quiet_exchange(tmp_path) as venue:
         config = write_config(tmp_path, venue, [GRID])
     with running(config) as bot:
         until(lambda: bot.control.ask("ready")["stage"] == "venue", "the venue stage", 30, bot.program)

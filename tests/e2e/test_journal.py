@@ -16,33 +16,14 @@ from tests.e2e.test_guards import rig as guarded
 from tests.support.programs import (
     ROOT,
     Daemon,
-    Exchange,
     ProgramError,
-    RunConfig,
-    exchange,
     running,
     until,
-    write_config,
 )
-from tests.support.truth import daemon_books, differences, entries_at, exchange_books, uncovered
+from tests.support.quiet_market import SYMBOL, agree, fill_both_legs, market, ready
+from tests.support.truth import entries_at, uncovered
 
 pytestmark = pytest.mark.e2e
-SYMBOL = "BTCUSDT"
-GRID = {
-    "instrument": f"{SYMBOL}-PERP",
-    "step_bps": 20,
-    "sl_steps": 50,
-    "recenter_trigger_bps": 2_000,
-    "policy": {"kind": "symmetric"},
-}
-
-
-@contextmanager
-def market(tmp_path: Path, **tables: dict[str, object]) -> Iterator[tuple[Exchange, RunConfig]]:
-    """A quiet market that stays near one price, and a config for it."""
-    options = ["--regime", "quiet", "--seed", "7", "--speed", "10", "--no-rate-limits"]
-    with exchange(options, tmp_path / "exchange.log") as venue:
-        yield venue, write_config(tmp_path, venue, [GRID], tables={f"[{k}]": v for k, v in tables.items()})
 
 
 def ctl(*arguments: str, socket: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -56,42 +37,6 @@ def ctl(*arguments: str, socket: Path | None = None) -> subprocess.CompletedProc
         timeout=120,
         check=False,
     )
-
-
-def ready(bot: Daemon) -> None:
-    until(lambda: bot.control.ask("ready")["ready"], "ready", 60, bot.program)
-
-
-def fill_both_legs(venue: Exchange, bot: Daemon) -> None:
-    """Jumps through the nearest rung of each leg."""
-    until(lambda: all(entries_at(venue.truth(), SYMBOL).values()), "entries on both legs", 30, bot.program)
-    for leg, factor in (("LONG", "0.9975"), ("SHORT", "1.0050")):
-        venue.admin("POST", "/jump", {"symbol": SYMBOL, "factor": factor})
-        until(lambda leg=leg: held(venue, leg), f"inventory on {leg}", 30, bot.program)
-    until(lambda: not uncovered(venue.truth(), SYMBOL), "all inventory covered", 10, bot.program)
-
-
-def held(venue: Exchange, leg: str) -> bool:
-    return float(venue.truth()["legs"][f"{SYMBOL}:{leg}"]["qty"]) > 0
-
-
-def agree(venue: Exchange, bot: Daemon) -> None:
-    """Ledger and orders are the exchange's, to the cent; the market stands meanwhile."""
-    venue.admin("POST", "/pause")
-    try:
-        found: list[str] = ["not looked at"]
-
-        def equal() -> bool:
-            books = daemon_books(bot.control.ask("status"), bot.control.ask("orders"), SYMBOL)
-            found[:] = differences(exchange_books(venue.truth(), SYMBOL), books)
-            return not found
-
-        try:
-            until(equal, "the books agree", 20, bot.program)
-        except ProgramError as error:
-            raise AssertionError(found) from error
-    finally:
-        venue.admin("POST", "/resume")
 
 
 def replayed(state: Path) -> dict[str, Any]:

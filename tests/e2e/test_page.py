@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 from tests.support import page_rig
 from tests.support.page_rig import DESKTOP, PHONE, SYMBOL, Rig, Seen, opened
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 TRIP_SHOWN_S = 1.0
 TRIP_LINE = "kill switch ARMED -> TRIPPED by "
 LOGGED_IN_WITHOUT_KEY = "401"  # the browser's own line about our first reading, before the log-in

@@ -5,18 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_restart import GRID, SYMBOL, agree, fill_both_legs, quantity, ready
 from tests.support.panic import panic
 from tests.support.programs import (
     Daemon,
     Exchange,
-    ProgramError,
     RunConfig,
     exchange,
     running,
     until,
     write_config,
 )
+from tests.support.quiet_market import GRID, SYMBOL, agree, fill_both_legs, quantity, ready, rearmed
 from tests.support.truth import LEGS, exchange_books, instrument_of
 
 pytestmark = pytest.mark.e2e
@@ -29,14 +28,6 @@ MARKET = ["--regime", "quiet", "--seed", "7", "--speed", str(SPEED), "--no-rate-
 def nothing_left(venue: Exchange) -> None:
     assert exchange_books(venue.truth(), SYMBOL).orders == {}
     assert [quantity(venue, leg) for leg in LEGS] == [0, 0]
-
-
-def rearmed(bot: Daemon) -> bool:
-    try:
-        bot.control.ask("rearm", reason="looked at the account")
-    except ProgramError:
-        return False  # the guards have not spoken yet, or a feed is down
-    return bool(bot.control.ask("status")["kill_switch"]["state"] == "ARMED")
 
 
 def comes_back_latched(venue: Exchange, bot: Daemon, name: str) -> None:

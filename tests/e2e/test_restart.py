@@ -1,8 +1,6 @@
 """What survives `kill -9` and a clean stop: throttle, mode, pause, ledger and the kill latch; and who may own a state folder."""
 
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,19 +9,23 @@ import pytest
 
 from tests.support.programs import (
     Daemon,
-    Exchange,
     Program,
     ProgramError,
-    RunConfig,
-    exchange,
     running,
     until,
-    write_config,
+)
+from tests.support.quiet_market import (
+    SYMBOL,
+    agree,
+    at_rest,
+    fill_both_legs,
+    market,
+    quantity,
+    ready,
+    rearmed,
 )
 from tests.support.truth import (
     LEGS,
-    daemon_books,
-    differences,
     entries_at,
     exchange_books,
     instrument_of,
@@ -31,23 +33,7 @@ from tests.support.truth import (
 )
 
 pytestmark = pytest.mark.e2e
-SYMBOL = "BTCUSDT"
-GRID = {
-    "instrument": f"{SYMBOL}-PERP",
-    "step_bps": 20,
-    "sl_steps": 50,
-    "recenter_trigger_bps": 2_000,
-    "policy": {"kind": "symmetric"},
-}
 ENDS = ("kill -9", "clean stop")
-
-
-@contextmanager
-def market(tmp_path: Path) -> Iterator[tuple[Exchange, RunConfig]]:
-    """A quiet market that stays near one price, and a config for it."""
-    options = ["--regime", "quiet", "--seed", "7", "--speed", "10", "--no-rate-limits"]
-    with exchange(options, tmp_path / "exchange.log") as venue:
-        yield venue, write_config(tmp_path, venue, [GRID])
 
 
 def end(bot: Daemon, how: str) -> None:
@@ -58,11 +44,6 @@ def end(bot: Daemon, how: str) -> None:
         assert bot.program.stop(30) == 0, bot.program.tail()
 
 
-def ready(bot: Daemon) -> None:
-    """Wait for the last stage of start-up."""
-    until(lambda: bot.control.ask("ready")["ready"], "ready", 60, bot.program)
-
-
 def stage_over(bot: Daemon) -> dict[str, Any]:
     """`status` once the venue's orders and legs have been compared with ours."""
     return dict(until(lambda: _reconciled(bot), "reconciled", 60, bot.program))
@@ -71,45 +52,6 @@ def stage_over(bot: Daemon) -> dict[str, Any]:
 def _reconciled(bot: Daemon) -> dict[str, Any] | None:
     status = bot.control.ask("status")
     return status if status["reconciled"] and status["settled"] and status["instruments"] else None
-
-
-def _at_rest(venue: Exchange, bot: Daemon) -> bool:
-    return bool(bot.control.ask("status")["settled"]) and not uncovered(venue.truth(), SYMBOL)
-
-
-def fill_both_legs(venue: Exchange, bot: Daemon) -> None:
-    """Jumps through the nearest rung of each leg, so that both hold something with its exits."""
-    until(lambda: all(entries_at(venue.truth(), SYMBOL).values()), "entries on both legs", 30, bot.program)
-    for leg, factor in (("LONG", "0.9975"), ("SHORT", "1.0050")):
-        venue.admin("POST", "/jump", {"symbol": SYMBOL, "factor": factor})
-        until(lambda leg=leg: quantity(venue, leg), f"inventory on {leg}", 30, bot.program)
-    until(lambda: not uncovered(venue.truth(), SYMBOL), "all inventory covered", 10, bot.program)
-
-
-def quantity(venue: Exchange, leg: str) -> Decimal:
-    """Inventory of a leg at the exchange."""
-    return Decimal(venue.truth()["legs"][f"{SYMBOL}:{leg}"]["qty"])
-
-
-def agree(venue: Exchange, bot: Daemon) -> None:
-    """Ledger and orders are the exchange's, to the cent; the market stands meanwhile."""
-    venue.admin("POST", "/pause")
-    try:
-        found: list[str] = ["not looked at"]
-
-        def equal() -> bool:
-            found[:] = differences(
-                exchange_books(venue.truth(), SYMBOL),
-                daemon_books(bot.control.ask("status"), bot.control.ask("orders"), SYMBOL),
-            )
-            return not found
-
-        try:
-            until(equal, "the books agree", 15, bot.program)
-        except ProgramError as error:
-            raise AssertionError(found) from error
-    finally:
-        venue.admin("POST", "/resume")
 
 
 @pytest.mark.parametrize("how", ENDS)
@@ -123,7 +65,7 @@ def test_throttle_mode_pause_and_ledger_survive(tmp_path: Path, how: str) -> Non
             bot.control.ask("mode", leg="short", mode="tp_only")
             assert bot.control.ask("pause", reason="test")["entries_resting"] == 0
             # A venue that takes one closePosition stop only has none for the milliseconds in which it is moved.
-            until(lambda: _at_rest(venue, bot), "stops are where they should be", 10, bot.program)
+            until(lambda: at_rest(venue, bot), "stops are where they should be", 10, bot.program)
             trades = len(venue.user_trades(SYMBOL, 1))
             before = instrument_of(bot.control.ask("status"), SYMBOL)
             end(bot, how)
@@ -196,7 +138,7 @@ def test_a_kill_is_verified_flat_and_latched_until_rearm(tmp_path: Path, how: st
                 bot.control.ask("resume")
             with pytest.raises(ProgramError, match="reason"):
                 bot.control.ask("rearm", reason=" ")
-            until(lambda: _rearmed(bot), "rearm is accepted", 30, bot.program)
+            until(lambda: rearmed(bot), "rearm is accepted", 30, bot.program)
             until(
                 lambda: all(entries_at(venue.truth(), SYMBOL).values()),
                 "it trades after rearm",
@@ -204,11 +146,6 @@ def test_a_kill_is_verified_flat_and_latched_until_rearm(tmp_path: Path, how: st
                 bot.program,
             )
             agree(venue, bot)
-
-
-def _rearmed(bot: Daemon) -> bool:
-    bot.control.ask("rearm", reason="looked at the account")
-    return bot.control.ask("status")["kill_switch"]["state"] == "ARMED"
 
 
 def test_kill_9_in_the_middle_of_a_kill_is_finished_by_the_next_start(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from hedgegridd.control.keys import fingerprint
-from tests.e2e.test_holds import NONE, both, entries, held, market, refused
-from tests.e2e.test_restart import GRID, ready
+from tests.e2e.test_holds import NONE, both, entries, held, refused
 from tests.support.programs import Daemon, JsonHttp, ProgramError, running, until, write_config
+from tests.support.quiet_market import GRID, quiet_exchange, ready
 
 pytestmark = pytest.mark.e2e
 
@@ -27,7 +27,7 @@ def line(path: Path, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_switch_holds_entries_over_kill_9_and_a_key_has_one_answer(tmp_path: Path) -> None:
-    with market(tmp_path) as venue:
+    with quiet_exchange(tmp_path) as venue:
         config = write_config(tmp_path, venue, [GRID])
         asked = {
             "id": 1,

@@ -161,7 +161,7 @@ def test_books_never_contradict_themselves(steps: list[tuple[Any, ...]], partial
         run.play(step)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=300, deadline=None)  # most orders are refused: a fill in every sixth run
 @given(steps=steps)
 def test_fills_keep_their_limits_and_the_stream_tells_every_change(steps: list[tuple[Any, ...]]) -> None:
     run = Run(partial_fills=True)
@@ -181,6 +181,11 @@ def test_fills_keep_their_limits_and_the_stream_tells_every_change(steps: list[t
         assert (told[order_id]["X"], D(told[order_id]["z"])) == (order.status, order.filled)
     traded = [b["o"] for b in run.events if b["e"] == "ORDER_TRADE_UPDATE" and b["o"]["t"]]
     assert [o["t"] for o in traded] == [t.id for t in run.engine._state.trades]
+    for o in traded:
+        if o["o"] == "LIMIT":  # its price when it traded: it may be amended later
+            better = D(o["p"]) - D(o["L"]) if o["S"] == "BUY" else D(o["L"]) - D(o["p"])
+            assert better >= 0, o
+            assert better == 0 or not o["m"], "a resting order fills at its own price"
     balances = [D(b["a"]["B"][0]["wb"]) for b in run.events if b["e"] == "ACCOUNT_UPDATE"]
     if balances:
         assert balances[-1] == D(run.engine.truth()["wallet"])

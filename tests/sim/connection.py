@@ -14,6 +14,7 @@ import msgspec
 from hedgegridd.errors import VenueError
 from hedgegridd.messages import BarClosed, PlaceOrder
 from hedgegridd.model import OrderKind
+from hedgegridd.venue.failures import with_status
 from hedgegridd.venue.feed import SCALE
 from hedgegridd.venue.port import ConnectFailed, Listener
 from tests.sim.loop import SECOND
@@ -74,7 +75,7 @@ class Connection:
         def reply(status: int, body: bytes, _headers: dict[str, str]) -> None:
             if status >= 400 and not self.process.dead:
                 self._cache[coid] = "closed"
-                self.process.call(self.listener.on_order_refused, order.instrument, coid, _text(body))
+                self.process.call(self.listener.on_order_refused, order.instrument, coid, _text(status, body))
 
         self.wire.leave("POST /fapi/v1/order", params, reply, _silence)
 
@@ -92,7 +93,9 @@ class Connection:
         def reply(status: int, body: bytes, _headers: dict[str, str]) -> None:
             if status >= 400 and not self.process.dead:
                 self._cache[client_order_id] = "accepted"
-                self.process.call(self.listener.on_cancel_refused, instrument, client_order_id, _text(body))
+                self.process.call(
+                    self.listener.on_cancel_refused, instrument, client_order_id, _text(status, body)
+                )
 
         self.wire.leave("DELETE /fapi/v1/order", params, reply, _silence)
         return True
@@ -187,13 +190,13 @@ class _Told(msgspec.Struct):
 _head = msgspec.json.Decoder(_Told)
 
 
-def _text(body: bytes) -> str:
-    """As the adapter hands a refusal on."""
+def _text(status: int, body: bytes) -> str:
+    """As the adapter hands a refusal on, with the status that our hook puts to it."""
     try:
-        said = msgspec.json.decode(body)
+        said = msgspec.json.decode(body) if body else None
     except msgspec.MsgspecError:
-        return body.decode(errors="replace")
-    return str(said)
+        said = body.decode(errors="replace")
+    return str(with_status(status, said))
 
 
 def _silence(_error: Exception) -> None:

@@ -24,11 +24,10 @@ from hedgegridd.model import (
     Side,
     TimeInForce,
 )
+from tests.support.fake_venue_truth import BTC, WALL, truth_of
 
-BTC = "BTCUSDT-PERP.BINANCE"
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
-WALL = 1_700_000_000_000_000_000
 RULES = Instrument(
     id=BTC,
     symbol="BTCUSDT",
@@ -538,56 +537,7 @@ class FakeVenue:
         self.trades = [(fill, False) for fill, _ in self.trades]
         for income in self.incomes[command.income_from_ms or 0 :]:
             self.tell(income)
-        self.tell(self.report(command.token))
-
-    def report(self, token):
-        figures = m.VenueAccount(
-            wallet_usdt=self.wallet,
-            margin_balance_usdt=self.wallet,
-            maint_margin_usdt=ZERO,
-            initial_margin_usdt=ZERO,
-            available_usdt=self.wallet,
-            unrealized_usdt=ZERO,
-        )
-        return m.VenueTruth(
-            token=token,
-            instruments=(BTC,),
-            account=figures,
-            legs=tuple(
-                m.VenueLeg(
-                    instrument=BTC,
-                    leg=leg,
-                    qty=each.qty,
-                    entry_price=each.average,
-                    mark=self.price,
-                    unrealized_usdt=ZERO,
-                )
-                for leg, each in self.legs.items()
-            ),
-            orders=tuple(self.venue_order(rest) for rest in self.resting.values()),
-            trade_cursor={BTC: len(self.trades)},
-            income_cursor_ms=len(self.incomes),
-            asked_ns=WALL + self.mono,
-            asked_mono_ns=self.mono,
-            answered_ns=WALL + self.mono,
-        )
-
-    def venue_order(self, rest):
-        order = rest.order
-        return m.VenueOrder(
-            instrument=BTC,
-            client_order_id=order.client_order_id,
-            venue_order_id=rest.venue_id,
-            leg=order.leg,
-            side=order.side,
-            kind=order.kind.value,
-            qty=order.qty or ZERO,
-            filled_qty=rest.filled,
-            price=order.price,
-            stop_price=order.stop_price,
-            close_position=order.close_position,
-            algo=order.kind is OrderKind.STOP_MARKET,
-        )
+        self.tell(truth_of(self, command.token))
 
     # -------------------------------------------------------------------------------------------- comparisons
 

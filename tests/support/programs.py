@@ -6,8 +6,10 @@ Everything is synchronous and bounded: each wait has a deadline, and an error ca
 import hashlib
 import hmac
 import http.client
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,7 +17,7 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -40,11 +42,19 @@ def end_with_programs() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
+# Below those that the kernel gives to connections, which may take a port between the look and its use; in an order of
+# its own for every process of tests.
+_PORTS = range(10_000, 32_000)
+_ports = itertools.cycle(random.sample(_PORTS, len(_PORTS)))
+
+
 def free_port() -> int:
-    """A loopback port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port nobody listens on now, another one each time."""
+    for port in itertools.islice(_ports, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ProgramError(f"no port from {_PORTS.start} to {_PORTS.stop - 1} is free")
 
 
 class Program:

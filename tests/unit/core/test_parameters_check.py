@@ -7,9 +7,12 @@ import msgspec
 import pytest
 
 from hedgegridd import config
+from hedgegridd.control.unix import PATH_MAX
 from hedgegridd.core.check import describe
 from hedgegridd.problems import Problem
 from tests.unit.core.test_check import BTC, LIMITS, grid, of_file, of_grid
+
+TOO_LONG = "socket must be an absolute path of at most 103 bytes"
 
 
 def line(problem: Problem) -> str:
@@ -283,6 +286,13 @@ def test_open_doors_are_told_with_their_address_and_ports_may_not_be_shared() ->
         "metrics and control share a port",
     ]
     assert of_file(control=config.Control(http_port=9090), metrics=config.Metrics(port=8080)) == []
+
+
+def test_a_socket_has_a_path_that_the_daemon_can_make_one_at() -> None:
+    longest = "/" + "s" * (PATH_MAX - len(".new") - 1)
+    for socket, said in ((longest, []), (longest + "s", [TOO_LONG]), ("run/control.sock", [TOO_LONG])):
+        problems = of_file(control=config.Control(socket=socket))
+        assert [problem.text for problem in problems] == said
 
 
 def test_the_description_is_of_this_grid() -> None:

@@ -10,6 +10,7 @@ from hedgegridd.core.desk import TRUTH_LOST_NS, Desk
 from hedgegridd.model import Leg, OrderKind, Purpose, Side
 from tests.support.desk_rig import EPOCH, config, rig
 from tests.support.fake_venue import BTC, RULES, SECOND, Resting
+from tests.support.fake_venue_truth import truth_of
 from tests.unit.core.test_grid import entries, go, why
 
 D = Decimal
@@ -160,7 +161,7 @@ def test_reports_for_others_are_not_ours():
     venue = rig()
     before = venue.desk.snapshot().ledger
     venue.wallet = D(5)
-    venue.feed(venue.report("flatten|x"))
+    venue.feed(truth_of(venue, "flatten|x"))
     assert venue.desk.snapshot().ledger.residual == before.residual
     assert len(told(venue)) == 1
 
@@ -283,7 +284,7 @@ def test_a_hand_is_adopted_though_a_trade_overtakes_the_report():
     venue._fill(Resting(hand, venue_id="w"), D("0.5"), D(39800), maker=False)
     venue.run(venue.mono + SECOND)
     asked = [x.token for x in venue.said if isinstance(x, m.ReadTruth)][-1]
-    report = msgspec.structs.replace(venue.report(asked), asked_mono_ns=venue.mono - 2 * SECOND)
+    report = msgspec.structs.replace(truth_of(venue, asked), asked_mono_ns=venue.mono - 2 * SECOND)
     venue.deaf = ()
     venue.tell(report)  # asked just before the trade was told, answered with it
     venue.run(venue.mono + 2 * SECOND)
@@ -355,7 +356,7 @@ def test_what_an_event_overtook_does_not_count():
     venue.deaf = (m.ReadTruth,)
     seq = venue.feed(m.Reconcile(cause="test"))
     token = [x for x in venue.said if isinstance(x, m.ReadTruth)][-1].token
-    old = venue.report(token)
+    old = truth_of(venue, token)
     venue.run(venue.mono + MS)
     go(venue, 39800)
     venue.feed(old)
@@ -380,7 +381,7 @@ def test_orders_in_flight_are_not_missing():
     venue.feed(m.Reconcile(cause="test"))
     token = [x for x in venue.said if isinstance(x, m.ReadTruth)][len(truth)].token
     some = tuple(sorted(pending))[:3]
-    venue.feed(msgspec.structs.replace(venue.report(token), in_flight=some))
+    venue.feed(msgspec.structs.replace(truth_of(venue, token), in_flight=some))
     live = {o.client_order_id for o in venue.answers[venue.feed(m.GetOrders())].orders}
     assert set(some) <= live
     assert not (pending - set(some)) & live, "ten seconds on their way and unknown to the venue: gone"

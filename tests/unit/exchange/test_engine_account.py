@@ -88,6 +88,24 @@ def test_funding_at_eight_hours_of_market_time(rate: str, paid: str) -> None:
     assert made.funding("BTCUSDT")[0] != D(rate)  # the override was for one settlement
 
 
+def test_funding_every_hour_pays_its_share_and_is_told() -> None:
+    hour_ms = FUNDING_MS // 8
+    made = engine()
+    assert made.funding_info() == []
+    made.new_order(order("BUY", "LONG", "0.03"), 2_000)
+    made.set_funding_hours("BTCUSDT", 1)
+    assert [(row["symbol"], row["fundingIntervalHours"]) for row in made.funding_info()] == [("BTCUSDT", 1)]
+    assert made.funding("BTCUSDT") == (D("0.0000125"), hour_ms)  # an eighth of the interest
+    made.on_tick(tick("50000", ts_ms=2 * hour_ms + 5), 3_000)
+    assert [row["time"] for row in made.income({"incomeType": "FUNDING_FEE"})] == [hour_ms, 2 * hour_ms]
+    assert figure(made, "funding") == 2 * D("-0.01875")
+    made.set_funding_hours("BTCUSDT", 4)
+    assert made.funding("BTCUSDT")[1] == 4 * hour_ms
+    for hours in (0, 3, 24):
+        assert code_of(made.set_funding_hours, "BTCUSDT", hours) == -1130
+    assert made.funding("BTCUSDT")[1] == 4 * hour_ms
+
+
 def test_funding_by_premium_and_every_settlement_of_a_long_gap() -> None:
     made = engine()
     made.on_tick(tick("50000", ts_ms=5, mark="50100", index="50000"), 2_000)

@@ -107,6 +107,24 @@ def test_a_close_above_its_leg_is_refused_and_one_within_accepted() -> None:
     assert code_of(made.new_order, order("BUY", "SHORT", "0.01"), 2_000) == -2022
 
 
+def test_where_exits_reserve_their_leg_a_close_needs_what_they_leave() -> None:
+    made = engine(exits_reserve=True)
+    made.new_order(order("BUY", "LONG", "0.02"), 2_000)
+    made.new_order(order("SELL", "SHORT", "0.02"), 2_000)
+    exit_ = order("SELL", "LONG", "0.015", "50500", newClientOrderId="t")
+    assert code_of(made.new_order, exit_, 2_000) == 0
+    for price in (None, "50600"):
+        assert code_of(made.new_order, order("SELL", "LONG", "0.006", price), 2_001) == -4118
+        assert code_of(made.new_order, order("SELL", "LONG", "0.021", price), 2_001) == -2022
+    assert code_of(made.new_order, order("BUY", "SHORT", "0.02"), 2_001) == 0, "the other leg is free"
+    more = {"symbol": "BTCUSDT", "origClientOrderId": "t", "side": "SELL", "price": "50500"}
+    assert code_of(made.modify_order, {**more, "quantity": "0.02"}, 2_002) == 0, "its own place is its own"
+    assert code_of(made.new_order, order("SELL", "LONG", "0.001"), 2_003) == -4118
+    made.new_algo_order(stop("SELL", "LONG", "48000"), 2_003)
+    made.on_tick(tick("47000", ts_ms=5), 2_004)
+    assert leg_of(made, "LONG")[0] == 0, "closePosition closes all, whatever rests"
+
+
 def test_a_small_close_needs_no_notional() -> None:
     made = engine()
     made.new_order(order("BUY", "LONG", "0.01"), 2_000)

@@ -38,6 +38,7 @@ def test_a_rule_hits_its_path_and_method_so_many_times() -> None:
         ({"target": "rest", "kind": "status_before", "status": 200}, "status"),
         ({"target": "user", "kind": "freeze", "count": 1}, "freeze"),
         ({"target": "rest", "kind": "hang", "id": 7}, "id"),
+        ({"target": "rest", "kind": "hang", "body": "<html>"}, "body"),
         ({"target": "rest", "kind": "hang", "colour": "red"}, "colour"),
     ],
 )

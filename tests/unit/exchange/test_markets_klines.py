@@ -120,6 +120,12 @@ def test_what_the_venue_refuses_is_refused_with_its_code(arguments: tuple[str, s
     assert refused.value.code == code
 
 
+def test_the_venues_intervals_up_to_a_day_are_there() -> None:
+    book = filled(3)
+    for interval in ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"):
+        assert book.query(SYMBOL, interval)[-1].volume > 0
+
+
 @given(
     st.lists(
         st.tuples(st.integers(1, 200_000), st.integers(1, 500), st.integers(0, 5)), min_size=1, max_size=200

@@ -501,6 +501,45 @@ def test_windows_over_the_past_go_on_after_a_restart():
     assert (kill.action, kill.instrument, kill.legs) == ("halt", BTC, (LONG,))
 
 
+def compared(rig: Rig) -> None:
+    rig.feed(m.Reconciled(ok=True, cause="interval"))
+
+
+def unheard(rig: Rig) -> list[m.Message]:
+    """The venue's health of a process that has heard nothing of its account yet."""
+    from tests.unit.guards.test_feeds import health
+
+    return [*rig.told(), *rig.feed(health(user_stream_age_s=None))]
+
+
+def test_what_agreed_before_a_restart_says_nothing_of_now_and_is_read_the_same_from_snapshot_and_tail():
+    kept = Rig(("stale_account", {}))
+    compared(kept)
+    by_snapshot = restarted(kept)
+    by_tail = restarted(Rig(("stale_account", {})))  # an older snapshot, and the records after it
+    compared(by_tail)
+    by_tail.machine.new_session()
+    answers = [msgspec.json.encode(unheard(rig)) for rig in (by_snapshot, by_tail)]
+    assert answers[0] == answers[1]
+    told = of(m.GuardChanged, msgspec.json.decode(answers[0], type=list[m.Journaled]))
+    assert [each.verdict.value for each in told] == [None], (
+        "unknown, and not silent since the machine was switched on"
+    )
+
+
+def test_a_snapshot_amid_a_life_keeps_how_long_ago_books_and_venue_agreed():
+    rig = Rig(("stale_account", {}))
+    compared(rig)
+    unheard(rig)
+    rig.feed.advance(20)
+    again = Rig(("stale_account", {}), started=False)
+    again.machine.restore(rig.machine.snapshot())
+    again.feed.mono_ns = rig.feed.mono_ns
+    unheard(again)
+    (verdict,) = again.feed(m.GetGuards())[0].verdicts
+    assert verdict.value == D(20)
+
+
 def test_the_same_envelopes_give_the_same_messages():
     def run() -> list[m.Message]:
         rig = Rig(*((name, {}) for name in GUARDS))

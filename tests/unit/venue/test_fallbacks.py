@@ -79,6 +79,26 @@ async def test_other_failures_of_the_newer_version_are_failures():
                 await call
 
 
+BRACKETS = {"symbol": "BTCUSDT", "brackets": [{"maintMarginRatio": 0.004}]}
+
+
+@pytest.mark.parametrize(
+    ("said", "rate"),
+    [
+        ([BRACKETS], "0.004"),
+        (BRACKETS, "0.004"),
+        ([{**BRACKETS, "symbol": "OTHER"}, BRACKETS], "0.004"),
+        ([], None),
+        ([{**BRACKETS, "symbol": "OTHER"}], None),
+    ],
+)
+async def test_the_brackets_of_a_symbol_come_as_a_list_or_as_themselves(said, rate):
+    async with venue() as (fake, calls):
+        fake.on("GET", "/fapi/v1/leverageBracket", answer(said))
+        found = await calls.brackets("BTCUSDT")
+        assert (found and str(found.brackets[0].maintMarginRatio)) == rate
+
+
 @pytest.mark.parametrize(("told", "rate"), [({}, "0.025"), ({"maintMarginPercent": "1.5"}, "0.015")])
 async def test_without_brackets_the_maintenance_rate_is_a_cautious_one(told, rate):
     async with venue() as (fake, calls):

@@ -20,12 +20,14 @@ from nautilus_trader.adapters.binance.futures.execution import BinanceFuturesExe
 from nautilus_trader.adapters.binance.futures.http.account import BinanceFuturesAccountHttpAPI
 from nautilus_trader.adapters.binance.futures.schemas.user import BinanceFuturesAlgoUpdateMsg
 from nautilus_trader.adapters.binance.http.client import BinanceHttpClient
+from nautilus_trader.adapters.binance.http.error import BinanceError, get_binance_error_code
 from nautilus_trader.adapters.binance.websocket.client import BinanceWebSocketClient
 from nautilus_trader.adapters.binance.websocket.user import BinanceUserDataWebSocketClient
-from nautilus_trader.common.component import LiveClock
-from nautilus_trader.core.nautilus_pyo3 import WebSocketClient
+from nautilus_trader.common.component import LiveClock, Logger
+from nautilus_trader.core.nautilus_pyo3 import HttpMethod, WebSocketClient
 from nautilus_trader.live.data_client import LiveMarketDataClient
 from nautilus_trader.live.execution_client import LiveExecutionClient
+from nautilus_trader.live.retry import RetryManager
 from nautilus_trader.model.identifiers import AccountId, InstrumentId
 from nautilus_trader.system.kernel import NautilusKernel
 
@@ -182,6 +184,35 @@ async def test_a_signed_call_carries_the_venues_time_and_its_signature_covers_it
     for payload in sent:
         signature = payload.pop("signature")
         assert signature == sign(urlencode(payload), "secret")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (502, b"<html>Bad Gateway</html>", "HTTP 502: <html>Bad Gateway</html>"),
+        (504, b"", "HTTP 504: "),
+        (500, b'{"code":-1,"msg":"no"}', "{'code': -1, 'msg': 'no', 'status': 500}"),
+        (400, b'{"code":-5022,"msg":"no"}', "{'code': -5022, 'msg': 'no', 'status': 400}"),
+        (200, b"<html>", "HTTP 200: Non-JSON response (HTTP 200): <html>"),
+    ],
+)
+async def test_what_a_failed_call_says_carries_its_status(status: int, body: bytes, said: str) -> None:
+    """Through the adapter's own retry manager, whose words are the order's reason."""
+
+    class Wire:
+        async def request(self, *_what: Any, **_options: Any) -> Any:
+            return SimpleNamespace(status=status, body=body, headers={})
+
+    http = BinanceHttpClient(LiveClock(), "k", "secret", "http://127.0.0.1:9")
+    http._client = Wire()
+    client: Any = SimpleNamespace(_http_client=http)
+    hooks.tell_status(client)
+    hooks.tell_status(client)
+    retry = RetryManager(0, 1, 1, 2, Logger("test"), (BinanceError,))
+    await retry.run("submit_order", [], http.sign_request, HttpMethod.POST, "/fapi/v1/order", {})
+    assert retry.message == said
+    code = get_binance_error_code(retry.last_exception)
+    assert (code is not None) == (status == 400), "the adapter still reads the venue's own codes"
 
 
 async def test_a_call_that_needs_no_time_gets_none() -> None:

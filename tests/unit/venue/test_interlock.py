@@ -7,7 +7,7 @@ import pytest
 from hedgegridd import messages as m
 from hedgegridd.model import Leg, Purpose
 from hedgegridd.venue.interlock import Interlock
-from tests.unit.venue.test_orders import IID, bench, order
+from tests.support.order_bench import IID, bench, order
 
 S = 1_000_000_000
 

@@ -4,7 +4,7 @@ import asyncio
 
 from hedgegridd import messages as m
 from hedgegridd.model import Purpose
-from tests.unit.venue.test_orders import Bench, bench, order, stop
+from tests.support.order_bench import Bench, bench, order, stop
 
 WITHIN_S = 0.02
 
