@@ -13,11 +13,12 @@ from bench.systemd_tree import Host, TreeError
 ENTRY = re.compile(r"^[A-Z0-9]+-[LS]\d{3}E-")
 DAEMON = "hedgegridd.service"
 EXCHANGE = "hedgegrid-exchange.service"
-# A countdown that is over before the watchdog's turn; and an outage of minutes is not held against the venue for 15 more.
+# A countdown that outlasts a restart and is over before the watchdog (30 s) has its turn; an outage of minutes is not
+# held against the venue for 15 more.
 CONFIG = """
 [dead_man]
-countdown_s = 10
-renew_s = 3
+countdown_s = 20
+renew_s = 5
 
 [[guard]]
 type = "venue_health"
