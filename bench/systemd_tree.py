@@ -97,6 +97,7 @@ class Host:
         self._folder = folder
         self.root = folder / "host"
         self._unshare: subprocess.Popen[bytes] | None = None
+        self._group: Path | None = None
         self.pid = 0
 
     def __enter__(self) -> Self:
@@ -114,7 +115,12 @@ class Host:
     def boot(self) -> None:
         """Start systemd; returns when it says that the system runs."""
         spaces = ("--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup", "--kill-child")
-        self._unshare = subprocess.Popen(["unshare", *spaces, "sh", "-c", BOOT, "boot", str(self.root)])
+        # A group of its own: the namespace's root is where its first process stands, and two hosts must not share one.
+        self._group = _groups() / f"hedgegridd-bench-{os.getpid()}"
+        self._group.mkdir()
+        enter = f'echo $$ > {self._group}/cgroup.procs; exec "$@"'
+        command = ["sh", "-c", enter, "enter", "unshare", *spaces, "sh", "-c", BOOT, "boot", str(self.root)]
+        self._unshare = subprocess.Popen(command)
         until = time.monotonic() + BOOT_S
         while True:
             if self._unshare.poll() is not None:
@@ -143,6 +149,9 @@ class Host:
                 self.pid or self._unshare.pid, signal.SIGKILL
             )  # process 1 of the namespace: all of it ends
             self._unshare.wait(20)
+        if self._group is not None:
+            for folder, _, _ in os.walk(self._group, topdown=False):
+                Path(folder).rmdir()
         self._clear()
 
     def _clear(self) -> None:
@@ -214,6 +223,15 @@ class Host:
                 raise TreeError(f"not within {seconds:.0f} s: {what}")
             time.sleep(0.2)
         return time.monotonic() - began
+
+
+def _groups() -> Path:
+    """Where the host has mounted cgroup2. Raises TreeError when it has not."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, place, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return Path(place)
+    raise TreeError("cgroup2 is mounted nowhere")
 
 
 def _call(*command: str) -> None:
