@@ -53,7 +53,7 @@ from hedgegridd.core.dead_man import SOURCE as DEAD_MAN
 from hedgegridd.core.reconciler import Reconciler
 from hedgegridd.core.reloaded import carried
 from hedgegridd.core.switches import SOURCE as SWITCHES
-from hedgegridd.errors import ActorFault
+from hedgegridd.errors import ActorFault, ConfigError
 from hedgegridd.journal import restore as journal_restore
 from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.latch_watch import LatchWatch
@@ -103,7 +103,8 @@ class Daemon:
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
         self.started_ns = self.clock.wall_ns()
-        self.folder = StateFolder(Path(self.config.daemon.state_dir))
+        venue = self.config.venue
+        self.folder = StateFolder(Path(self.config.daemon.state_dir), f"{venue.kind} {venue.environment}")
         self.confirmed = True  # whether the venue has confirmed what a stop promises
         self._stop_asked = anyio.Event()
         self._stop_reason = ""
@@ -142,6 +143,11 @@ class Daemon:
         state = restored.snapshot.state if restored.snapshot else None
         replayed = self.machines.restore(state, restored.tail())
         _log.info("state", snapshot=state is not None, records_replayed=replayed, epoch=self.folder.epoch)
+        if left := self.machines.unwatched({grid.instrument_id for grid in config.grid}):
+            raise ConfigError(
+                f"our books hold {', '.join(left)}, and no [[grid]] names it: nobody would watch it and no flatten close it. "
+                "Put its table back (with enabled = false no entry is placed) until it is flat"
+            )
         self._join(restored.next_seq)
         known = restored.snapshot.position if restored.snapshot else 0
         self.keeper.begin_session(restored.opened.last_position, known)

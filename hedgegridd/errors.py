@@ -61,6 +61,10 @@ class DurableTimeout(JournalError):  # noqa: N818  # reads as the event it is
     """A record was not on disk by the deadline; it may still get there."""
 
 
+class StateOfAnother(HedgegridError):  # noqa: N818  # reads as the state it is
+    """The state folder holds the books of another venue or environment."""
+
+
 class StateLocked(HedgegridError):  # noqa: N818  # reads as the event it is
     """Another process holds the state folder; the text says which."""
 

@@ -23,6 +23,7 @@ from hedgegridd.journal.folder import StateFolder
 from hedgegridd.journal.record import SESSION, STATE
 from hedgegridd.journal.retention import Bounds, sweep
 from hedgegridd.journal.writer import Journal
+from hedgegridd.model import JOURNAL_KEY
 from hedgegridd.runtime.bus import Bus
 from hedgegridd.runtime.clock import Clock
 from hedgegridd.state import Machines
@@ -32,7 +33,6 @@ DURABLE_S = 2.0
 JOURNAL_CHECK_S = 0.2
 SWEEP_S = 60.0
 BUSY_SNAPSHOTS = 5  # a removal may hold a snapshot up for so many times its distance
-HOLD_SOURCE = "journal"
 _log = structlog.get_logger("keeper")
 
 
@@ -186,7 +186,7 @@ class Keeper:
             do="free the disk of the state folder: the journal goes on by itself",
         )
         cause = f"the journal has failed: {error}"
-        self._hold((m.Hold(key=HOLD_SOURCE, action="pause", cause=cause, since_ns=self._clock.wall_ns()),))
+        self._hold((m.Hold(key=JOURNAL_KEY, action="pause", cause=cause, since_ns=self._clock.wall_ns()),))
 
     def recovered(self, lost: int) -> None:
         """The disk takes records again; when some were lost the state is written down before anything else."""
@@ -197,7 +197,7 @@ class Keeper:
 
     def _hold(self, holds: tuple[m.Hold, ...]) -> None:
         try:
-            self._bus.publish(m.HoldsChanged(source=HOLD_SOURCE, holds=holds), actor="app")
+            self._bus.publish(m.HoldsChanged(source=JOURNAL_KEY, holds=holds), actor="app")
         except HedgegridError as down:
             _log.error("journal_hold_not_told", error=str(down))
 

@@ -14,6 +14,15 @@ type Nanos = int
 
 ZERO = Decimal(0)
 BPS = Decimal(10_000)
+KEY_CODES = frozenset(
+    {-2014, -2015, -1022}
+)  # the venue's: no API key, unknown or without the right, a wrong secret
+NOT_ALLOWED_CODES = KEY_CODES | {-4061}  # or not in hedge mode: account or key are not set up as they must be
+ACCOUNT_KEY = "account"  # of the hold of an account or key that is not set up as it must be
+JOURNAL_KEY = "journal"  # of the hold of a journal that cannot be written
+NEEDS_YOU = (
+    "only you can mend this: "  # before what the connection waits for when waiting alone does not help
+)
 NOT_TRADING_CODES = frozenset({-1121, -4140, -4141})  # the venue's: unknown symbol, opens nothing now, closed
 
 

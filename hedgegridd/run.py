@@ -57,7 +57,9 @@ def _run(
         try:
             daemon.open()
         except (HedgegridError, OSError, ValueError) as error:
-            print(f"hedgegridd: cannot start: {error}", file=sys.stderr)  # noqa: T201
+            nameless = isinstance(error, OSError) and error.filename is None
+            where = f" (state_dir {config.daemon.state_dir})" if nameless else ""
+            print(f"hedgegridd: cannot start: {error}{where}", file=sys.stderr)  # noqa: T201
             daemon.folder.close()
             return EXIT_FAILED
         try:

@@ -4,7 +4,7 @@ Machines are fed the tail's records again and what they return is thrown away: i
 told of the restart, which settles what that means to it (an open trip is finished, ARMED starts over).
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Protocol
 
 import msgspec
@@ -118,6 +118,16 @@ class Machines:
         desk = self.desk.snapshot()
         legs = [leg for legs in desk.ledger.legs.values() for leg in legs.values()]
         return not any(grid.book.live for grid in desk.grids.values()) and not any(leg.qty for leg in legs)
+
+    def unwatched(self, instruments: Container[str]) -> tuple[str, ...]:
+        """Inventory of our books in an instrument that is not among these, each as `LONG 0.010 of BTCUSDT-PERP.BINANCE`."""
+        ledger = self.desk.snapshot().ledger
+        return tuple(
+            f"{leg} {account.qty:f} of {instrument}"
+            for instrument, legs in ledger.legs.items()
+            for leg, account in legs.items()
+            if account.qty and instrument not in instruments
+        )
 
     def restore(self, state: bytes | None, tail: Iterable[Record]) -> int:
         """Take up a snapshot (None: begin empty) and the records after it; how many records were replayed.

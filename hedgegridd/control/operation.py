@@ -262,7 +262,7 @@ class Context:
         except JournalError as error:
             if not self.safety:
                 raise Problem(
-                    503, "not durable", f"it took effect ({body}), but the journal does not have it: {error}"
+                    503, "not durable", f"it took effect, but the journal does not have it: {error}"
                 ) from error
             body["journal_late"] = True
         else:

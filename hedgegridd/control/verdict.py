@@ -25,13 +25,15 @@ from hedgegridd.messages import (
     LegView,
     VenueAnswer,
 )
-from hedgegridd.model import KillState
+from hedgegridd.model import ACCOUNT_KEY, JOURNAL_KEY, NEEDS_YOU, KillState
 
 FRESH_S = 60.0
 POLLS = 3  # the account is read so often: older figures mean that reading fails
 POLLS_MIN_S = 10.0
 CENT = Decimal("0.01")
 REMOVAL_S = 10.0
+MEND = "mend it at the venue: it is looked at again within a minute; another key or config: restart with it"
+FREE = "make room on the disk of state_dir, or have it answer: the journal goes on by itself within seconds"
 FLAT_STATES = frozenset({"flat", "verified", "done", "finished"})
 
 
@@ -164,6 +166,8 @@ def _unread(facts: Facts) -> str | None:
     lately = f"account last read {venue.account_age_s:.0f} s ago"
     if not venue.connected:
         return f"not connected to the venue; {lately}"
+    if venue.limited_s > 0:
+        return f"the venue asks us to send nothing for {venue.limited_s:.0f} s more; {lately}"
     if "rest" in desk.feeds_down or venue.failed_in_a_row:
         return f"the venue does not answer; {lately}"
     if venue.account_age_s > max(POLLS * facts.account_poll_s, POLLS_MIN_S):
@@ -186,7 +190,9 @@ def _difference(facts: Facts) -> str | None:
 
 
 def _left(item: FlattenView) -> str:
-    qty = "quantity not known" if item.residual_qty is None else f"{item.residual_qty:f} open"
+    qty = "quantity not known"
+    if item.residual_qty is not None:
+        qty = f"{item.residual_qty:f} open" if item.residual_qty else "flat, not verified yet"
     orders = "" if not item.residual_orders else f", {counted(item.residual_orders, 'order', 'orders')}"
     return f"{item.leg.value} {short(item.instrument)} {qty}{orders}"
 
@@ -281,19 +287,28 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
     if state == "UNKNOWN":
         return ("look at the daemon's log", "if it lasts: hedgegridctl panic")
     if state == "STARTING":
-        return ("wait",)
+        return _ways_to_start(facts)
     if state == "HALTED":
         return ways_out(facts.kill, facts.now_ns)
     if state == "TRIPPED":
+        if _limited(facts):
+            return (_limited(facts), "then it goes on by itself until the venue reports nothing")
+        if _account_held(facts):
+            return (MEND, "then it goes on by itself until the venue reports nothing")
         return ("wait: it goes on until the venue reports nothing", "if it hangs: hedgegridctl panic")
     ways = _ways_to_safety(facts, safe)
+    if _account_held(facts):
+        ways.append(MEND)
     if state == "HELD" and facts.desk is not None:
         latched = any(leg.latched and not leg.trip_id for _, leg in facts.legs)
         if latched or any(item.paused for item in facts.desk.instruments):
             ways.append("hedgegridctl resume")
         if facts.kill is not None and facts.kill.trips:
             ways += ways_out(facts.kill, facts.now_ns)
-        if any(hold.action != "notify" for hold in facts.desk.holds):
+        if any(hold.key == JOURNAL_KEY for hold in facts.desk.holds):
+            ways.append(FREE)
+        by_hand = (ACCOUNT_KEY, JOURNAL_KEY)
+        if any(hold.action != "notify" and hold.key not in by_hand for hold in facts.desk.holds):
             ways.append("wait: holds clear by themselves")
         if any(item.throttle == 0 for item in facts.desk.instruments):
             ways.append("hedgegridctl throttle 1")
@@ -307,11 +322,37 @@ def do_of(facts: Facts, state: str, safe: str) -> tuple[str, ...]:
     return tuple(ways)
 
 
+def _account_held(facts: Facts) -> bool:
+    """Whether account or key are not as they must be."""
+    return facts.desk is not None and any(hold.key == ACCOUNT_KEY for hold in facts.desk.holds)
+
+
+def _limited(facts: Facts) -> str:
+    """What to do while the venue wants to hear nothing; empty: it does not ask for that."""
+    if facts.venue is None or facts.venue.limited_s <= 0:
+        return ""
+    return (
+        f"wait {facts.venue.limited_s:.0f} s, as the venue asks: more calls from here can end in a longer ban"
+        " · to get out now: the venue's own app"
+    )
+
+
+def _ways_to_start(facts: Facts) -> tuple[str, ...]:
+    """The venue that refuses our key does so until somebody has mended it."""
+    if facts.boot is not None and NEEDS_YOU in facts.boot.waits_for:
+        return (MEND,)
+    return ("wait",)
+
+
 def _ways_to_safety(facts: Facts, safe: str) -> list[str]:
     """What brings `safe` back to yes."""
     if safe == "unknown":
         venue = facts.venue
+        if _limited(facts):
+            return [_limited(facts)]
         down = facts.desk is not None and "rest" in facts.desk.feeds_down
+        if _account_held(facts):
+            return ["to get out now: the venue's own app, or hedgegridctl panic with another key"]
         if venue is None or not venue.connected or venue.failed_in_a_row or down:
             return ["wait: the venue is asked again and again", "if it lasts: hedgegridctl panic"]
         return ["hedgegridctl reconcile", "look at the daemon's log"]

@@ -177,6 +177,7 @@ def feeds(venue: VenueAnswer | None, desk: DeskView | None) -> dict[str, object]
         "calls": venue.calls,
         "calls_failed": venue.calls_failed,
         "failed_in_a_row": venue.failed_in_a_row,
+        "limited_s": venue.limited_s,
         "used_weight_1m": venue.used_weight_1m,
         "clock_offset_ms": venue.clock_offset_ms,
     }

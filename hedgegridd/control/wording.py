@@ -5,6 +5,7 @@ import re
 _AT = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
 _BOUND = re.compile(r"^Expected `(?:int|float|decimal)` (?P<sign>>=|<=|>|<) (?P<bound>\S+)$")
 _LENGTH = re.compile(r"^Expected `str` of length (?P<sign>>=|<=) (?P<bound>\d+)$")
+_PATTERN = re.compile(r"^Expected `str` matching regex ")
 _TYPE = re.compile(r"^Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`$")
 _ENUM = re.compile(r"^Invalid enum value (?P<value>.+)$")
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]+)`$")
@@ -46,4 +47,6 @@ def _must(text: str) -> str:
         return f"must be {wanted}, not {_TYPES.get(found['got'], found['got'])}"
     if found := _ENUM.match(text):
         return f"does not take {found['value']}"
+    if _PATTERN.match(text):
+        return "does not have the form that the command's help names"
     return "must be a number" if text == "Invalid decimal string" else ""

@@ -134,10 +134,10 @@ class Worker(msgspec.Struct, kw_only=True):
         """A call of ours failed: what is certain is dropped, what is not is asked for."""
         if failed.token == self.reading:
             self.reading = ""
-            return self._again(env, failed.retry_after_s, f"venue not read: {failed.reason}")
+            return self._again(env, failed.retry_after_s, f"venue not read: {_said(failed)}")
         if failed.token in self.pending:
             del self.pending[failed.token]
-            return self._again(env, failed.retry_after_s, f"cancel failed: {failed.code} {failed.reason}")
+            return self._again(env, failed.retry_after_s, f"cancel failed: {_said(failed)}")
         for work in self.legs.values():
             if work.close_token == failed.token:
                 return self._close_failed(work, failed, env)
@@ -374,3 +374,7 @@ def _utc(time_ns: int) -> str:
     """Time of day in UTC with milliseconds, from wall nanoseconds."""
     ms = time_ns // 1_000_000
     return f"{ms // 3_600_000 % 24:02d}:{ms // 60_000 % 60:02d}:{ms // 1000 % 60:02d}.{ms % 1000:03d}"
+
+
+def _said(failed: m.VenueFailed) -> str:
+    return f"{failed.code} {failed.reason}" if failed.code else failed.reason

@@ -146,9 +146,9 @@ class GridMachine:
     def _entry_refused(self, order: Order, code: int, reason: str) -> None:
         waits = self.state.legs[order.leg].waits
         execution = self.grid.execution
-        wait = RungWait(
-            ticks=0, at_mono=None, reason=f"refused by the venue until the next bar: {code} {reason}"
-        )
+        # Without a code it was held back on our side: the journal, a limit that we know of.
+        what = f"refused by the venue until the next bar: {code}" if code else "not sent until the next bar:"
+        wait = RungWait(ticks=0, at_mono=None, reason=f"{what} {reason}")
         if code == -5022 and order.price is not None and self.state.instrument is not None:
             tick = self.state.instrument.tick
             ticks = int(abs(order.price - order.rung_price) / tick) + 1

@@ -34,14 +34,16 @@ def run(client: Client, parsed: argparse.Namespace) -> int:
     missing: NoDaemon | None = None
     status: Body | None = None
     found: list[Finding] = []
+    path = parsed.config or Path(os.environ.get("HEDGEGRIDD_CONFIG") or DEFAULT_CONFIG)
+    config, about = _config(path)
+    if config is not None and not parsed.socket and "HEDGEGRIDD_SOCKET" not in os.environ:
+        client.path = config.control.socket  # the daemon of this config
     try:
         status, said = _from_daemon(client)
         found += said
     except NoDaemon as error:
         missing = error
         found.append(Finding("FAIL", "daemon", f"no answer on {client.path}: {error}", "start it"))
-    path = parsed.config or Path(os.environ.get("HEDGEGRIDD_CONFIG") or DEFAULT_CONFIG)
-    config, about = _config(path)
     found.insert(0, about)
     if config is not None:
         ready = bool(status and (status.get("boot") or {}).get("ready"))

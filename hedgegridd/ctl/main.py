@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return doctor.run(client, parsed)
         return _operation(client, parsed)
     except NoDaemon as error:
-        return _no_daemon(path, error, as_json=parsed.json)
+        return _no_daemon(client.path, error, as_json=parsed.json)
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return UNVERIFIED
@@ -135,6 +135,8 @@ def _no_answer(kind: type[Operation], error: NoAnswer, *, as_json: bool) -> int:
     """It was sent: a question just failed, a command may be carried out."""
     if kind.method == "GET":
         text, code = f"no answer to {kind.verb}: {error}", REFUSED
+        if error.timed_out:
+            text += "; where the process or its disk hangs, `hedgegridctl panic` needs neither"
     elif error.timed_out:
         text, code = f"{kind.verb}: {error}; it was sent and may still be carried out", LATE
     else:

@@ -24,6 +24,7 @@ from hedgegridd.ctl import panic_settings
 from hedgegridd.ctl.panic_settings import Settings
 from hedgegridd.errors import ConfigError
 from hedgegridd.journal import panic_latch
+from hedgegridd.model import KEY_CODES
 from hedgegridd.venue.alone import RawVenue, Run
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.rest import RestClient
@@ -261,6 +262,13 @@ def _verdict(
     left = ", ".join(f"{leg} {qty}" for leg, qty in answer.residuals.items())
     lines.say(f"FAIL  not verified after {after_s:.2f} s: {left}; {answer.residual_orders} orders seen last")
     lines.say(
-        "do    run it again, or close by hand in the venue's app; the leg stops rest until a leg is flat"
+        f"do    {_again(lines.stages)}, or close by hand in the venue's app; the leg stops rest until a leg is flat"
     )
     return FAIL
+
+
+def _again(stages: Sequence[str]) -> str:
+    """What to try next: with a key that is refused the same again is in vain."""
+    if any(f" {code} " in stage for code in KEY_CODES for stage in stages):
+        return "the venue refuses this key: run it with another (--credentials DIR, or [panic] of the config)"
+    return "run it again"

@@ -131,6 +131,8 @@ def _money_lines(body: Body) -> list[str]:
         link = (
             f"LOST: {down}"
             if down
+            else f"LIMITS US for {feeds['limited_s']:.0f} s more"
+            if feeds["limited_s"]
             else "DOES NOT ANSWER"
             if feeds["failed_in_a_row"]
             else "connected"

@@ -20,6 +20,7 @@ NEAR = (
 )
 DECISIONS = ("GuardChanged", "HoldsChanged", "ExternalSignal", "RegimeChanged", "Recentred")
 _SEQUENCE = re.compile(r"^(?:[A-Za-z]-|#)?(\d+)$")
+_BEGINS = ("Kill", "Flatten")  # a trip or a flatten that nothing has named before the end
 _TEXT = re.compile(r"^[ -~]{1,80}$")
 
 
@@ -55,6 +56,8 @@ def find(folder: Path, name: str) -> list[Line]:
     elif (match := _SEQUENCE.match(name)) is not None:
         wanted = int(match[1])
         found = _of_sequence(folder, wanted)
+        if name[0].isalpha() and found and found[0].kind not in _BEGINS and not _is_named(folder, name):
+            raise JournalError(f"the journal has no {name}: #{wanted} is {found[0].kind}")
     else:
         found = _naming(folder, name)
     if not found:
@@ -70,6 +73,11 @@ def _of_sequence(folder: Path, wanted: int) -> list[Line]:
         elif found and line.position > found[0].position + NEAR:
             break
     return found
+
+
+def _is_named(folder: Path, name: str) -> bool:
+    text = f'"{name}"'.encode()
+    return any(text in line.raw for line in scan(folder))
 
 
 def _until(lines: Iterable[Line], position: int) -> Iterable[Line]:

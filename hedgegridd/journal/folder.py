@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from hedgegridd.errors import StateLocked
+from hedgegridd.errors import StateLocked, StateOfAnother
 from hedgegridd.journal.disk import RealDisk, write_file
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -18,9 +18,10 @@ class StateFolder:
     ids stay unique when the state was lost and sequences begin anew.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Nothing is touched before `open`."""
+    def __init__(self, path: Path, venue: str = "") -> None:
+        """Nothing is touched before `open`. `venue`: whose books these are, "binance_usdm paper"; empty: not looked at."""
         self.path = path
+        self._venue = venue
         self.epoch = ""
         self._lock = -1
 
@@ -39,6 +40,7 @@ class StateFolder:
 
         Raises:
             StateLocked: another process holds it; the text says which.
+            StateOfAnother: its books are those of another venue or environment.
             OSError: the folder cannot be used.
             ValueError: the epoch on disk is not one.
         """
@@ -56,8 +58,9 @@ class StateFolder:
         os.write(lock, f"{os.getpid()}\n".encode())
         self._lock = lock
         try:
+            self._check_venue()
             self.epoch = self._read_epoch(wall_ns)
-        except (OSError, ValueError):
+        except (OSError, ValueError, StateOfAnother):
             self.close()
             raise
 
@@ -66,6 +69,19 @@ class StateFolder:
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    def _check_venue(self) -> None:
+        """Paper's ledger, peaks and latches must not judge real money, nor the other way round."""
+        if not self._venue:
+            return
+        path = self.path / "venue"
+        if not path.exists():
+            write_file(RealDisk(), path, f"{self._venue}\n".encode())
+        holds = path.read_text("ascii", "replace").strip()
+        if holds != self._venue:
+            raise StateOfAnother(
+                f"{self.path} holds the books of {holds}, and the config says {self._venue}: choose another state_dir"
+            )
 
     def _read_epoch(self, wall_ns: int) -> str:
         path = self.path / "epoch"

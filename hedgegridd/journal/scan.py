@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from hedgegridd.errors import JournalBroken
+from hedgegridd.errors import JournalBroken, JournalError
 from hedgegridd.journal.reader import Segment, segments
 
 LINE_MAX = 64 << 20  # more without a newline is no record of ours
@@ -33,8 +33,17 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     raw: bytes
 
     def fields(self) -> dict[str, Any]:
-        """All of the record, fields that this program does not know included."""
-        whole: dict[str, Any] = msgspec.json.decode(self.raw)
+        """All of the record, fields that this program does not know included.
+
+        Raises:
+            JournalError: its line has been damaged.
+        """
+        try:
+            whole: dict[str, Any] = msgspec.json.decode(self.raw)
+        except msgspec.DecodeError as error:
+            raise JournalError(
+                f"the record @{self.position} is damaged ({error}); `journal verify` names its file and line"
+            ) from error
         return whole
 
     def message(self) -> dict[str, Any]:

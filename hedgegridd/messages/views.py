@@ -307,6 +307,7 @@ class VenueAnswer(Answer, frozen=True, kw_only=True):
     used_weight_1m: int | None
     clock_offset_ms: int | None
     failed_in_a_row: int = 0  # calls since the venue last answered one
+    limited_s: float = 0.0  # for which the venue asks us to send nothing (429, 418)
 
 
 class GetDeadMan(Query, frozen=True, kw_only=True):

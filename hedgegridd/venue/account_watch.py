@@ -2,19 +2,21 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import structlog
 
 from hedgegridd.config import Grid
 from hedgegridd.messages import Event, Hold, HoldsChanged
-from hedgegridd.venue import setup
+from hedgegridd.model import ACCOUNT_KEY, NEEDS_YOU
+from hedgegridd.venue import patience, setup
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.key_rights import KeyReader
 from hedgegridd.venue.rest import VenueCallError
 
 EVERY_S = 3_600.0
 WRONG_EVERY_S = 60.0  # while something is wrong or could not be read
-SOURCE = "account"
+GAP_S = 2.0  # between two looks, however many orders are refused
 _log = structlog.get_logger("venue.account")
 
 
@@ -36,14 +38,22 @@ class AccountWatch:
         self._wall_ns = wall_ns
         self._publish = publish
         self._looking = False
+        self._doubted = asyncio.Event()
         self._wrong: tuple[str, ...] = ()
 
     async def loop(self) -> None:
-        """Look every hour, and every minute while it does not fit; runs until it is cancelled."""
+        """Look every hour, at a doubt, and every minute while it does not fit; runs until it is cancelled."""
         pause_s = EVERY_S
         while True:
-            await asyncio.sleep(pause_s)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._doubted.wait(), pause_s)
+            self._doubted.clear()
             pause_s = EVERY_S if await self.look() else WRONG_EVERY_S
+            await asyncio.sleep(GAP_S)
+
+    def doubt(self) -> None:
+        """A call was refused as only the account's or the key's set-up explains: look at it now."""
+        self._doubted.set()
 
     async def look(self) -> bool:
         """Read the set-up and say what has changed about it; True when it fits. One reading at a time."""
@@ -53,8 +63,11 @@ class AccountWatch:
         try:
             wrong = await setup.findings(self._calls, self._grids, self._key)
         except VenueCallError as error:
-            _log.warning("account not verified", error=str(error))
-            return False
+            said = patience.refused_key(error)
+            if not said:
+                _log.warning("account not verified", error=str(error))
+                return False
+            wrong = (said,)
         finally:
             self._looking = False
         if wrong != self._wrong:
@@ -65,9 +78,9 @@ class AccountWatch:
         self._wrong = wrong
         holds: tuple[Hold, ...] = ()
         if wrong:
-            cause = f"the account is not set up as it must be: {'; '.join(wrong)}"
+            cause = f"{NEEDS_YOU}{'; '.join(wrong)}"
             _log.error("account", wrong=list(wrong), effect="no entries")
-            holds = (Hold(key=SOURCE, action="pause", cause=cause, since_ns=self._wall_ns()),)
+            holds = (Hold(key=ACCOUNT_KEY, action="pause", cause=cause, since_ns=self._wall_ns()),)
         else:
             _log.info("account", wrong=[], effect="entries are allowed again")
-        self._publish(HoldsChanged(source=SOURCE, holds=holds))
+        self._publish(HoldsChanged(source=ACCOUNT_KEY, holds=holds))

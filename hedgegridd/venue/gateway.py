@@ -140,6 +140,7 @@ class Gateway(Actor, Listener):
         )  # fmt: skip
         self._key = KeyReader(venue, credentials, self.http, **clocks)
         self._setup = AccountWatch(self._calls, self._grids, self._key, wall_ns=wall_ns, publish=self._out)
+        self._orders.on_not_allowed = self._setup.doubt
         self._on_disk = OnDisk(durable)
         self._trip_id = ""  # of the account's trip that is being carried out
         self._scoped_trips: tuple[str, ...] = ()  # of instruments' and legs' trips that are being carried out
@@ -211,6 +212,7 @@ class Gateway(Actor, Listener):
             channels=self._channels, trading=self._trading, orders=self._orders, stats=self.stats,
             doubt=self._doubt, on_silent=self._compare,
             mono_ns=self._mono_ns, publish=self._out, on_account=self._polled, on_rules=self._take_rule,
+            on_not_allowed=self._setup.doubt,
         )  # fmt: skip
         if any(rule.status != TRADING for rule in self._rules.values()):
             watch.want_rules()
@@ -374,7 +376,7 @@ class Gateway(Actor, Listener):
             _log.error("the venue's truth is read", kind=said.kind, why=said.doubt)
             self._gap(said.doubt)
         if said.settings_moved and self._connected:
-            self._go(self._verify_account())
+            self._setup.doubt()
         if said.wallet_moved and not self._polling_income:
             self._polling_income = True
             self._go(self._poll_income())
@@ -475,9 +477,6 @@ class Gateway(Actor, Listener):
         if found:
             _log.warning("entries swept", cancelled=found)
 
-    async def _verify_account(self) -> None:
-        await self._setup.look()
-
     async def _sync_clock(self) -> None:
         # A whole grid may be refused at once: a question for each of its orders would make a ban of a limit.
         if self._syncing:
@@ -518,6 +517,7 @@ class Gateway(Actor, Listener):
             used_weight_1m=rest.used_weight_1m,
             clock_offset_ms=rest.clock_offset_ms,
             failed_in_a_row=rest.stats.failed_in_a_row,
+            limited_s=rest.wait_s(new_order=False),
         )
 
 

@@ -29,7 +29,7 @@ from hedgegridd.messages import (
     PlaceOrder,
     Trip,
 )
-from hedgegridd.model import NOT_TRADING_CODES, ZERO, KillState, Leg, OrderKind, Purpose
+from hedgegridd.model import NOT_ALLOWED_CODES, NOT_TRADING_CODES, ZERO, KillState, Leg, OrderKind, Purpose
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.failures import (
     CANCEL_REJECTED,
@@ -130,6 +130,7 @@ class Orders:
         }  # until when no new order (True), no cancel (False) by the connection
         self.on_clock_skew: Callable[[], None] | None = None
         self.on_not_trading: Callable[[], None] | None = None
+        self.on_not_allowed: Callable[[], None] | None = None
         self.on_sent: Callable[[PlaceOrder], None] | None = None
 
     # --- latches ------------------------------------------------------------------------------
@@ -371,6 +372,8 @@ class Orders:
             self.on_clock_skew()
         if failure.code in NOT_TRADING_CODES and self.on_not_trading is not None:
             self.on_not_trading()
+        if failure.code in NOT_ALLOWED_CODES and self.on_not_allowed is not None:
+            self.on_not_allowed()
         if failure.kind is not Kind.AMBIGUOUS:
             reason = failure.reason or failure.kind.value
             self._teller.tell(

@@ -36,7 +36,8 @@ class VenueCallError(VenueError):
     """A venue call failed; `failure` says how sure that is."""
 
     def __init__(self, endpoint: str, failure: Failure) -> None:
-        super().__init__(f"{endpoint}: {failure.kind.value} {failure.code or ''} {failure.reason}".strip())
+        code = f" {failure.code}" if failure.code else ""
+        super().__init__(f"{endpoint}: {failure.kind.value}{code} {failure.reason}".strip())
         self.endpoint = endpoint
         self.failure = failure
 

@@ -10,7 +10,7 @@ import structlog
 from hedgegridd.config import Config
 from hedgegridd.errors import VenueError
 from hedgegridd.messages import Event, FeedChanged, InstrumentReady, VenueAccount, VenueAction
-from hedgegridd.model import Instrument
+from hedgegridd.model import NOT_ALLOWED_CODES, Instrument
 from hedgegridd.venue import setup
 from hedgegridd.venue.calls import VenueCalls
 from hedgegridd.venue.orders import Orders
@@ -103,6 +103,7 @@ class Watch:
         publish: Callable[[Event], None],
         on_account: Callable[[VenueAccount], None],
         on_rules: Callable[[Instrument], Instrument | None],
+        on_not_allowed: Callable[[], None],
     ) -> None:
         self._config = config
         self._grids = config.grid
@@ -117,6 +118,7 @@ class Watch:
         self._publish = publish
         self._on_account = on_account
         self._on_rules = on_rules
+        self._on_not_allowed = on_not_allowed
         self._user_down_ns: int | None = None
         self._revived_ns: int | None = None
         self._closing = asyncio.Event()
@@ -209,6 +211,8 @@ class Watch:
                 self._on_account((await self._calls.account()).ours())
             except VenueCallError as error:
                 _log.warning("account not read", error=str(error))
+                if error.failure.code in NOT_ALLOWED_CODES:
+                    self._on_not_allowed()
                 await asyncio.sleep(error.failure.retry_after_s)
             await asyncio.sleep(float(self._config.venue.account_poll_s))
 

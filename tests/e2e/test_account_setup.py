@@ -50,11 +50,10 @@ async def test_one_way_mode_while_we_trade_rejects_orders_with_4061_and_holds_en
         coid = b.venue.place(await b.far_entry())
         rejected = await b.venue.ear.until(m.OrderRejected)
         assert (rejected.client_order_id, rejected.code) == (coid, -4061)
-        # The venue says when settings move; the paper exchange's own event stands for it here.
-        await b.post("/event", e="ACCOUNT_CONFIG_UPDATE", E=1, T=1, ac={"s": "BTCUSDT", "l": 5})
-        held = await b.venue.ear.until(m.HoldsChanged)
+        held = await b.venue.ear.until(m.HoldsChanged)  # found by what was refused
         assert "not in hedge mode" in held.holds[0].cause
         await b.post("/account", hedge_mode=True)
+        # The venue says when settings move; the paper exchange's own event stands for it here.
         await b.post("/event", e="ACCOUNT_CONFIG_UPDATE", E=1, T=1, ac={"s": "BTCUSDT", "l": 5})
         await b.venue.ear.until(m.HoldsChanged, lambda e: e.source == "account" and not e.holds)
         coid = b.venue.place(await b.far_entry(Leg.SHORT))

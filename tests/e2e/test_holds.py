@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.programs import Daemon, Exchange, ProgramError, running, until, write_config
-from tests.support.quiet_market import GRID, SYMBOL, fill_both_legs, quantity, quiet_exchange, ready
+from tests.support.quiet_market import GRID, SYMBOL, fill_both_legs, on_disk, quantity, quiet_exchange, ready
 from tests.support.truth import LEGS, entries_at, uncovered
 
 pytestmark = pytest.mark.e2e
@@ -79,6 +79,7 @@ def test_a_scoped_trip_survives_kill_9_and_is_left_by_rearm_alone(tmp_path: Path
             until(lambda: not uncovered(venue.truth(), SYMBOL), "exits and stops stay", 10, bot.program)
             assert entries(venue)["SHORT"], "the other leg trades on"
             trip = answer["trip_id"]
+            on_disk(bot)
             bot.program.kill()
         with running(config, log="second.log") as bot:
             ready(bot)

@@ -20,6 +20,7 @@ from tests.support.quiet_market import (
     at_rest,
     fill_both_legs,
     market,
+    on_disk,
     quantity,
     ready,
     rearmed,
@@ -39,6 +40,7 @@ ENDS = ("kill -9", "clean stop")
 def end(bot: Daemon, how: str) -> None:
     """End the daemon and nothing else."""
     if how == "kill -9":
+        on_disk(bot)
         bot.program.kill()
     else:
         assert bot.program.stop(30) == 0, bot.program.tail()

@@ -94,6 +94,19 @@ def agree(venue: Exchange, bot: Daemon) -> None:
         venue.admin("POST", "/resume")
 
 
+def on_disk(bot: Daemon) -> None:
+    """Wait until the journal has what was answered: kill, flatten and pause do not wait long for a slow disk."""
+
+    def kept() -> bool:
+        try:
+            bot.control.ask("reconcile")  # answered when it is on disk, and with it all before it
+        except ProgramError:
+            return False
+        return True
+
+    until(kept, "the journal is on disk", 60, bot.program)
+
+
 def rearmed(bot: Daemon) -> bool:
     """Ask for a rearm; False when it is refused: the guards have not spoken yet, or a feed is down."""
     try:

@@ -19,7 +19,7 @@ from hedgegridd.core.dead_man import DeadMan
 from hedgegridd.core.desk import LOST_ORDERS
 from hedgegridd.core.flatten import Flattener
 from hedgegridd.core.kill_switch import KillSwitch
-from hedgegridd.errors import ActorDown
+from hedgegridd.errors import ActorDown, ConfigError
 from hedgegridd.journal.snapshot import load
 from hedgegridd.model import Leg
 from hedgegridd.risk.machine import RiskMachine
@@ -46,6 +46,29 @@ def test_every_process_begins_with_a_snapshot_so_that_the_next_replays_its_recor
         made.journal.close()
         made.folder.close()  # the process is killed: no snapshot of its end
     assert begun == [1 + LOST_ORDERS, 1 + 2 * LOST_ORDERS]
+
+
+def test_inventory_of_an_instrument_that_the_config_has_lost_is_not_left_unwatched(tmp_path):
+    venue = Venue(
+        rest_url="http://127.0.0.1:9", market_ws_url="ws://127.0.0.1:9", user_ws_url="ws://127.0.0.1:9"
+    )
+    table = DaemonTable(state_dir=str(tmp_path))
+    first = Daemon(Config(grid=(Grid(),), daemon=table, venue=venue), Credentials("k", "s"))
+    first.open()
+    state = first.machines.desk.snapshot()
+    state.ledger.legs[BTC][Leg.SHORT].qty = Decimal("0.1")
+    first.machines.desk.restore(state)
+    first.close()
+    other = Config(grid=(Grid(instrument="ETHUSDT-PERP"),), daemon=table, venue=venue)
+    lost = Daemon(other, Credentials("k", "s"))
+    with pytest.raises(ConfigError, match=r"our books hold SHORT 0\.1 of BTCUSDT-PERP"):
+        lost.open()
+    lost.journal.close()
+    lost.folder.close()
+    kept = Grid(enabled=False)
+    both = Daemon(Config(grid=(*other.grid, kept), daemon=table, venue=venue), Credentials("k", "s"))
+    both.open()
+    both.close()
 
 
 class Ending:

@@ -10,8 +10,8 @@ from hedgegridd import messages as m
 from hedgegridd.control import dead_man
 from hedgegridd.control.limits import Buckets
 from hedgegridd.control.operation import Context, Operation, Outcome, Problem, Registry
-from hedgegridd.control.verdict import Facts, judge, trading_enabled
-from hedgegridd.model import KillState, Leg
+from hedgegridd.control.verdict import FREE, MEND, Facts, judge, trading_enabled
+from hedgegridd.model import ACCOUNT_KEY, JOURNAL_KEY, NEEDS_YOU, KillState, Leg
 from tests.unit.control_fakes import BTC, NOW_NS, FakeBus, desk, instrument, leg, venue
 
 
@@ -323,6 +323,38 @@ def test_a_hold_is_told_once_with_its_scope_its_age_and_what_to_do() -> None:
     assert verdict.do == ("wait: holds clear by themselves",)
     verdict = judge(facts(desk=desk(holds=(hold("throttle", m.Scope(instrument=BTC), factor="0.5"),))))
     assert verdict.wrong == ("BTCUSDT: new entries x 0.5, by guard:spread, 250 s: 132 bps",)
+
+
+def test_a_venue_that_wants_to_hear_nothing_is_not_asked_by_panic_either() -> None:
+    held_back = venue(limited_s=12.4, failed_in_a_row=3)
+    told = judge(facts(venue=held_back))
+    assert told.why_safe.startswith("the venue asks us to send nothing for 12 s more; account last read ")
+    (do,) = told.do
+    assert do.startswith("wait 12 s, as the venue asks: ")
+    assert do.endswith(" · to get out now: the venue's own app")
+    assert "panic" not in " ".join(judge(facts(venue=held_back, flattens=removing(11))).do)
+    assert "panic" in " ".join(judge(facts(flattens=removing(11))).do)
+
+
+def test_a_leg_that_is_flat_and_not_verified_is_not_called_open() -> None:
+    done = msgspec.structs.replace(removing(11).flattens[0], residual_qty=D(0), residual_orders=0)
+    told = judge(facts(flattens=m.FlattensAnswer(to=0, flattens=(done,))))
+    assert told.why_safe == "SHORT BTCUSDT flat, not verified yet after 11 s, attempt 2; still working"
+
+
+def test_what_only_a_person_can_mend_is_not_waited_for() -> None:
+    refused = f"the venue: {NEEDS_YOU}the venue refuses our key"
+    assert judge(facts(boot=boot(waits_for=refused))).do == (MEND,)
+    assert judge(facts(boot=boot())).do == ("wait",)
+    gone = hold(key=ACCOUNT_KEY)
+    assert judge(facts(desk=desk(holds=(gone,)))).do == (MEND,)
+    assert judge(facts(desk=desk(holds=(gone, hold())))).do == (MEND, "wait: holds clear by themselves")
+    assert judge(facts(desk=desk(holds=(hold(key=JOURNAL_KEY),)))).do == (FREE,)
+    unread = judge(facts(desk=desk(holds=(gone,)), venue=venue(account_age_s=60.0)))
+    assert unread.safe == "unknown"
+    assert "panic with another key" in unread.do[0]
+    assert unread.do[1:] == (MEND,)
+    assert judge(facts(desk=desk(holds=(gone,)), flattens=removing(11))).do[0] == MEND
 
 
 def test_an_announced_pause_is_nothing_wrong() -> None:

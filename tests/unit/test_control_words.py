@@ -44,6 +44,7 @@ def test_one_is_not_many() -> None:
         ("Expected `str` of length <= 500 - at `$.reason`", "reason", "`reason` must have at most 500 characters"),
         ("Invalid enum value 'up' - at `$.side`", "side", "`side` does not take 'up'"),
         ("Invalid decimal string - at `$.throttle`", "throttle", "`throttle` must be a number"),
+        ("Expected `str` matching regex '^a(b)$' - at `$.action`", "action", "`action` does not have the form that the command's help names"),
         ("Object missing required field `side`", "side", "`side` is missing"),
         ("Object contains unknown field `x`", "x", "`x` is no field of it"),
         ("`throttle` must be a number from 0 to 1", None, "`throttle` must be a number from 0 to 1"),

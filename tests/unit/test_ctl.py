@@ -22,11 +22,13 @@ from hedgegridd.control.operation import Role
 from hedgegridd.control.unix import UnixServer
 from hedgegridd.ctl import main as ctl
 from hedgegridd.ctl import stream, tables
+from hedgegridd.ctl.client import NoAnswer
 from hedgegridd.ctl.live import LiveView
 from hedgegridd.ctl.tables import render
 from hedgegridd.ctl.text import MINUS, Paint, age, average, columns, liquidation, money
 from hedgegridd.errors import AskTimeout
 from hedgegridd.operations import REGISTRY
+from hedgegridd.operations.status import Status
 from tests.unit.control_fakes import BTC, FLAT, FakeBus, dispatcher
 from tests.unit.test_control_http import GOOD
 from tests.unit.test_control_unix import FixedPeers
@@ -230,6 +232,12 @@ def test_no_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "hedgegridd run -c FILE (README: Install on a host)" in err
     assert "systemctl" not in err, "there are no units yet"
     assert "## Install on a host" in (ROOT / "README.md").read_text()
+
+
+def test_a_question_without_an_answer_says_what_needs_no_daemon(capsys: pytest.CaptureFixture[str]) -> None:
+    late = NoAnswer("no answer within 4 s", timed_out=True)
+    assert ctl._no_answer(Status, late, as_json=False) == ctl.REFUSED
+    assert "`hedgegridctl panic` needs neither" in capsys.readouterr().err
 
 
 def test_a_daemon_that_dies_in_a_flatten_leaves_it_unverified(

@@ -17,6 +17,7 @@ from hedgegridd.config import Config, Daemon, Grid, Journal
 from hedgegridd.ctl import main as ctl
 from hedgegridd.ctl.checks import Finding, daemon, host, venue, watchers
 from hedgegridd.venue import wire
+from hedgegridd.venue.patience import REMEDIES
 from tests.unit.test_ctl import Daemon as Served
 from tests.unit.test_ctl import run
 
@@ -25,15 +26,15 @@ GUARD = {"guard": "clock_skew", "level": "OK", "limit": "800", "value": "3"}
 
 
 @contextmanager
-def serving(pages: dict[str, str]) -> Iterator[str]:
-    """A server on loopback with these pages; its address."""
+def serving(pages: dict[str, str], status: int = 404, otherwise: str = "") -> Iterator[str]:
+    """A server on loopback with these pages, and one answer for all others; its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = pages.get(self.path.partition("?")[0])
-            self.send_response(404 if body is None else 200)
+            self.send_response(status if body is None else 200)
             self.end_headers()
-            self.wfile.write((body or "").encode())
+            self.wfile.write((otherwise if body is None else body).encode())
 
         def log_message(self, *args: object) -> None:
             pass
@@ -221,6 +222,16 @@ def test_a_venue_that_does_not_answer_is_told(tmp_path: Path) -> None:
     assert "not read" in found[0].text
 
 
+def test_a_key_that_is_refused_has_its_own_remedy(tmp_path: Path) -> None:
+    for name in ("venue_api_key", "venue_api_secret"):
+        (tmp_path / name).write_text("x")
+    made = config(tmp_path)
+    with serving({}, status=400, otherwise='{"code": -1022, "msg": "Signature is not valid."}') as url:
+        at = msgspec.structs.replace(made.venue, rest_url=url)
+        found = venue.findings(msgspec.structs.replace(made, venue=at), tmp_path, daemon_ready=True)
+    assert {(item.level, item.fix) for item in found} == {("FAIL", REMEDIES[-1022])}
+
+
 def test_the_state_folder_is_its_owners_alone(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     assert host.state_folder(config(folder)).level == "WARN"
@@ -323,6 +334,20 @@ def test_a_wrong_config_is_one_line_with_its_remedy_and_exit_1(
     assert lines[-1].endswith("not ready for money")
     assert any(line.startswith("ok    dead-man") for line in lines)
     assert any(line.startswith("skip  alertmanager  not configured") for line in lines)
+
+
+def test_the_daemon_is_looked_for_where_its_config_says(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "grid.toml"
+    made.write_text(
+        f'[daemon]\nstate_dir = "{tmp_path}/s"\n[venue]\nrest_url = "http://127.0.0.1:9"\n'
+        f'[[grid]]\ninstrument = "BTCUSDT-PERP"\n[control]\nsocket = "{served.path}"\n'
+    )
+    monkeypatch.delenv("HEDGEGRIDD_SOCKET", raising=False)
+    assert ctl.main(["doctor", "-c", str(made)]) == ctl.REFUSED
+    assert "ok    daemon" in capsys.readouterr().out
+    assert ctl.main(["--socket", str(tmp_path / "none"), "doctor", "-c", str(made)]) == ctl.NO_DAEMON
 
 
 def test_json_has_every_finding(served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

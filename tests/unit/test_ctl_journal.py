@@ -96,6 +96,19 @@ def test_export_writes_csv_that_no_spreadsheet_runs(
     assert _plain("fine") == "fine"
 
 
+@pytest.mark.parametrize("argv", [("export", "--csv", "-"), ("tail", "-n", "100"), ("show", "@3")])
+def test_a_damaged_record_is_told_in_a_sentence(
+    state: Path, argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (segment,) = (state / "journal").glob("*.jsonl")
+    lines = segment.read_bytes().split(b"\n")
+    (third,) = (number for number, line in enumerate(lines) if line.startswith(b'{"position":3,'))
+    lines[third] = lines[third][:-1] + b"X"
+    segment.write_bytes(b"\n".join(lines))
+    assert ctl(state, *argv) == 1
+    assert "the record @3 is damaged" in capsys.readouterr().err
+
+
 def test_replay_says_equal_or_where_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,3 +161,9 @@ def test_the_verdict_is_the_exit_code_and_names_what_is_left(
     assert said in shown
     assert ("BTCUSDT-PERP.BINANCE-LONG 0.5; 2 orders" in shown) is not verified
     assert ("12:00 query LONG 0" in shown) is verified
+    assert ("do    run it again, or" in shown) is not verified
+
+
+def test_a_key_that_is_refused_is_not_tried_again() -> None:
+    assert panic._again(["0.1 BTCUSDT venue not read: 2015 is no code"]) == "run it again"
+    assert "--credentials DIR" in panic._again(["0.1 BTCUSDT cancel failed: -2015 Invalid API-key"])

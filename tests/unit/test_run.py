@@ -24,7 +24,7 @@ class Unstarted:
 
 
 def test_a_sigint_while_it_opens_ends_the_process_instead_of_cancelling_the_main_task(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(run, "Daemon", Unstarted)
@@ -33,3 +33,6 @@ def test_a_sigint_while_it_opens_ends_the_process_instead_of_cancelling_the_main
     finally:
         signal.signal(signal.SIGINT, before)
     assert Unstarted.seen is signal.SIG_DFL
+    assert capsys.readouterr().err == (
+        "hedgegridd: cannot start: no folder (state_dir /var/lib/hedgegridd)\n"
+    )

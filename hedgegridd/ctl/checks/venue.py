@@ -12,6 +12,7 @@ from hedgegridd.errors import ConfigError
 from hedgegridd.venue import wire
 from hedgegridd.venue.calls import REST_URLS, VenueCalls
 from hedgegridd.venue.key_rights import KeyReader
+from hedgegridd.venue.patience import REMEDIES
 from hedgegridd.venue.rest import Credentials, RestClient, VenueCallError
 from hedgegridd.venue.setup import fits
 
@@ -38,10 +39,10 @@ def findings(config: Config, folder: Path | None, *, daemon_ready: bool) -> list
         return asyncio.run(_asked(config, url, own))
     except (VenueCallError, TimeoutError, OSError) as error:
         said = str(error) or f"no answer within {LIMIT_S:g} s"
-        return [
-            Finding("FAIL", name, f"not read: {said}", "hedgegridctl status; the venue's status page")
-            for name in NAMES
-        ]
+        fix = "hedgegridctl status; the venue's status page"
+        if isinstance(error, VenueCallError):
+            fix = REMEDIES.get(error.failure.code, fix)
+        return [Finding("FAIL", name, f"not read: {said}", fix) for name in NAMES]
 
 
 def _unread(why: str, fix: str, *, daemon_ready: bool) -> list[Finding]:

@@ -330,6 +330,20 @@ def test_steps_end_at_the_deviation_limit():
     assert entries(venue) == []
 
 
+def test_what_never_left_is_not_called_the_venues_refusal():
+    venue = rig(start=False, levels_long=1)
+    venue.tell(m.InstrumentReady(instrument=RULES))
+    grid = venue.desk._grids[BTC]
+    venue.start()
+    order = next(x for x in grid.book.live() if x.purpose is Purpose.ENTRY and x.leg is Leg.LONG)
+    for code, said in (
+        (0, "not sent until the next bar: late"),
+        (-2019, "refused by the venue until the next bar: -2019 late"),
+    ):
+        grid._entry_refused(order, code, "late")
+        assert [wait.reason for wait in grid.state.legs[Leg.LONG].waits.values()] == [said]
+
+
 def test_other_refusals_wait_for_the_bar():
     venue = rig(start=False, levels_long=1)
     venue.refuse_next = [(Purpose.ENTRY, -2019, Leg.LONG)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hedgegridd.errors import JournalBroken, SnapshotError, StateLocked
+from hedgegridd.errors import JournalBroken, SnapshotError, StateLocked, StateOfAnother
 from hedgegridd.journal import repair
 from hedgegridd.journal.disk import RealDisk
 from hedgegridd.journal.folder import StateFolder, base36
@@ -244,3 +244,17 @@ def test_a_tail_too_long_to_be_held_is_read_again(
     assert tail == [4, 5]
     assert (found.opened.tail is None) is (held < 2)
     assert found.next_seq == 6 + LOST_SEQ
+
+
+def test_books_of_another_environment_are_not_taken_up(tmp_path: Path) -> None:
+    paper = StateFolder(tmp_path, "binance_usdm paper")
+    paper.open(wall_ns=0)
+    paper.close()
+    live = StateFolder(tmp_path, "binance_usdm live")
+    with pytest.raises(
+        StateOfAnother, match="books of binance_usdm paper, and the config says binance_usdm live"
+    ):
+        live.open(wall_ns=0)
+    again = StateFolder(tmp_path, "binance_usdm paper")
+    again.open(wall_ns=0)  # the lock was given back
+    again.close()

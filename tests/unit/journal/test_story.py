@@ -203,10 +203,12 @@ def test_ids_of_every_form_are_found(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["T-999", "@999", "BTCUSDT-L009E-k3f9a-1", "", 'a"b', "x" * 100, "\n"])
+@pytest.mark.parametrize(
+    "name", ["T-999", "T-1", "F-1", "@999", "BTCUSDT-L009E-k3f9a-1", "", 'a"b', "x" * 100, "\n"]
+)
 def test_what_is_no_id_or_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
     incident(tmp_path)
-    with pytest.raises(JournalError, match=r"no record of|is no id"):
+    with pytest.raises(JournalError, match=r"no record of|is no id|has no [TF]-1: #1 is "):
         find(tmp_path, name)
 
 

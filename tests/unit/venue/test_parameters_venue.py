@@ -166,7 +166,9 @@ async def test_the_connection_has_start_deadline_s_to_come_up() -> None:
         assert trading.deadlines == [17.0]
 
 
-def watch(b: Any, trading: Connection, on_account: Any, **tables: Any) -> Watch:
+def watch(
+    b: Any, trading: Connection, on_account: Any, on_not_allowed: Any = lambda: None, **tables: Any
+) -> Watch:
     return Watch(
         Config(grid=(Grid(),), **tables),
         b.calls,
@@ -180,6 +182,7 @@ def watch(b: Any, trading: Connection, on_account: Any, **tables: Any) -> Watch:
         publish=lambda _event: None,
         on_account=on_account,
         on_rules=lambda _rule: None,
+        on_not_allowed=on_not_allowed,
     )
 
 
@@ -262,3 +265,13 @@ def test_paper_needs_every_address() -> None:
 @pytest.mark.parametrize(("level", "verbose"), [("debug", True), ("warning", False)])
 def test_nautilus_speaks_at_debug_only(level: Any, verbose: bool) -> None:
     assert options(level, environment="testnet").verbose is verbose
+
+
+async def test_an_account_that_the_key_may_not_read_is_a_doubt_about_the_key() -> None:
+    async with bench() as b:
+        b.fake.on("GET", "/fapi/v3/account", answer({"code": -2015, "msg": "Invalid API-key"}, 401))
+        doubted = asyncio.Event()
+        polling = watch(b, Connection(), lambda _figures: None, doubted.set)
+        task = asyncio.create_task(polling._account_loop())
+        await asyncio.wait_for(doubted.wait(), 10)
+        task.cancel()

@@ -6,6 +6,7 @@ from hedgegridd.errors import VenueError
 from hedgegridd.venue.failures import Failure, Kind
 from hedgegridd.venue.patience import after
 from hedgegridd.venue.rest import VenueCallError
+from hedgegridd.venue.setup import SetupRefused
 
 
 def failed(code: int = 0, retry_after_s: float = 0.0) -> VenueCallError:
@@ -22,7 +23,7 @@ def failed(code: int = 0, retry_after_s: float = 0.0) -> VenueCallError:
 )
 def test_a_refused_key_is_said_with_its_remedy_and_tried_slowly(code: int, named: str) -> None:
     said, pause_s = after(failed(code), 1)
-    assert said.startswith("it refuses our key: ")
+    assert said.startswith("only you can mend this: the venue refuses our key: ")
     assert named in said
     assert f"({code} as the venue says)" in said
     assert pause_s == 30
@@ -32,6 +33,13 @@ def test_a_refused_key_is_said_with_its_remedy_and_tried_slowly(code: int, named
 def test_anything_else_is_tried_soon_and_then_less_often(attempt: int, pause_s: float) -> None:
     assert after(failed(), attempt)[1] == pause_s
     assert after(VenueError("not connected within 60 s"), attempt) == ("not connected within 60 s", pause_s)
+
+
+def test_a_set_up_that_only_a_person_can_change_is_said_so() -> None:
+    assert after(SetupRefused("the API key may withdraw"), 1) == (
+        "only you can mend this: the API key may withdraw",
+        1,
+    )
 
 
 def test_a_limit_is_waited_out() -> None:

@@ -1,5 +1,6 @@
 """Account and key as they must be: each wrong set-up is named with its remedy, put right only where nobody is asked."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -167,4 +168,42 @@ async def test_what_has_moved_since_holds_entries_until_it_fits_again_and_nothin
         assert await watch.look()
         assert told[-1] == m.HoldsChanged(source="account", holds=())
         assert not any(path.startswith("POST") for path in b.fake.paths())
+        await key.close()
+
+
+async def test_a_key_that_is_refused_while_we_trade_holds_entries_with_its_remedy() -> None:
+    async with bench() as b:
+        account(b)
+        b.fake.on("GET", PATH, answer(RIGHTS))
+        b.fake.on("GET", CONFIG, answer({"code": -2015, "msg": "Invalid API-key"}, 401))
+        told: list[m.Event] = []
+        key = key_of(b)
+        watch = AccountWatch(b.calls, [GRID], key, wall_ns=lambda: 7, publish=told.append)
+        assert not await watch.look()
+        (held,) = told
+        assert isinstance(held, m.HoldsChanged)
+        assert held.holds[0].cause.startswith("only you can mend this: the venue refuses our key: ")
+        b.fake.on("GET", CONFIG, answer(GOOD))
+        assert await watch.look()
+        assert told[-1] == m.HoldsChanged(source="account", holds=())
+        await key.close()
+
+
+async def test_a_doubt_is_looked_into_at_once_and_not_in_an_hour() -> None:
+    async with bench() as b:
+        account(b)
+        b.fake.on("GET", PATH, answer(RIGHTS))
+        b.fake.on("GET", CONFIG, answer(GOOD | {"canTrade": False}))
+        told: asyncio.Queue[m.Event] = asyncio.Queue()
+        key = key_of(b)
+        watch = AccountWatch(b.calls, [GRID], key, wall_ns=lambda: 7, publish=told.put_nowait)
+        loop = asyncio.create_task(watch.loop())
+        watch.doubt()
+        held = await asyncio.wait_for(told.get(), 10)
+        assert isinstance(held, m.HoldsChanged)
+        assert held.holds
+        b.fake.on("GET", CONFIG, answer(GOOD))
+        watch.doubt()
+        assert await asyncio.wait_for(told.get(), 10) == m.HoldsChanged(source="account", holds=())
+        loop.cancel()
         await key.close()

@@ -60,7 +60,7 @@ class Bench:
             config_for("http://x", "ws://x"), VenueCalls(http),
             channels=Channels([]), trading=self, orders=None, stats=Stats(),  # type: ignore[arg-type]  # the parts it uses
             doubt=self.doubt, on_silent=self.verify, mono_ns=clock, publish=self.told.append,
-            on_account=self.told.append, on_rules=lambda _rule: None,
+            on_account=self.told.append, on_rules=lambda _rule: None, on_not_allowed=lambda: None,
         )  # fmt: skip
         self.doubt.opened(0)
 
