@@ -62,7 +62,7 @@ class Stage:
 
     def trades(self, port: int = 9081, socket: str = "/run/hedgegridd/control.sock") -> None:
         """Wait until entries rest and the daemon says that it trades."""
-        self.host.wait("entries at the exchange", lambda: self.entries(port), 120)
+        self.host.wait("entries at the exchange", lambda: self.entries(port), 240)
         self.host.wait("TRADING", lambda: self.status(socket).get("state") == "TRADING", 60)
 
     def active(self, unit: str = DAEMON) -> bool:
