@@ -14,7 +14,7 @@ PIP = $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 NO_PIP = echo "The packages could not be installed (pip's reason stands above): where no package index can be reached," \
 	"name one that can be in PIP_INDEX_URL, or a folder of downloaded wheels by PIP_NO_INDEX=1 PIP_FIND_LINKS=DIR." >&2; exit 1
 
-.PHONY: help demo test lint bench chaos properties simulate format venv clean smoke-metrics smoke-prometheus validate-observability prometheus-reload
+.PHONY: help demo test lint bench chaos properties simulate format venv clean smoke-metrics smoke-prometheus validate-observability prometheus-reload install uninstall deb systemd
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 24
@@ -84,6 +84,23 @@ prometheus-reload: validate-observability ## let Prometheus read its config and 
 format: $(VENV)/.dev ## rewrite the code in the house style
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
+
+# Of `make install`: where the program goes, and where units, man pages and completions go.
+PREFIX ?= /opt/hedgegridd
+USR ?= /usr/local
+PLACES = DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" USR="$(USR)"
+
+install: ## on this host: program in /opt/hedgegridd, units, man pages, completions, config (PREFIX= USR= DESTDIR=)
+	@python=$$($(FIND_PYTHON)) || exit 1; $(PLACES) PYTHON=$$python packaging/install.sh
+
+uninstall: ## what install has put there; state, config and backups stay
+	@$(PLACES) packaging/uninstall.sh
+
+deb: ## dist/hedgegridd_VERSION_ARCH.deb, for Debian with the Python of the same minor version (DEB_VERSION=)
+	@python=$$($(FIND_PYTHON)) || exit 1; PYTHON=$$python packaging/deb.sh
+
+systemd: ## the package under a real systemd in a Debian tree (root; TREE=folder keeps it; ONLY="row row")
+	@python=$$($(FIND_PYTHON)) || exit 1; exec $$python -m bench.systemd $(if $(TREE),--tree $(TREE)) $(foreach row,$(ONLY),--only $(row))
 
 clean: ## remove what make made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .coverage coverage.xml

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -77,6 +78,7 @@ from hedgegridd.runtime.scheduler import Probes
 from hedgegridd.runtime.supervisor import Incident, Supervisor
 from hedgegridd.state import Machines
 from hedgegridd.stopping import DEAD_MAN_S, OrderlyStop
+from hedgegridd.systemd import Notifier, Systemd, status_line
 from hedgegridd.venue.gateway import Gateway
 from hedgegridd.venue.nautilus import for_config
 from hedgegridd.venue.rest import Credentials
@@ -104,6 +106,7 @@ class Daemon:
     reread: Callable[[], Config] | None = None  # the config file as it is now, checked
     events_secret: str = ""  # signs external events; "": they are refused
     alert_secrets: Mapping[str, str] = field(default_factory=dict)  # by the name of the credential
+    notifier: Notifier = field(default_factory=lambda: Notifier({}, 0))  # to systemd
 
     def __post_init__(self) -> None:
         """Nothing is touched before `open`."""
@@ -194,6 +197,7 @@ class Daemon:
         dispatcher = Dispatcher(REGISTRY, services, self.once)
         watch = LatchWatch(self.folder.path, self.clock.mono_ns)
         self.gateway = self._gateway(watch)
+        self.systemd = Systemd(self.notifier, self.bus, partial(status_line, services))
         self.meters = Meters(self.gateway.stats, dispatcher.counts, self.histograms)
         self.control = ControlActor(
             config.control,
@@ -343,6 +347,7 @@ class Daemon:
                 lag = LagReport(self.clock, self.histograms.loop_lag.observe, self._tell_lag)
                 group.start_soon(LagProbe(self.clock, lag.sample).run)
                 group.start_soon(self.keeper.run)
+                group.start_soon(self.systemd.run)
                 group.start_soon(self._announce)
                 group.start_soon(self._stop_in_order)
                 await group.start(self._supervise, group.cancel_scope)
@@ -407,11 +412,13 @@ class Daemon:
             socket=self.config.control.socket,
             metrics=self.metrics.address,
         )
+        self.systemd.ready()
 
     async def _stop_in_order(self) -> None:
         """The stages of `stopping.py`; the exit code says whether the venue confirmed them all."""
         await self._stop_asked.wait()
         _log.info("stopping", reason=self._stop_reason)
+        self.systemd.stopping()
         if not self.boot.reached_venue and self.machines.books_are_empty():
             self.bus.publish(m.Stopping(reason=self._stop_reason), actor="app")
             self.confirmed = False  # the venue has confirmed nothing, and there is nothing to ask it for

@@ -1,6 +1,7 @@
 """Logs: one event name and its fields a line, JSON for journald, coloured key-values on a terminal."""
 
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -11,14 +12,18 @@ import structlog
 from hedgegridd.config import Daemon
 
 _SECRET = ("secret", "api_key", "signature", "listenkey", "password", "token_value")
+# In the text of what libraries say: the query of a signed request, a stream's address.
+_IN_TEXT = re.compile(r"\b(signature|listenKey|apiKey)=[^&\s\"')]+")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 def _redact(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """No field whose name says secret leaves with its value."""
-    for field in event:
+    """No field whose name says secret leaves with its value, nor what a signed request holds of it in a text."""
+    for field, value in event.items():
         if any(word in field.lower() for word in _SECRET):
             event[field] = "[redacted]"
+        elif isinstance(value, str) and "=" in value:
+            event[field] = _IN_TEXT.sub(r"\1=[redacted]", value)
     return event
 
 

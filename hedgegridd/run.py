@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from hedgegridd.config import Config, Key
 from hedgegridd.config_load import load_file, load_secret
 from hedgegridd.control.keys import fingerprint
 from hedgegridd.errors import ConfigError, HedgegridError
+from hedgegridd.systemd import Notifier
 from hedgegridd.venue.rest import Credentials
 
 SWITCH_INTERVAL_S = 0.0005
@@ -50,7 +52,9 @@ def _run(
         events_secret=events_secret,
         alert_secrets=alert_secrets or {},
         reread=reread,
+        notifier=Notifier(os.environ, os.getpid()),
     )
+    faulthandler.enable()  # where every thread stood when systemd's watchdog ended us (SIGABRT)
 
     async def live() -> int:
         try:

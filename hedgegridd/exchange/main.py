@@ -83,15 +83,34 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     line.add_argument("--api-key", default="", help="made up and printed when absent")
     line.add_argument("--api-secret", default="", help="made up and printed when absent")
+    line.add_argument(
+        "--credentials",
+        type=Path,
+        help="folder with the files venue_api_key and venue_api_secret; what they hold is not printed",
+    )
     line.add_argument("--state", type=Path, help="file that keeps everything over a restart (default: none)")
     line.add_argument("--start-paused", action="store_true", help="the market stands until /resume or /step")
     line.add_argument("--no-rate-limits", action="store_true", help="count, but never answer 429 or 418")
     return line
 
 
+def _credentials(folder: Path | None) -> tuple[str, str]:
+    """Key and secret of a folder, both empty for none. Raises OSError, ValueError when one cannot be had."""
+    if folder is None:
+        return "", ""
+    key, secret = ((folder / name).read_text().strip() for name in ("venue_api_key", "venue_api_secret"))
+    if not key or not secret:
+        raise ValueError(f"a credential in {folder} is empty")
+    return key, secret
+
+
 def options_of(argv: Sequence[str]) -> Options:
-    """Options of a command line. Raises SystemExit as argparse does."""
-    args = parser().parse_args(argv)
+    """Options of a command line. Raises SystemExit as argparse does, OSError or ValueError for credentials."""
+    return _options(parser().parse_args(argv))
+
+
+def _options(args: argparse.Namespace) -> Options:
+    key, secret = _credentials(args.credentials)
     return Options(
         host=args.host,
         port=args.port,
@@ -102,8 +121,8 @@ def options_of(argv: Sequence[str]) -> Options:
         speed=args.speed,
         symbols=tuple(name.strip().upper() for name in args.symbols.split(",") if name.strip()),
         deposit=args.deposit,
-        api_key=args.api_key,
-        api_secret=args.api_secret,
+        api_key=args.api_key or key,
+        api_secret=args.api_secret or secret,
         start_paused=args.start_paused,
         state=args.state,
         rate_limits=not args.no_rate_limits,
@@ -121,7 +140,7 @@ def options_of(argv: Sequence[str]) -> Options:
     )
 
 
-async def _run(options: Options) -> None:
+async def _run(options: Options, *, tell_keys: bool) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -131,8 +150,7 @@ async def _run(options: Options) -> None:
             ("rest", exchange.base_url),
             ("websocket", exchange.ws_url),
             ("admin", exchange.admin_url),
-            ("api key", exchange.api_key),
-            ("api secret", exchange.api_secret),
+            *((("api key", exchange.api_key), ("api secret", exchange.api_secret)) if tell_keys else ()),
         ):
             sys.stdout.write(f"{name:<11}{value}\n")
         sys.stdout.write("READY\n")
@@ -148,11 +166,16 @@ async def _run(options: Options) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Run until SIGINT or SIGTERM: 0; 2 for options that do not fit; 1 when it cannot listen."""
-    options = options_of(argv)
+    args = parser().parse_args(argv)
     # Stdout carries the addresses; what happens is told on stderr.
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
-        asyncio.run(_run(options), loop_factory=uvloop.new_event_loop)
+        options = _options(args)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"hedgegridd exchange: {error}\n")
+        return 2
+    try:
+        asyncio.run(_run(options, tell_keys=args.credentials is None), loop_factory=uvloop.new_event_loop)
     except ValueError as error:
         sys.stderr.write(f"hedgegridd exchange: {error}\n")
         return 2

@@ -15,6 +15,7 @@ from hedgegridd.messages import Answer, Envelope, Message, WakeAt, Woke
 from hedgegridd.runtime.asks import Asks, Reply
 from hedgegridd.runtime.clock import Clock
 from hedgegridd.runtime.mailbox import CONTROL_MAX, DATA_MAX, Handler, Mailbox
+from hedgegridd.runtime.ping import Ping, PingRound
 from hedgegridd.runtime.scheduler import (
     DRAIN_MAX,
     HANDLER_BUDGET_NS,
@@ -72,6 +73,7 @@ class Bus:
         self._resync_ns = -1  # so that the first posting reads the wall clock
         self._wakeups = Wakeups(clock, self._wake)
         self._asks = Asks(clock)
+        self._pinged: PingRound | None = None
         self.on_fault: Callable[[Fault], None] | None = None
         self._scheduler = Scheduler(
             clock,
@@ -272,6 +274,33 @@ class Bus:
     def cancel_timers(self, actor: str) -> None:
         """Forget every wake-up the actor has asked for (it is being restarted)."""
         self._wakeups.cancel(actor)
+
+    def ping(self) -> PingRound:
+        """Put a ping behind what waits in every mailbox that is in service.
+
+        Raises:
+            BusError: the one before is still waited for.
+        """
+        if self._pinged is not None and self._pinged.waiting:
+            raise BusError(f"a ping still waits at {', '.join(sorted(self._pinged.waiting))}")
+        retired = self._wiring.retired
+        boxes = [box for name, box in self._wiring.boxes.items() if name not in retired]
+        self._pinged = asked = PingRound((box.name for box in boxes), retired)
+        for box in boxes:
+            self._last_seq += 1
+            mono_ns = self._mono_ns()
+            envelope = Envelope(
+                seq=self._last_seq,
+                time_ns=mono_ns + self._wall_offset_ns,
+                mono_ns=mono_ns,
+                cause=0,
+                actor="",
+                message=Ping(),
+            )
+            box.ping(envelope, asked.pong)
+            if not box.control_queued:
+                self._scheduler.ready_control(box)
+        return asked
 
     @property
     def next_seq(self) -> int:

@@ -46,6 +46,7 @@ class Wiring:
         self.listeners: dict[type[Message], tuple[Mailbox, ...]] = {}
         self.data_listeners: dict[type[Message], tuple[Mailbox, ...]] = {}
         self.closed = False
+        self.retired: set[str] = set()
         self._handlers: dict[type[Message], list[Mailbox]] = {}
         self._subscribed: dict[type[Message], list[Mailbox]] = {}
 
@@ -121,6 +122,7 @@ class Wiring:
 
     def retire(self, box: Mailbox) -> None:
         """Take a mailbox out of every look-up."""
+        self.retired.add(box.name)
         for message_type in [kind for kind, owner in self.handler.items() if owner is box]:
             del self.handler[message_type]
         for listeners in (self.listeners, self.data_listeners):

@@ -62,9 +62,31 @@ async def test_it_serves_and_ends_clean_on_a_signal(number: signal.Signals) -> N
 
 
 @pytest.mark.e2e
+async def test_credentials_of_a_folder_are_used_and_not_printed(tmp_path) -> None:
+    (tmp_path / "venue_api_key").write_text("key-of-the-folder\n")
+    (tmp_path / "venue_api_secret").write_text("secret-of-the-folder\n")
+    process, said = await started("--credentials", str(tmp_path))
+    try:
+        async with aiohttp.ClientSession() as http:
+            for key, code in (("key-of-the-folder", -1102), ("another", -2015)):
+                headers = {"X-MBX-APIKEY": key}
+                async with http.get(said["rest"] + "/fapi/v3/balance", headers=headers) as answer:
+                    assert (await answer.json())["code"] == code
+        process.send_signal(signal.SIGTERM)
+        out, err = await asyncio.wait_for(process.communicate(), 10)
+        assert "-of-the-folder" not in f"{said}{out!r}{err!r}"
+        assert set(said) == {"rest", "websocket", "admin"}
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("argv", "word"),
     [
+        (("--credentials", "/nonexistent"), "nonexistent"),
         (("--symbols", "NOPE"), "NOPE"),
         (("--symbols", ""), "symbol"),
         (("--market", "replay"), "data"),

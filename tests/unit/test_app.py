@@ -159,6 +159,7 @@ async def test_a_stop_is_confirmed_by_its_own_comparison_that_agrees(
     made.bus = made.supervisor = ending = Ending(made.waiter, list(outcomes), gone=gone, disarms=disarms)
     made.orderly_stop = OrderlyStop(ending, made.waiter, flatten=False, disarm=made._disarm_dead_man)
     made.boot = SimpleNamespace(reached_venue=True)
+    made.systemd = SimpleNamespace(stopping=lambda: None)
     made._stop_asked.set()
     with capture_logs() as logs:
         await made._stop_in_order()
@@ -181,6 +182,7 @@ async def test_a_stop_waits_for_the_venue_unless_it_was_never_reached_and_the_bo
     made.bus = made.supervisor = ending = Ending(made.waiter, [("stopping", True)], gone=True)
     made.orderly_stop = OrderlyStop(ending, made.waiter, flatten=False)
     made.boot = SimpleNamespace(reached_venue=reached)
+    made.systemd = SimpleNamespace(stopping=lambda: None)
     made.machines = SimpleNamespace(books_are_empty=lambda: empty)
     made._stop_asked.set()
     with capture_logs() as logs:
