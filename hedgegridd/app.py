@@ -180,15 +180,7 @@ class Daemon:
             first_seq=next_seq,
         )
         archive = Archive(config, self.folder.path, self.clock.wall_ns, self.config_file)
-        self.keeper = Keeper(
-            config,
-            folder=self.folder,
-            journal=self.journal,
-            machines=self.machines,
-            bus=self.bus,
-            clock=self.clock,
-            archive=archive,
-        )
+        self.keeper = self._keeper(archive)
         self.waiter = WaiterActor()
         recent = RecentActor(self.roots.of)
         hub = Hub(config.control.stream_clients, first_seq=next_seq, words=words)
@@ -239,6 +231,17 @@ class Daemon:
             ReconcilerActor(Reconciler(config.venue.reconcile_interval_s)),
         ]
         self.supervisor = Supervisor(self.bus, [*actors, DecisionsActor(actors)], on_incident=self._incident)
+
+    def _keeper(self, archive: Archive) -> Keeper:
+        return Keeper(
+            self.config,
+            folder=self.folder,
+            journal=self.journal,
+            machines=self.machines,
+            bus=self.bus,
+            clock=self.clock,
+            archive=archive,
+        )
 
     def _recorder(self, recorder: Recorder) -> Callable[[str, m.Envelope], None]:
         """The journal, and beside it who follows commands: to the venue, and into the log."""

@@ -25,6 +25,7 @@ from hedgegridd.systemd import Notifier
 from hedgegridd.venue.rest import Credentials
 
 SWITCH_INTERVAL_S = 0.0005
+STDERR = 2
 _log = structlog.get_logger("hedgegridd")
 
 
@@ -54,7 +55,7 @@ def _run(
         reread=reread,
         notifier=Notifier(os.environ, os.getpid()),
     )
-    faulthandler.enable()  # where every thread stood when systemd's watchdog ended us (SIGABRT)
+    faulthandler.enable(STDERR)  # where every thread stood when systemd's watchdog ended us (SIGABRT)
 
     async def live() -> int:
         try:

@@ -101,12 +101,11 @@ class Gateway(Actor, Listener):
         calls_per_10s: int | None = None,
         warm_up_s: int = 0,
     ) -> None:
-        venue = config.venue
         self._config = config
         self._grids = config.grid
         self._mono_ns = mono_ns
         clocks = {"wall_ns": wall_ns, "mono_ns": mono_ns}
-        self.http = _client(venue, credentials, clocks)
+        self.http = _client(config.venue, credentials, clocks)
         self.stats = Stats(self.http.stats.calls, self.http.stats.round_trip_ns)
         self._calls = VenueCalls(self.http)
         symbols = {grid.instrument_id: grid.symbol for grid in self._grids}
@@ -141,7 +140,7 @@ class Gateway(Actor, Listener):
             self._calls, symbols,
             trading=self._trading, inflight=self._inflight, interlock=interlock, **clocks,
         )  # fmt: skip
-        self._key = KeyReader(venue, credentials, self.http, **clocks)
+        self._key = KeyReader(config.venue, credentials, self.http, **clocks)
         self._setup = AccountWatch(self._calls, self._grids, self._key, wall_ns=wall_ns, publish=self._out)
         self._orders.on_not_allowed = self._setup.doubt
         self._on_disk = OnDisk(durable)

@@ -38,6 +38,9 @@ COMMANDS: dict[str, tuple[type[m.Command], ...]] = {
     "rearm": (m.Rearm,),
     "reconcile": (m.Reconcile,),
     "limits": (m.SetLimits,),
+    "ack": (m.AckAlert,),
+    "test_alert": (m.SendTestAlert,),
+    "test-order": (m.TryOrder,),
 }
 NAMES = (
     "side",

@@ -76,7 +76,8 @@ class Ear(Actor):
     """Hears what the oracle needs to know, outside the journal."""
 
     name = "ear"
-    queries: ClassVar = (m.GetHealth,)  # somebody must take it; nobody asks here
+    queries: ClassVar = (m.GetHealth, m.GetAlerts)  # somebody must take it; nobody asks here
+    commands: ClassVar = (m.AckAlert, m.SendTestAlert)
     events: ClassVar = (
         m.KillStateChanged,
         m.Reconciled,

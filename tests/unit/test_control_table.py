@@ -29,6 +29,7 @@ kpi          viewer     200     200        200       200       503
 fills        viewer     200     200        200       200       200
 equity       viewer     200     200        200       200       200
 records      viewer     200     200        200       200       200
+alerts       viewer     200     200        200       200       503
 stream       viewer     200     200        200       200       200
 flatten      operator   200     200        200       409       202
 kill         operator   200     200        200       409       202
@@ -44,6 +45,8 @@ limits       operator   200     409        409       409       202
 reconcile    operator   200     409        409       409       202
 test-order   operator   200     409        409       409       202
 switch       operator   200     200        409       409       503
+ack          operator   200     200        409       409       202
+test_alert   operator   200     200        409       409       202
 event        operator   200     200        409       200       503
 reload       admin      200     409        409       200       503
 backup       admin      200     409        409       200       200

@@ -115,6 +115,7 @@ async def test_on_stop_decides_whether_inventory_is_closed(
     daemon.bus = bus  # type: ignore[assignment]
     daemon.orderly_stop = daemon._stages_of_stop()
     daemon.supervisor = SimpleNamespace(request_stop=lambda: None)  # type: ignore[assignment]
+    daemon.systemd = SimpleNamespace(stopping=lambda: None)  # type: ignore[assignment]
     daemon.boot = SimpleNamespace(reached_venue=True)  # type: ignore[assignment]
     daemon._signalled("SIGTERM")
     async with asyncio.timeout(5):

@@ -396,9 +396,9 @@ FILE_RULES = [
     (
         {"control": config.Control(socket="run/control.sock")},
         ("error", "control.socket"),
-        {"control": config.Control(socket="/" + "x" * 106)},
+        {"control": config.Control(socket="/" + "x" * 102)},
     ),
-    ({"control": config.Control(socket="/" + "ü" * 54)}, ("error", "control.socket"), {}),
+    ({"control": config.Control(socket="/" + "ü" * 52)}, ("error", "control.socket"), {}),
     (
         {"control": config.Control(keys=(KEY, KEY))},
         ("error", "control.keys.1.name"),

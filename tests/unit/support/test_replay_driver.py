@@ -133,10 +133,11 @@ class FakeVenue:
 class FakeBot:
     """A daemon that answers what a test says."""
 
-    def __init__(self, status: dict[str, Any], orders: dict[str, Any], metrics: str) -> None:
+    def __init__(self, status: dict[str, Any], orders: dict[str, Any], metrics: str, held: int = 0) -> None:
         self.program = SimpleNamespace(check=lambda: None, tail=lambda: "")
         self._answers = {"status": status, "orders": orders}
         self._not_ready = 3
+        self._held = held
         self._metrics = metrics
         self.control = self
 
@@ -144,7 +145,8 @@ class FakeBot:
         if verb == "ready":
             self._not_ready -= 1
             return {"ready": self._not_ready < 0}
-        return self._answers[verb]
+        held = ["guard:stale_market"] if -self._not_ready <= self._held else []
+        return {"holds": held, **self._answers[verb]}
 
     def metrics(self) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
         return parse_metrics(self._metrics)
@@ -177,10 +179,11 @@ def test_equal_books_and_metrics_pass() -> None:
     assert summary["speed_x"] == 300
 
 
-def test_the_market_moves_until_ready_and_then_to_a_full_minute() -> None:
+@pytest.mark.parametrize("held", [0, 2])
+def test_the_market_moves_until_ready_and_not_held_and_then_to_a_full_minute(held: int) -> None:
     venue = FakeVenue(TRUTH)
-    replay(venue, FakeBot(STATUS, ORDERS, "")).prepare()
-    assert venue.steps == [1000, 1000, 1000, 1000, 56_000]
+    replay(venue, FakeBot(STATUS, ORDERS, "", held)).prepare()
+    assert venue.steps == [1000] * (4 + held) + [60_000 - 1000 * (4 + held)]
 
 
 def test_a_run_ends_with_the_data() -> None:
