@@ -43,7 +43,13 @@ ARMED_S = (
     120.0  # after several trips within a minute the comparison waits until the venue's weight window is over
 )
 MARKET = ["--market", "synthetic", "--seed", "3", "--speed", "60", "--tick-rate", "0.5"]
-QUOTA = {"type": "call_quota", "per_10s": 6000, "per_minute": 72_000, "per_hour": 216_000}  # speed 60
+GUARDS = [
+    {"type": "call_quota", "per_10s": 6000, "per_minute": 72_000, "per_hour": 216_000},  # speed 60
+    {
+        "type": "correlation",
+        "enabled": False,
+    },  # with two instruments it keeps rearm away for as long as both hold something
+]
 
 
 def chromium() -> str | None:
@@ -131,7 +137,7 @@ def rig(folder: Path, symbols: Sequence[str] = (SYMBOL,)) -> Iterator[Rig]:
     keys = {role: make() for role in ("viewer", "operator")}
     with exchange([*MARKET, "--symbols", ",".join(symbols)], folder / "exchange.log") as venue:
         grids = [{"instrument": f"{symbol}-PERP"} for symbol in symbols]
-        config = write_config(folder, venue, grids, guards=[QUOTA])
+        config = write_config(folder, venue, grids, guards=GUARDS)
         tables = [
             toml_table("[[control.keys]]", {"name": f"the-{role}", "role": role, "sha256": fingerprint(key)})
             for role, key in keys.items()
