@@ -183,7 +183,10 @@ class Flattener:
                 continue
             self._askers.remove(asker)
             after_s = seconds(env.mono_ns - asker.started_mono_ns)
-            out.append(m.FlattenFinished(flatten_id=asker.flatten_id, origin=asker.origin, after_s=after_s))
+            # A trip is done when all that was asked for it is: after a restart single legs are asked for as well.
+            more = any(other.origin == asker.origin for other in self._askers)
+            origin = "" if more else asker.origin
+            out.append(m.FlattenFinished(flatten_id=asker.flatten_id, origin=origin, after_s=after_s))
             if not asker.answered:
                 out.append(self._answer(asker, env, verified=True))
         return out

@@ -19,6 +19,7 @@ class Settling:
 
     def __init__(self, world: Any) -> None:
         self.world = world
+        self._rearmed_ns = 0
 
     def begin(self) -> None:
         """Fair weather, a sound disk, a true clock, and a daemon that runs."""
@@ -42,6 +43,7 @@ class Settling:
         world.time.after(420 * SECOND, world.command, m.Reconcile(cause="settling"))
 
     def _back_to_normal(self) -> None:
+        self._rearmed_ns = self.world.machine.wall_ns()
         for command in (
             m.SetMode(leg=None, mode=LegMode.NORMAL),
             m.ResumeEntries(reason="settling"),
@@ -132,7 +134,10 @@ class Settling:
     def _trading(self, process: Any) -> None:
         """Armed, and nothing in the way: entries rest."""
         world = self.world
-        if process.machines.kill_switch._state.state is not KillState.ARMED:
+        switch = process.machines.kill_switch._state
+        if switch.guard and switch.since_ns > self._rearmed_ns:
+            return  # a guard has tripped since: HALTED is right, and that it was armed is shown by it
+        if switch.state is not KillState.ARMED:
             world.oracle.fail("trips and starts end", "not armed again after rearm")
         for grid in process.machines.desk._grids.values():
             why = grid.why()

@@ -481,3 +481,16 @@ def test_a_leg_that_an_operator_adds_to_a_trips_flatten_is_not_the_trips():
     _, out = play.start(instrument=BTC)
     (latched,) = of(m.LegsLatched, out)
     assert (latched.legs, latched.origin) == ((Leg.SHORT,), "")
+
+
+def test_a_trip_is_done_when_all_that_was_asked_for_it_is():
+    """After a restart the kill switch asks for the trip again, and the desk for each leg that it finds owned."""
+    play = Play(lies={(m.CloseRaw, 0): "refused"}).stock(long="0")
+    for legs in (LEGS, (Leg.LONG,)):
+        _, out = play.start(instrument=BTC, legs=legs, origin="T-1")
+        play.settle(out)
+    play.go(10)
+    assert [x.origin for x in of(m.FlattenFinished, play.feed.log)] == [""], "SHORT still holds something"
+    play.lies = {}
+    play.go(30)
+    assert [x.origin for x in of(m.FlattenFinished, play.feed.log)] == ["", "T-1"]
