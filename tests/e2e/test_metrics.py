@@ -39,7 +39,7 @@ def test_all_fifteen_have_a_value(bot: Daemon) -> None:
 
 
 def test_each_metric_of_the_spec_is_there_or_has_a_written_reason_not_to_be(bot: Daemon) -> None:
-    until(lambda: "hedgegrid_tick_to_order_seconds" in shown(bot.scrape()), "an order", 60, bot.program)
+    until(lambda: "hedgegrid_orders_submitted_total" in shown(bot.scrape()), "an order", 60, bot.program)
     has = shown(bot.scrape())
     assert set(SPECIFIED) - has <= set(CONDITIONS)
     assert set(CONDITIONS) <= {*SPECIFIED, *made()}

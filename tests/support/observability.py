@@ -187,6 +187,7 @@ CONDITIONS = {
     "hedgegrid_venue_errors_total": "a call of the venue has failed",
     "hedgegrid_alerts_total": "a channel is configured and an alert was sent",
     "hedgegrid_alert_delivery_seconds": "a channel is configured and has taken an alert",
+    "hedgegrid_tick_to_order_seconds": "an order has followed from a tick",
     "hedgegrid_commands_total": "somebody has sent a command",
     "hedgegrid_command_to_venue_seconds": "a command has led to a cancel or a close",
     "hedgegrid_trip_to_flat_seconds": "a trip has flattened",
