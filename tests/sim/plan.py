@@ -233,7 +233,10 @@ def scenes_of(seed: int, names: Sequence[str]) -> Plan:
 def _encores(rng: random.Random, fair_at: int) -> list[Step]:
     """Scenes that are played only while the seed has said too little (`world.EVENTS_MIN`)."""
     times = range(fair_at - ENCORES * ENCORE_EVERY, fair_at, ENCORE_EVERY)
-    return [Step(at, "encore", tuple(ambush(rng, at))) for at in times]
+    steps = [Step(at, "encore", tuple(ambush(rng, at))) for at in times]
+    last = random.Random(fair_at)  # in between, for the few seeds that still lack some
+    between = (at + ENCORE_EVERY // 2 for at in times[ENCORES // 2 :])
+    return steps + [Step(at, "encore", tuple(ambush(last, at))) for at in between]
 
 
 def _by_hand(rng: random.Random, fair_at: int) -> list[Step]:
