@@ -235,7 +235,7 @@ def _encores(rng: random.Random, fair_at: int) -> list[Step]:
     times = range(fair_at - ENCORES * ENCORE_EVERY, fair_at, ENCORE_EVERY)
     steps = [Step(at, "encore", tuple(ambush(rng, at))) for at in times]
     last = random.Random(fair_at)  # in between, for the few seeds that still lack some
-    between = (at + ENCORE_EVERY // 2 for at in times[ENCORES // 2 :])
+    between = [at + ENCORE_EVERY * part // 4 for at in times for part in (1, 2, 3)]
     return steps + [Step(at, "encore", tuple(ambush(last, at))) for at in between]
 
 
