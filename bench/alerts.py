@@ -27,6 +27,7 @@ APART_S, SLOW_APART_S = 0.02, 1.1
 BURST, CRITICALS = 10_000, 50
 QUEUE = 256
 FLATTEN_SHARE = 1.25  # of the median without channels: what a hanging one may cost at most, noise included
+CHANNELS = ("webhook", "alertmanager", "slack", "telegram", "second")
 
 
 def channels(servers: dict[str, Receiver]) -> tuple[list[AlertChannel], dict[str, str]]:
@@ -58,10 +59,7 @@ def row(what: str, times: list[float], limit_s: float) -> Row:
 async def healthy() -> list[Row]:
     """Every channel accepts: alerts as they come, at a pace that the slow ones take."""
     with ExitStack() as stack:
-        servers = {
-            name: stack.enter_context(receiver())
-            for name in ("webhook", "alertmanager", "slack", "telegram", "second")
-        }
+        servers = {name: stack.enter_context(receiver()) for name in CHANNELS}
         tables, secrets = channels(servers)
         fast = [table for table in tables if table.type in ("webhook", "alertmanager")]
         async with alert_rig(fast, secrets=secrets) as it:
@@ -113,10 +111,7 @@ async def others_down() -> list[Row]:
 async def overtaking() -> list[Row]:
     """A CRITICAL to Slack while its queue is full of others."""
     with ExitStack() as stack:
-        servers = {
-            name: stack.enter_context(receiver())
-            for name in ("webhook", "alertmanager", "slack", "telegram", "second")
-        }
+        servers = {name: stack.enter_context(receiver()) for name in CHANNELS}
         tables, secrets = channels(servers)
         async with alert_rig([table for table in tables if table.type == "slack"], secrets=secrets) as it:
             times: list[float] = []
@@ -133,10 +128,7 @@ async def overtaking() -> list[Row]:
 async def burst() -> list[Row]:
     """Ten thousand at once: every CRITICAL arrives by itself, the rest is in some message's count, memory stays."""
     with ExitStack() as stack:
-        servers = {
-            name: stack.enter_context(receiver())
-            for name in ("webhook", "alertmanager", "slack", "telegram", "second")
-        }
+        servers = {name: stack.enter_context(receiver()) for name in CHANNELS}
         servers["alertmanager"].mode = "hang"
         tables, secrets = channels(servers)
         async with alert_rig(

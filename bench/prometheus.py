@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.observability import Wrong
 from bench.prometheus_rig import Scraper, scraping
-from bench.replay import Replay, grid_of, parser
+from bench.replay import Replay, grid_of, market_of, parser
 from hedgegridd import __version__
 from tests.support.observability import CONDITIONS, SPECIFIED
 from tests.support.programs import Daemon, Exchange, ProgramError, daemon, end_with_programs, exchange
@@ -174,19 +174,9 @@ class Scraped(Replay):
 
 def drive(options: argparse.Namespace, folder: Path) -> int:
     """The whole run; 0 when nothing differed."""
-    arguments = [
-        "--market",
-        "replay",
-        "--data",
-        str(options.data.resolve()),
-        "--start-paused",
-        "--no-rate-limits",
-    ]
-    arguments += ["--seed", str(options.seed), "--symbols", options.symbol]
-    arguments += ["--history-bars", str(options.history_bars)]
     grids = [grid_of(options.symbol, options.grid)]
     with (
-        exchange(arguments, folder / "exchange.log") as venue,
+        exchange(market_of(options), folder / "exchange.log") as venue,
         daemon(folder, venue, grids) as bot,
         scraping(folder / "prometheus", bot.config.metrics_port) as prometheus,
     ):

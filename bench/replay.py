@@ -287,18 +287,16 @@ def _number_or_text(value: str) -> object:
         return value
 
 
+def market_of(options: argparse.Namespace) -> list[str]:
+    """The exchange's arguments: recorded bars that stand still until they are stepped."""
+    arguments = ["--market", "replay", "--data", str(options.data.resolve()), "--start-paused"]
+    arguments += ["--no-rate-limits", "--seed", str(options.seed), "--symbols", options.symbol]
+    return [*arguments, "--history-bars", str(options.history_bars)]
+
+
 def drive(options: argparse.Namespace, folder: Path) -> int:
     """The whole run with its programs in `folder`; 0 when nothing differed."""
-    arguments = [
-        "--market",
-        "replay",
-        "--data",
-        str(options.data.resolve()),
-        "--start-paused",
-        "--no-rate-limits",
-    ]
-    arguments += ["--seed", str(options.seed), "--symbols", options.symbol, "--deposit", str(options.deposit)]
-    arguments += ["--history-bars", str(options.history_bars)]
+    arguments = [*market_of(options), "--deposit", str(options.deposit)]
     grids = [grid_of(options.symbol, options.grid)]
     with (
         exchange(arguments, folder / "exchange.log") as venue,
